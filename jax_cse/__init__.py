@@ -1,0 +1,11 @@
+"""Common-subexpression elimination for JAX, as values are bound."""
+
+from jax_cse.context import active_mode as active_mode
+from jax_cse.context import disabled as disabled
+from jax_cse.context import enabled as enabled
+from jax_cse.context import follow_environment as _follow_environment
+from jax_cse.counting import count_primitives as count_primitives
+from jax_cse.errors import UnsupportedJaxVersion as UnsupportedJaxVersion
+from jax_cse.version import __version__ as __version__
+
+_follow_environment()

@@ -1,0 +1,101 @@
+"""The command line: `python -m jax_cse run ...` and `python -m jax_cse blowup`.
+"""
+
+import argparse
+import os
+import runpy
+import sys
+
+from jax_cse import blowup
+from jax_cse import modes
+from jax_cse.active import here
+from jax_cse.context import enable_process_wide
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(prog="python -m jax_cse",
+                                   description=__doc__.splitlines()[0])
+  commands = parser.add_subparsers(dest="command", required=True)
+
+  run = commands.add_parser(
+      "run", help="run a script or a module with CSE in the whole process",
+      usage="python -m jax_cse run [--mode MODE] [--stats] "
+      "(SCRIPT | -m MODULE) [ARGS...]")
+  run.add_argument("--mode", help="accepted: " + ", ".join(modes.MODES))
+  run.add_argument("--stats", action="store_true",
+                   help="print the statistics of the main thread to stderr "
+                   "when the program ends")
+  run.add_argument("-m", dest="module", action="store_true",
+                   help="the program is a module, not a script")
+  run.add_argument("program", metavar="SCRIPT|MODULE")
+  run.add_argument("args", nargs=argparse.REMAINDER)
+
+  grow = commands.add_parser(
+      "blowup", help="the experiment of the thread, as a table and a figure")
+  grow.add_argument("--order", type=int, default=8, metavar="N",
+                    help="highest order of differentiation, 1 or more "
+                    "(default: 8)")
+  grow.add_argument("--out", default="blowup.png", metavar="FILE.png",
+                    help="where the figure goes (default: blowup.png)")
+  return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+  named, off = modes.from_environment()
+  if not off:
+    enable_process_wide(options.mode or named or modes.DEFAULT)
+  memo = here.cell.memo
+  sys.argv = [options.program, *options.args]
+  try:
+    if options.module:
+      sys.path[0] = os.getcwd()
+      runpy.run_module(options.program, run_name="__main__", alter_sys=True)
+    else:
+      sys.path[0] = os.path.dirname(os.path.abspath(options.program))
+      runpy.run_path(options.program, run_name="__main__")
+  finally:
+    if options.stats:
+      print("jax_cse is off" if memo is None else memo.stats, file=sys.stderr)
+
+
+def _blowup(options: argparse.Namespace) -> None:
+  total = options.order * len(blowup.WAYS)
+  width = 30
+  measurements = []
+  for m in blowup.run(options.order):
+    measurements.append(m)
+    done = len(measurements)
+    bar = "#" * (width * done // total)
+    print(f"\r[{bar:<{width}}] {done}/{total} order {m.order} {m.way:<5}",
+          end="", file=sys.stderr, flush=True)
+  print(file=sys.stderr)
+  print(blowup.table(measurements))
+  print()
+  print(blowup.primitive_table(measurements))
+  try:
+    figure = blowup.figure(measurements)
+  except ImportError:
+    print("\nNo figure: matplotlib is missing. To install it: "
+          "pip install 'jax_cse[plot]'")
+    return
+  figure.savefig(options.out, dpi=120)
+  print(f"\nfigure saved to {options.out}")
+
+
+def main(argv: list[str] | None = None) -> None:
+  parser = _parser()
+  options = parser.parse_args(argv)
+  try:
+    if options.command == "run":
+      if options.mode is not None:
+        modes.validate(options.mode)
+      modes.from_environment()
+    elif options.order < 1:
+      raise ValueError(f"--order must be 1 or more; got {options.order}")
+  except ValueError as e:
+    parser.error(str(e))
+  {"run": _run, "blowup": _blowup}[options.command](options)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,76 @@
+"""Which memo answers on which thread.
+
+Every thread has a cell. The cell has a stack of what the thread entered, and
+the top of the stack decides; under it lies what holds for the whole process.
+
+    here.cell.memo      # what a bind on this thread asks, None for plain JAX
+
+Entries leave by identity, wherever in the stack they are by then, so that
+generators and callbacks that leave out of order leave nothing behind. A
+generator that is closed on another thread leaves the right cell, since the
+entry knows its cell.
+"""
+
+from collections.abc import Callable
+import threading
+from typing import Any
+import weakref
+
+
+class Cell:
+  """What one thread entered, oldest first; a memo of None switches it off."""
+
+  def __init__(self, base: Any):
+    self._stack: list[tuple[object, Any]] = []
+    self._base = base
+    self.memo = base
+    # The value of the user context outside of all that the thread entered.
+    self.outer_context: Any = None
+
+  def push(self, memo: Any) -> object:
+    """Makes `memo` the one that answers; returns the token to remove it."""
+    token = object()
+    self._stack.append((token, memo))
+    self.memo = memo
+    return token
+
+  def remove(self, token: object) -> None:
+    self._stack[:] = [e for e in self._stack if e[0] is not token]
+    self._refresh()
+
+  def set_base(self, base: Any) -> None:
+    self._base = base
+    self._refresh()
+
+  def __bool__(self) -> bool:
+    """Whether the thread is inside anything that it entered itself."""
+    return bool(self._stack)
+
+  def _refresh(self) -> None:
+    self.memo = self._stack[-1][1] if self._stack else self._base
+
+
+_lock = threading.Lock()
+_cells: weakref.WeakSet[Cell] = weakref.WeakSet()
+_make_base: Callable[[], Any] = lambda: None
+
+
+class _Here(threading.local):
+  """The cell of the running thread."""
+
+  def __init__(self):
+    with _lock:
+      self.cell = Cell(_make_base())
+      _cells.add(self.cell)
+
+
+here = _Here()
+
+
+def set_process_wide(make_memo: Callable[[], Any]) -> None:
+  """Gives every thread, running or to come, a memo of its own as a base."""
+  global _make_base
+  with _lock:
+    _make_base = make_memo
+    for cell in list(_cells):
+      cell.set_base(make_memo())

@@ -1,0 +1,166 @@
+"""The one module that touches `jax._src`: every private name enters here.
+
+Written for JAX 0.10.2. Where another version differs, its branch stands here
+under a comment with the version and the change, and nowhere else.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from jax._src import config
+from jax._src import core
+from jax._src import pjit
+from jax._src import source_info_util
+from jax._src import traceback_util
+from jax._src.array import ArrayImpl
+from jax._src.interpreters import ad
+from jax._src.interpreters import batching
+from jax._src.interpreters import partial_eval as pe
+from jax._src.lax import control_flow
+from jax._src.lax import parallel
+from jax._src.lax.control_flow import solves
+from jax._src.lib import _jax
+from jax._src.literals import TypedComplex, TypedFloat, TypedInt, TypedNdArray
+from jax._src.random.prng import PRNGKeyArray
+from jax._src.sharding_impls import UnspecifiedValue
+
+# Types that a bind sees.
+Primitive = core.Primitive
+Literal = core.Literal
+ShapedArray = core.ShapedArray
+Tracer = core.Tracer
+Zero = ad.Zero
+SCALARS = {bool: bool, int: int, float: float, complex: complex,
+           TypedInt: int, TypedFloat: float, TypedComplex: complex}
+HOST_ARRAYS = TypedNdArray
+KEY_ARRAYS = PRNGKeyArray
+
+# Traces and their tracers.
+EvalTrace, eval_trace = core.EvalTrace, core.eval_trace
+DynamicJaxprTrace, DynamicJaxprTracer = (
+    pe.DynamicJaxprTrace, pe.DynamicJaxprTracer)
+JVPTrace, JVPTracer = ad.JVPTrace, ad.JVPTracer
+LinearizeTrace, LinearizeTracer = ad.LinearizeTrace, ad.LinearizeTracer
+BatchTrace, BatchTracer = batching.BatchTrace, batching.BatchTracer
+
+typeof = core.typeof
+trace_context: Callable[[], tuple] = config.trace_context
+jaxprs_in_params = core.jaxprs_in_params
+
+jit_p = pjit.jit_p
+# Primitives whose abstract evaluation may report effects, but whose only
+# effects are those of the jaxprs among their params and the axes they name.
+EFFECTS_IN_PARAMS = frozenset({
+    jit_p, control_flow.scan_p, control_flow.while_p, control_flow.cond_p,
+    solves.linear_solve_p, parallel.psum_p, parallel.psum_invariant_p,
+    parallel.pmax_p, parallel.pmin_p, parallel.all_gather_p,
+    parallel.all_gather_invariant_p, parallel.all_to_all_p,
+    parallel.reduce_scatter_p, parallel.axis_index_p,
+})
+
+
+class UserContext:
+  """A value that is part of the key of every trace and compilation cache."""
+
+  def __init__(self):
+    self._config = config.make_user_context(None)._obj
+
+  def swap(self, value: Any) -> Any:
+    """Sets it on this thread; returns what to `set` to undo that."""
+    return self._config.swap_local(value)
+
+  def set(self, value: Any) -> None:
+    self._config.set_local(value)
+
+  def set_global(self, value: Any) -> None:
+    self._config.set_global(value)
+
+
+def exclude_from_tracebacks(path: str) -> None:
+  """Makes frames of files under `path` JAX's own, not the user's."""
+  traceback_util.register_exclusion(path)
+  source_info_util.register_exclusion(path)
+
+
+def effect_free(primitive: Primitive) -> bool:
+  """Whether the abstract evaluation was declared to have no effects."""
+  name = getattr(primitive.abstract_eval, "__qualname__", "")
+  return name == core._effect_free_abstract_eval(None).__qualname__
+
+
+def benign(effects) -> bool:
+  """Whether `effects` say no more than which axes are named."""
+  return all(isinstance(e, core.NamedAxisEffect) for e in effects)
+
+
+def checks_every_result() -> bool:
+  """Whether JAX is told to look at the result of every eager operation."""
+  return (config.debug_nans.value or config.debug_infs.value
+          or config.debug_key_reuse.value)
+
+
+def is_inline_call(params: dict[str, Any]) -> bool:
+  """Whether a `jit` is one that JAX itself inlines when it stages it out."""
+  return (params["inline"]
+          and all(isinstance(s, UnspecifiedValue)
+                  for s in (*params["in_shardings"], *params["out_shardings"]))
+          and all(x is None
+                  for x in (*params["in_layouts"], *params["out_layouts"]))
+          and not params["compiler_options_kvs"])
+
+
+def evaluate_inline(trace, closed_jaxpr, args):
+  """Binds the equations of `closed_jaxpr` one by one under `trace`."""
+  with core.set_current_trace(trace):
+    return core.eval_jaxpr(closed_jaxpr.jaxpr, closed_jaxpr.consts, *args,
+                           propagate_source_info=False)
+
+
+def copy_array(x):
+  """A new array with the bits, type, placement and commitment of `x`."""
+  sharding = x.sharding
+  out, = _jax.batched_copy_array_to_devices_with_sharding(
+      [x], [sharding._internal_device_list], [sharding],
+      [_jax.ArrayCopySemantics.ALWAYS_COPY])
+  return out
+
+
+def read_scalar(x):
+  """A host array with the bits and type of a concrete scalar array.
+
+  None if it cannot be read from here.
+  """
+  if (type(x) is not ArrayImpl or x.is_deleted()
+      or not x.is_fully_addressable):
+    return None
+  with config.transfer_guard_device_to_host("allow"):
+    return TypedNdArray(x._value, aval=x.aval)
+
+
+def constant_behind(tracer):
+  """The value of a `DynamicJaxprTracer` that stands for a constant, or None.
+
+  A literal answers with its value; a constvar with what it closes over.
+  """
+  return tracer._trace.frame.constvar_to_val.get(tracer.val)
+
+
+def tracer_of_variable(trace, var, eqn):
+  """A tracer for a variable that a live equation of `trace` computes."""
+  return trace.var_to_tracer(var, eqn.source_info, eqn)
+
+
+def copy_host_array(x):
+  """A host array of its own, with the type that JAX sees in `x`."""
+  return TypedNdArray(x.copy(), aval=core.typeof(x))
+
+
+# What is patched: the one place through which every ordinary bind goes,
+# `Primitive.bind` and the traces' own calls alike, and the three through which
+# results leave a transformation.
+BIND = (core.Primitive, "bind_with_trace")
+EXITS = (
+    (ad.JVPTrace, "to_primal_tangent_pair"),
+    (ad.LinearizeTrace, "to_primal_tangent_pair"),
+    (batching.BatchTrace, "to_batch_info"),
+)

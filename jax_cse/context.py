@@ -1,0 +1,175 @@
+"""`enabled()`, `disabled()` and `active_mode()`.
+
+The mode is also a user context of JAX, a part of the key of every trace and
+compilation cache: a function traced with CSE is never reused without it, nor
+the other way round.
+"""
+
+import contextlib
+import functools
+from typing import Any
+
+from jax_cse import eager_table
+from jax_cse import modes
+from jax_cse import versions
+from jax_cse.active import here, set_process_wide
+from jax_cse.statistics import Statistics
+
+
+@functools.cache
+def _rim():
+  """The modules that reach into JAX, imported once its version is known."""
+  versions.check()
+  from jax_cse import compat, memo_table, patch
+  return memo_table, patch, compat.UserContext()
+
+
+def _push(exits: contextlib.ExitStack, memo: Any) -> None:
+  """Makes `memo` answer on this thread until `exits` unwinds."""
+  user_context, cell = _rim()[2], here.cell
+  before = user_context.swap(None if memo is None else memo.mode)
+  if not cell:
+    cell.outer_context = before
+  token = cell.push(memo)
+
+  @exits.callback
+  def leave():
+    cell.remove(token)
+    if cell is here.cell:
+      top = cell.memo
+      user_context.set(cell.outer_context if not cell else
+                       None if top is None else top.mode)
+
+
+class _Context(contextlib.ContextDecorator):
+  """A context manager that may be entered any number of times, nested too."""
+
+  def __init__(self):
+    self._exits: list[contextlib.ExitStack] = []
+
+  def _recreate_cm(self):
+    # A decorated function may run on several threads at once.
+    context = object.__new__(type(self))
+    context.__dict__.update(self.__dict__, _exits=[])
+    return context
+
+  def _enter(self, exits: contextlib.ExitStack) -> Any:
+    raise NotImplementedError
+
+  def __enter__(self):
+    with contextlib.ExitStack() as exits:
+      entered = self._enter(exits)
+      self._exits.append(exits.pop_all())
+    return entered
+
+  def __exit__(self, *exc_info):
+    return self._exits.pop().__exit__(*exc_info)
+
+
+class _InertMemo:
+  """What an `enabled()` gives that `JAX_CSE` switched off: empty statistics."""
+
+  def __init__(self):
+    self.mode = None
+    self.nbytes = 0
+    self.stats = Statistics()
+
+
+class enabled(_Context):
+  """Merges common subexpressions as they are bound, on this thread.
+
+  A primitive that is applied to values it was applied to before returns the
+  result of the first time, eagerly and under every transformation of JAX:
+
+      with jax_cse.enabled() as memo:
+        jaxpr = jax.make_jaxpr(f)(x)
+      print(memo.stats)
+
+  It may be nested, entered again, and used as a decorator. Inside another of
+  the same mode it joins that one, and yields its memo.
+
+  Args:
+    mode: `"exact"`, the default: equations of the same primitive on the same
+      values with the same params are merged, operands swapped where that cannot
+      change a bit; each primitive application gives the bits that it gives
+      without. None means the mode that `JAX_CSE` names, if it names one.
+    max_bytes: budget in bytes for results that are held for eager evaluation;
+      256 MiB by default. The least recently used leave first; what left is
+      counted in `memo.stats.evicted` and `memo.stats.evicted_bytes`. A budget
+      that is given makes a memo of its own, also inside another `enabled()`.
+
+  Yields:
+    The memo: `memo.stats` are its `Statistics`, `memo.mode` is its mode, and
+    `memo.nbytes` the bytes it holds for eager evaluation.
+
+  Raises:
+    ValueError: `mode`, `max_bytes` or `JAX_CSE` is out of range.
+    UnsupportedJaxVersion: on entry, before anything is patched.
+
+  Source: `core.enable_cse` in github.com/jax-ml/jax/issues/520.
+  """
+
+  def __init__(self, mode: str | None = None, *, max_bytes: int | None = None):
+    super().__init__()
+    named, self._off = modes.from_environment()
+    if mode is None:
+      mode = named or modes.DEFAULT
+    self._mode = modes.validate(mode)
+    self._own = max_bytes is not None
+    self._max_bytes = eager_table.validate_max_bytes(max_bytes)
+
+  def _enter(self, exits):
+    if self._off:
+      return _InertMemo()
+    memo_table, patch, _ = _rim()
+    memo = here.cell.memo
+    if memo is None or memo.mode != self._mode or self._own:
+      memo = memo_table.Memo(self._mode, self._max_bytes)
+      exits.callback(memo.clear)
+    patch.acquire()
+    exits.callback(patch.release)
+    _push(exits, memo)
+    return memo
+
+
+class disabled(_Context):
+  """Makes binds on this thread plain JAX again, inside `enabled()` or not.
+
+  It may be nested, entered again, and used as a decorator.
+  """
+
+  def _enter(self, exits):
+    _push(exits, None)
+
+
+def active_mode() -> str | None:
+  """The mode in force on this thread, or None."""
+  memo = here.cell.memo
+  return None if memo is None else memo.mode
+
+
+def enable_process_wide(mode: str) -> None:
+  """Turns `mode` on for every thread, from now until the process ends.
+
+  Raises:
+    ValueError: `mode` is not a mode.
+    UnsupportedJaxVersion: before anything is patched.
+  """
+  mode = modes.validate(mode)
+  memo_table, patch, user_context = _rim()
+  patch.acquire()
+  user_context.set_global(mode)
+  set_process_wide(functools.partial(
+      memo_table.Memo, mode, eager_table.DEFAULT_MAX_BYTES))
+
+
+def follow_environment() -> None:
+  """Does at import what `JAX_CSE` says.
+
+  Raises:
+    ValueError: it says something else than what is accepted.
+    UnsupportedJaxVersion: it asks for a mode on a JAX that is not supported.
+  """
+  mode, _ = modes.from_environment()
+  if mode is not None:
+    enable_process_wide(mode)

@@ -1,0 +1,77 @@
+"""The monkeypatch of JAX's core: what is replaced, by what, and for how long.
+
+`Primitive.bind` looks at its operands and then calls `bind_with_trace`; JAX's
+traces skip the first half and call `bind_with_trace` of their parent directly.
+So `bind_with_trace` is the seam through which all of them go, and replacing it
+alone catches every bind once. Primitives that override it (calls with
+functions as operands: `custom_jvp_call`, `shard_map`) stay as they are.
+
+Beside it the methods are replaced by which results leave a transformation; see
+"Sharing arrays" in `memo_table`.
+
+    with patched():      # the first user installs, the last one restores
+      ...
+
+Limits: the replacement is seen by every thread; one without a memo pays for a
+look at its cell and no more.
+"""
+
+import contextlib
+import functools
+import os
+import threading
+
+from jax_cse import compat
+from jax_cse.active import here
+
+compat.exclude_from_tracebacks(os.path.dirname(__file__) + os.sep)
+
+
+def _memoized(plain):
+  @functools.wraps(plain)
+  def bind_with_trace(self, trace, args, avals, params, /):
+    memo = here.cell.memo
+    if memo is None:
+      return plain(self, trace, args, avals, params)
+    return memo.bind(plain, self, trace, args, avals, params)
+  return bind_with_trace
+
+
+def _isolating(plain):
+  @functools.wraps(plain)
+  def convert(self, val):
+    parts = plain(self, val)
+    memo = here.cell.memo
+    return parts if memo is None else memo.leaving(val, parts)
+  return convert
+
+
+_lock = threading.Lock()
+_users = 0
+_restore = contextlib.ExitStack()
+
+
+def _replace(owner, name, wrap):
+  plain = getattr(owner, name)
+  setattr(owner, name, wrap(plain))
+  _restore.callback(setattr, owner, name, plain)
+
+
+def acquire() -> None:
+  """Installs the patch unless it is installed."""
+  global _users
+  with _lock:
+    _users += 1
+    if _users == 1:
+      _replace(*compat.BIND, _memoized)
+      for exit_ in compat.EXITS:
+        _replace(*exit_, _isolating)
+
+
+def release() -> None:
+  """Restores what was there when the last user leaves."""
+  global _users
+  with _lock:
+    _users -= 1
+    if _users == 0:
+      _restore.close()

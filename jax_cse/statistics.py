@@ -1,0 +1,124 @@
+"""Counts kept by the memo table itself.
+
+Counting equations of a jaxpr afterwards can foil the count: a cached trace
+binds nothing, and an equation that JAX drops as dead was bound all the same.
+So the table counts its own lookups, at every level of nesting at which one is
+made: a bind under two nested `jvp` can be a hit at the outer level, or a miss
+there that leads to hits further in.
+
+    hit        the result was in the table and was returned
+    miss       the primitive was applied and its result went into the table
+    bypassed   the primitive was applied as if there were no table, with the
+               reason
+    evicted    a result left the eager table to keep it within its budget
+
+Limits: cached eager calls and cached `jit` calls run in C++ and are not binds,
+so nothing is counted for them.
+"""
+
+from collections import Counter
+
+
+class Statistics:
+  """Hits, misses, bypasses and evictions, in all and by primitive.
+
+  Attributes:
+    by_primitive: primitive name to `Counter` with the keys "hits", "misses",
+      "bypassed" and "evicted".
+    bypass_reasons: reason to number of binds bypassed for it.
+    evicted_bytes: size of the evicted results, in bytes.
+  """
+
+  def __init__(self):
+    self.clear()
+
+  def clear(self) -> None:
+    self._hits: Counter[str] = Counter()
+    self._misses: Counter[str] = Counter()
+    self._bypassed: Counter[tuple[str, str]] = Counter()
+    self._evicted: Counter[str] = Counter()
+    self.evicted_bytes = 0
+
+  # The four recorders. They run once a bind, so they do no more than count.
+
+  def hit(self, name: str) -> None:
+    self._hits[name] += 1
+
+  def miss(self, name: str) -> None:
+    self._misses[name] += 1
+
+  def bypass(self, name: str, reason: str) -> None:
+    self._bypassed[name, reason] += 1
+
+  def evict(self, name: str, nbytes: int) -> None:
+    self._evicted[name] += 1
+    self.evicted_bytes += nbytes
+
+  def add(self, other: "Statistics") -> None:
+    """Adds the counts of `other` to these."""
+    self._hits.update(other._hits)
+    self._misses.update(other._misses)
+    self._bypassed.update(other._bypassed)
+    self._evicted.update(other._evicted)
+    self.evicted_bytes += other.evicted_bytes
+
+  @property
+  def hits(self) -> int:
+    return self._hits.total()
+
+  @property
+  def misses(self) -> int:
+    return self._misses.total()
+
+  @property
+  def bypassed(self) -> int:
+    return self._bypassed.total()
+
+  @property
+  def evicted(self) -> int:
+    return self._evicted.total()
+
+  @property
+  def bypass_reasons(self) -> Counter[str]:
+    reasons: Counter[str] = Counter()
+    for (_, reason), n in self._bypassed.items():
+      reasons[reason] += n
+    return reasons
+
+  @property
+  def by_primitive(self) -> dict[str, Counter[str]]:
+    table: dict[str, Counter[str]] = {}
+
+    def put(name, column, n):
+      row = table.setdefault(
+          name, Counter(hits=0, misses=0, bypassed=0, evicted=0))
+      row[column] += n
+
+    for name, n in self._hits.items():
+      put(name, "hits", n)
+    for name, n in self._misses.items():
+      put(name, "misses", n)
+    for (name, _), n in self._bypassed.items():
+      put(name, "bypassed", n)
+    for name, n in self._evicted.items():
+      put(name, "evicted", n)
+    return dict(sorted(table.items()))
+
+  def __str__(self) -> str:
+    columns = ("hits", "misses", "bypassed", "evicted")
+    rows = [(name, *(row[c] for c in columns))
+            for name, row in self.by_primitive.items()]
+    rows.append(("total", self.hits, self.misses, self.bypassed, self.evicted))
+    width = max(len("primitive"), *(len(row[0]) for row in rows))
+    lines = [f"{'primitive':<{width}}" + "".join(f"{c:>10}" for c in columns)]
+    lines += [f"{name:<{width}}" + "".join(f"{n:>10}" for n in counts)
+              for name, *counts in rows]
+    if self.bypassed:
+      lines.append("bypassed because:")
+      lines += [f"{n:>8}  {reason}"
+                for reason, n in sorted(self.bypass_reasons.items())]
+    if self.evicted:
+      lines.append(f"evicted: {self.evicted_bytes:,} bytes")
+    return "\n".join(lines)
+
+  __repr__ = __str__

@@ -1,0 +1,381 @@
+"""Value numbering: what a tracer holds decides its number, not who it is.
+
+Two operands are the same value when they have the same number, and a number is
+a small integer however deep the nesting, so a key costs the same at every
+level. Each kind of value has one way to its number:
+
+    jaxpr variable      one for each variable
+    constant            interned by dtype, weak type, shape and bits
+    concrete array      one for each array; copies made here share it
+    JVP tracer          interned by the numbers of primal and tangent
+    linearize tracer    the same
+    batch tracer        interned by number of the value and batch dimension
+    anything else       one for each object
+
+Why it matters: under nested `jvp` each level wraps the same inner values in new
+tracers. With numbers by identity those look distinct and the growth stays
+exponential; with numbers by content it is polynomial.
+
+A `Value` also knows how to bring its object back without keeping it alive: a
+variable from the equation that computes it, a JVP tracer from its parts. So a
+table may refer to results through values, and whatever JAX drops as dead stays
+dead:
+
+    value = numbering.of(tracer)
+    value.revive()      # the tracer, or one equal to it, or None if it is gone
+
+Limits: equal host arrays above 64 KiB and references have no number (`of`
+returns None). Concrete arrays are told apart by identity, save scalars that enter a traced
+program: their bits are read.
+"""
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+import weakref
+
+import numpy as np
+
+from jax_cse import compat
+from jax_cse import fingerprint
+
+# A loop that makes a new Python number every time must not fill memory; after
+# a clear the same constants get new numbers, which costs hits and no more.
+_MAX_CONSTANTS = 1 << 16
+
+
+class Value:
+  """A number, and a way back to an object that has it."""
+  __slots__ = ("number",)
+
+  def __init__(self, number: int):
+    self.number = number
+
+  def revive(self) -> Any:
+    raise NotImplementedError
+
+
+class Constant(Value):
+  __slots__ = ("_object",)
+
+  def __init__(self, number, obj):
+    super().__init__(number)
+    self._object = obj
+
+  def revive(self):
+    return self._object
+
+
+class Opaque(Value):
+  """Known by identity alone, as long as it lives."""
+  __slots__ = ("live",)
+
+  def __init__(self, number, obj):
+    super().__init__(number)
+    self.live = weakref.ref(obj)
+
+  def revive(self):
+    return self.live()
+
+
+class Variable(Value):
+  """A variable of a jaxpr under construction.
+
+  It can be revived as long as its equation is in the jaxpr, also when every
+  tracer for it is gone. The variable itself refers to nothing, so holding it is
+  free.
+  """
+  __slots__ = ("_var", "_eqn", "_trace", "live")
+
+  def __init__(self, number, tracer, eqn):
+    super().__init__(number)
+    self._var = tracer.val
+    self._eqn = eqn
+    self._trace = tracer._trace._weakref
+    self.live = weakref.ref(tracer)
+
+  def revive(self):
+    tracer = self.live()
+    if tracer is not None or self._eqn is None:
+      return tracer
+    eqn, trace = self._eqn(), self._trace()
+    if eqn is None or trace is None:
+      return None
+    tracer = compat.tracer_of_variable(trace, self._var, eqn)
+    self.live = weakref.ref(tracer)
+    return tracer
+
+
+class Concrete(Value):
+  """A concrete array. Only the eager table holds it, through `array`."""
+  __slots__ = ("array", "live")
+
+  def __init__(self, number, array):
+    super().__init__(number)
+    self.array = None
+    self.live = weakref.ref(array)
+
+  def revive(self):
+    array = self.array
+    if array is None:
+      array = self.live()
+    return None if array is None or array.is_deleted() else array
+
+
+class Composite(Value):
+  """A tracer that is its parts: primal and tangent, or value and dimension.
+
+  `shared` says that the tracer was handed out a second time, so that the arrays
+  in it may have more than one owner.
+  """
+  __slots__ = ("_trace", "_rebuild", "_parts", "live", "shared")
+
+  def __init__(self, number, tracer, rebuild, parts):
+    super().__init__(number)
+    self._trace = tracer._trace._weakref
+    self._rebuild = rebuild
+    self._parts = parts
+    self.live = weakref.ref(tracer)
+    self.shared = False
+
+  def revive(self):
+    self.shared = True
+    tracer = self.live()
+    if tracer is not None:
+      return tracer
+    trace = self._trace()
+    if trace is None:
+      return None
+    objects = []
+    for part in self._parts:
+      obj = part.revive()
+      if obj is None:
+        return None
+      objects.append(obj)
+    tracer = self._rebuild(trace, *objects)
+    self.live = weakref.ref(tracer)
+    return tracer
+
+
+class TraceValues:
+  """The values of one trace. Refers to the trace weakly, and dies with it."""
+  __slots__ = ("variables", "by_id", "interned")
+
+  def __init__(self):
+    self.variables: dict[Any, Value | None] = {}
+    # id -> (weak reference, value); an entry counts only while its reference
+    # leads to the object that asks, so that a reused id is no one else's.
+    self.by_id: dict[int, tuple[weakref.ref, Value]] = {}
+    self.interned: dict[Any, Composite] = {}
+
+  def clear(self) -> None:
+    self.by_id.clear()
+    self.interned.clear()
+
+
+class _ArrayReference(weakref.ref):
+  """A weak reference that carries the value, and whether it was handed out
+  more than once."""
+  __slots__ = ("id", "value", "shared")
+
+
+class Numbering:
+  """Numbers for everything that can be an operand of a bind.
+
+  `trace_values(trace)` returns the `TraceValues` of a trace. `traced` says
+  whether the operands looked at belong to a program that is being traced.
+  """
+
+  def __init__(self, trace_values: Callable[[Any], TraceValues]):
+    self.traced = False
+    self._fresh = count().__next__
+    self._trace_values = trace_values
+    self._constants: dict[Any, Constant] = {}
+    arrays: dict[int, _ArrayReference] = {}
+    self._arrays = arrays
+
+    def forget(reference: _ArrayReference):
+      if arrays.get(reference.id) is reference:
+        del arrays[reference.id]
+
+    self._forget = forget
+    self._rules: dict[type, Callable[[Any], Value | None]] = {
+        compat.DynamicJaxprTracer: self._of_jaxpr_tracer,
+        compat.JVPTracer: self._of_primal_and_tangent,
+        compat.LinearizeTracer: self._of_primal_and_tangent,
+        compat.BatchTracer: self._of_batched,
+        compat.ArrayImpl: self.of_array,
+        compat.Zero: self._of_zero,
+        **{t: self._of_scalar for t in compat.SCALARS},
+        compat.HOST_ARRAYS: self._of_host_array,
+    }
+
+  def of(self, x: Any) -> Value | None:
+    """The value of an operand, or None if it has no number."""
+    rule = self._rules.get(type(x))
+    return self._of_other(x) if rule is None else rule(x)
+
+  # Jaxpr variables and what stands behind them.
+
+  def _of_jaxpr_tracer(self, tracer):
+    var = tracer.val
+    if type(var) is compat.Literal:
+      return self._of_literal(var)
+    variables = self._trace_values(tracer._trace).variables
+    value = variables.get(var)
+    if value is None and var not in variables:
+      value = variables[var] = self._of_new_variable(tracer)
+    return value
+
+  def _of_new_variable(self, tracer):
+    if type(tracer.aval) is not compat.ShapedArray:
+      return None  # references, tokens: what they hold can change
+    constant = compat.constant_behind(tracer)
+    if constant is not None:
+      value = self.of(constant)
+      if value is not None:
+        return value
+    eqn = tracer.parent
+    return Variable(self._fresh(), tracer,
+                    None if eqn is None else weakref.ref(eqn))
+
+  def new_variable(self, variables, tracer, eqn: weakref.ref) -> Variable:
+    """The value of a tracer that the equation behind `eqn` just computed."""
+    value = variables[tracer.val] = Variable(self._fresh(), tracer, eqn)
+    return value
+
+  def _of_literal(self, literal):
+    kind = compat.SCALARS.get(type(literal.val))
+    if kind is None:
+      return self.of(literal.val)
+    return self._of_number(kind, literal.val, literal.aval)
+
+  # Constants.
+
+  def _constant(self, key, obj) -> Constant:
+    value = self._constants.get(key)
+    if value is None:
+      if len(self._constants) >= _MAX_CONSTANTS:
+        self._constants.clear()
+      value = self._constants[key] = Constant(self._fresh(), obj)
+    return value
+
+  def _of_scalar(self, x):
+    return self._of_number(compat.SCALARS[type(x)], x, compat.typeof(x))
+
+  def _of_number(self, kind, x, aval):
+    return self._constant((kind, aval.dtype, aval.weak_type,
+                           fingerprint.of_scalar(x)), x)
+
+  def _of_host_array(self, x):
+    aval = compat.typeof(x)
+    try:
+      bits = fingerprint.of_array(x)
+    except fingerprint.Unkeyable:
+      return None
+    key = (np.ndarray, aval.dtype, aval.weak_type, aval.shape, bits)
+    value = self._constants.get(key)
+    # The array can change after this; what is kept must not.
+    return value or self._constant(key, compat.copy_host_array(x))
+
+  def _of_zero(self, x):
+    return self._constant((compat.Zero, x.aval), x)
+
+  # Concrete arrays.
+
+  def of_array(self, x) -> Value:
+    reference = self._arrays.get(id(x))
+    if reference is not None and reference() is x:
+      return reference.value
+    value = self._of_scalar_array(x) if self.traced and x.ndim == 0 else None
+    if value is None:
+      value = Concrete(self._fresh(), x)
+    self._track(x, value)
+    return value
+
+  def _of_scalar_array(self, x):
+    # The tangent `jnp.ones(())` made anew at every level is one constant. Its
+    # bits are read only while tracing: eagerly that would wait for the device.
+    scalar = compat.read_scalar(x)
+    return None if scalar is None else self._of_host_array(scalar)
+
+  def _track(self, x, value: Value) -> _ArrayReference:
+    reference = _ArrayReference(x, self._forget)
+    reference.id = id(x)
+    reference.value = value
+    reference.shared = False
+    self._arrays[reference.id] = reference
+    return reference
+
+  def new_array(self, x) -> Concrete:
+    """The value of an array that a primitive just returned."""
+    value = Concrete(self._fresh(), x)
+    self._track(x, value)
+    return value
+
+  def reference(self, x) -> _ArrayReference | None:
+    reference = self._arrays.get(id(x))
+    return reference if reference is not None and reference() is x else None
+
+  def copy(self, x, value: Value):
+    """A copy of the array `x` that has the same number."""
+    duplicate = compat.copy_array(x)
+    self._track(duplicate, value)
+    return duplicate
+
+  # Tracers that are their parts.
+
+  def _of_primal_and_tangent(self, tracer):
+    values = self._trace_values(tracer._trace)
+    found = values.by_id.get(id(tracer))
+    if found is not None and found[0]() is tracer:
+      return found[1]
+    primal, tangent = self.of(tracer.primal), self.of(tracer.tangent)
+    if primal is None or tangent is None:
+      return None
+    key = (type(tracer), primal.number, tangent.number)
+    value = values.interned.get(key)
+    if value is None:
+      value = Composite(self._fresh(), tracer, type(tracer), (primal, tangent))
+      values.interned[key] = value
+    values.by_id[id(tracer)] = (weakref.ref(tracer), value)
+    return value
+
+  def _of_batched(self, tracer):
+    values = self._trace_values(tracer._trace)
+    found = values.by_id.get(id(tracer))
+    if found is not None and found[0]() is tracer:
+      return found[1]
+    inner, dim = self.of(tracer.val), tracer.batch_dim
+    if inner is None or not (dim is None or type(dim) is int):
+      return None
+    key = (compat.BatchTracer, inner.number, dim)
+    value = values.interned.get(key)
+    if value is None:
+      source_info = tracer.source_info
+      value = values.interned[key] = Composite(
+          self._fresh(), tracer,
+          lambda trace, val: compat.BatchTracer(trace, val, dim, source_info),
+          (inner,))
+    values.by_id[id(tracer)] = (weakref.ref(tracer), value)
+    return value
+
+  # Everything else.
+
+  def _of_other(self, x):
+    if isinstance(x, compat.Tracer):
+      by_id = self._trace_values(x._trace).by_id
+    elif isinstance(x, compat.KEY_ARRAYS):
+      return self.of_array(x)
+    elif isinstance(x, (np.ndarray, np.generic)):
+      return self._of_host_array(x)
+    else:
+      return None
+    if type(x.aval) is not compat.ShapedArray:
+      return None
+    found = by_id.get(id(x))
+    if found is not None and found[0]() is x:
+      return found[1]
+    value = Opaque(self._fresh(), x)
+    by_id[id(x)] = (value.live, value)
+    return value

@@ -1,0 +1,33 @@
+"""Packaging; the settings of the tools are in pyproject.toml."""
+
+import pathlib
+
+import setuptools
+
+_here = pathlib.Path(__file__).parent
+_version: dict[str, str] = {}
+exec((_here / "jax_cse" / "version.py").read_text(), _version)
+
+setuptools.setup(
+    name="jax_cse",
+    version=_version["__version__"],
+    description="Common-subexpression elimination for JAX, as values are bound",
+    long_description=(_here / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=["jax_cse"],
+    package_data={"jax_cse": ["py.typed"]},
+    python_requires=">=3.11",
+    install_requires=["jax", "jaxlib"],
+    extras_require={
+        "plot": ["matplotlib"],
+        "test": ["absl-py", "hypothesis", "matplotlib", "pytest", "ruff"],
+    },
+    entry_points={"pytest11": ["jax_cse = jax_cse.pytest_plugin"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Mathematics",
+    ],
+)
