@@ -109,6 +109,44 @@ def is_inline_call(params: dict[str, Any]) -> bool:
           and not params["compiler_options_kvs"])
 
 
+def current_source():
+  """Where the user's program is: traceback and name stack."""
+  return source_info_util.current()
+
+
+def current_eqn_context():
+  """What JAX stamps on an equation that is bound now; interned."""
+  return core.current_jaxpr_eqn_context()
+
+
+def inlined_source(source, eqn):
+  """The source of an equation of an inlined call that `source` makes."""
+  inner = eqn.source_info.name_stack
+  if not inner:
+    return source
+  return source.replace(name_stack=source.name_stack + inner)
+
+
+def literal_tracer(trace, literal, source):
+  """A tracer for a literal that stands in a jaxpr."""
+  return DynamicJaxprTracer(trace, literal.aval, literal, source)
+
+
+def emit(trace, eqn, tracers, source):
+  """Stages `eqn`, an equation without effects, on `tracers` into `trace`.
+
+  Constants are folded and the equation keeps its context, as when JAX inlines.
+  """
+  out_avals = [v.aval for v in eqn.outvars]
+  folded = pe.try_constant_folding(eqn.primitive, tracers, eqn.params,
+                                   out_avals)
+  if folded is not None:
+    return [trace.new_const(c, source_info=source, aval=aval)
+            for c, aval in zip(folded, out_avals)]
+  return trace.emit_eqn(tracers, out_avals, eqn.primitive, eqn.params,
+                        eqn.effects, source, eqn.ctx)
+
+
 def evaluate_inline(trace, closed_jaxpr, args):
   """Binds the equations of `closed_jaxpr` one by one under `trace`."""
   with core.set_current_trace(trace):

@@ -60,24 +60,39 @@ _DONATES = "donates its operands"
 _EFFECTS = "has effects"
 _INSIDE_BARRIER = "is part of what a barrier computes again"
 
-_reasons: dict[compat.Primitive, str | None] = {}
+
+class _Plan:
+  """What holds for every bind of one primitive."""
+  __slots__ = ("against", "against_eager", "effects_in_params", "is_jit",
+               "commutes")
+
+  def __init__(self, primitive):
+    self.against = exclusions.reason_against(primitive)
+    self.against_eager = exclusions.EAGER.get(primitive.name)
+    self.effects_in_params = primitive in compat.EFFECTS_IN_PARAMS
+    self.is_jit = primitive is compat.jit_p
+    self.commutes = primitive.name in commutative.NAMES
 
 
-def _reason_against(primitive):
-  try:
-    return _reasons[primitive]
-  except KeyError:
-    reason = _reasons[primitive] = exclusions.reason_against(primitive)
-    return reason
+_plans: dict[compat.Primitive, _Plan] = {}
+
+
+def _plan_of(primitive) -> _Plan:
+  plan = _plans.get(primitive)
+  if plan is None:
+    plan = _plans[primitive] = _Plan(primitive)
+  return plan
 
 
 class _Table:
   """The entries and values of one trace."""
-  __slots__ = ("kind", "traced", "against", "entries", "values", "reference")
+  __slots__ = ("kind", "traced", "order", "against", "entries", "values",
+               "reference")
 
-  def __init__(self, kind, traced, against, entries):
+  def __init__(self, kind, traced, order, against, entries):
     self.kind = kind
     self.traced = traced      # the results end up in a jaxpr
+    self.order = order        # of nested forward mode
     self.against = against    # the reason why nothing is merged here, or None
     self.entries = entries
     self.values = value_numbering.TraceValues()
@@ -126,19 +141,21 @@ class Memo:
   def _new_table(self, trace) -> _Table:
     kind = type(trace)
     if kind is compat.DynamicJaxprTrace:
-      table = _Table(kind, True, None, {})
+      table = _Table(kind, True, 0, None, {})
     elif kind is compat.EvalTrace:
-      table = _Table(kind, False, None, self._eager)
+      table = _Table(kind, False, 0, None, self._eager)
     elif kind in (compat.JVPTrace, compat.BatchTrace):
       parent = self._table(trace.parent_trace)
-      table = _Table(kind, parent.traced, parent.against, {})
+      order = parent.order + (kind is compat.JVPTrace)
+      table = _Table(kind, parent.traced, order, parent.against, {})
     elif kind is compat.LinearizeTrace:
-      traced = self._table(trace.parent_trace).traced
-      table = _Table(kind, traced, None if traced else _COTANGENTS, {})
-      if not traced:
+      parent = self._table(trace.parent_trace)
+      table = _Table(kind, parent.traced, parent.order,
+                     None if parent.traced else _COTANGENTS, {})
+      if not parent.traced:
         self._table(trace.tangent_trace).against = _COTANGENTS
     else:
-      table = _Table(kind, False, _UNKNOWN_TRACE, {})
+      table = _Table(kind, False, 0, _UNKNOWN_TRACE, {})
     tables, key = self._tables, id(trace)
     tables[key] = table
     table.reference = weakref.ref(trace, lambda _: tables.pop(key, None))
@@ -154,28 +171,24 @@ class Memo:
     table = self._tables.get(id(trace))
     if table is None:
       table = self._new_table(trace)
-    reason = _reason_against(primitive) or table.against
-    if reason is not None:
-      return self._bypass(plain, reason, primitive, trace, args, avals, params)
-
+    plan = _plans.get(primitive) or _plan_of(primitive)
     eager = table.kind is compat.EvalTrace
-    if primitive is compat.jit_p:
-      if any(params["donated_invars"]):
-        reason = _DONATES
-      elif eager and not self._inside:
-        reason = _COMPILED
-      elif table.traced and compat.is_inline_call(params):
-        return compat.evaluate_inline(trace, params["jaxpr"], args)
-    if not table.traced and reason is None:
+    reason = plan.against or table.against
+    if reason is None and plan.effects_in_params:
+      if plan.is_jit and table.traced and compat.is_inline_call(params):
+        if table.kind is compat.DynamicJaxprTrace:
+          if not params["jaxpr"].effects:
+            return self._inline(table, trace, params["jaxpr"], args)
+        elif table.kind is compat.JVPTrace and table.order >= 2:
+          return compat.evaluate_inline(trace, params["jaxpr"], args)
+      reason = self._against_call(plan, eager, params)
+    if reason is None and not table.traced:
       if compat.checks_every_result():
         reason = _CHECKED
-      elif eager and primitive.name in exclusions.EAGER:
-        reason = exclusions.EAGER[primitive.name]
-    if primitive in compat.EFFECTS_IN_PARAMS and not all(
-        compat.benign(j.effects) for j in compat.jaxprs_in_params(params)):
-      reason = _EFFECTS
+      elif eager:
+        reason = plan.against_eager
     if reason is None:
-      key = self._key(table, primitive, args, avals, params)
+      key = self._key(table, plan, primitive, args, avals, params)
       if type(key) is str:
         reason = key
     if reason is not None:
@@ -213,7 +226,17 @@ class Memo:
     finally:
       table.against = before
 
-  def _key(self, table, primitive, args, avals, params):
+  def _against_call(self, plan, eager, params) -> str | None:
+    if plan.is_jit:
+      if any(params["donated_invars"]):
+        return _DONATES
+      if eager and not self._inside:
+        return _COMPILED
+    if all(compat.benign(j.effects) for j in compat.jaxprs_in_params(params)):
+      return None
+    return _EFFECTS
+
+  def _key(self, table, plan, primitive, args, avals, params):
     """The key of a bind, or the reason why it has none."""
     numbering = self._numbering
     numbering.traced = table.traced
@@ -223,7 +246,7 @@ class Memo:
       if value is None:
         return _NO_NUMBER
       numbers.append(value.number)
-    if (primitive.name in commutative.NAMES and numbers[0] > numbers[1]
+    if (plan.commutes and numbers[0] > numbers[1]
         and commutative.may_swap(primitive, avals[0].dtype,
                                  not table.traced)):
       numbers.reverse()
@@ -240,6 +263,54 @@ class Memo:
     self._context = context
     numbers = self._context_numbers
     self._context_number = numbers.setdefault(context, len(numbers))
+
+  # ---- calls that JAX inlines ----
+
+  def _inline(self, table, trace, closed_jaxpr, args):
+    """The equations of a call, bound one by one into a jaxpr trace."""
+    jaxpr = closed_jaxpr.jaxpr
+    source = compat.current_source()
+    numbering, entries = self._numbering, table.entries
+    numbering.traced = True
+    if (context := compat.trace_context()) != self._context:
+      self._enter_context(context)
+    eqn_context = compat.current_eqn_context()
+    env = {}
+    for var, x in zip(jaxpr.constvars, closed_jaxpr.consts):
+      env[var] = trace.to_jaxpr_tracer(x, source)
+    for var, x in zip(jaxpr.invars, args):
+      env[var] = trace.to_jaxpr_tracer(x, source)
+
+    def read(atom):
+      if type(atom) is compat.Literal:
+        return compat.literal_tracer(trace, atom, source)
+      return env[atom]
+
+    for eqn, primitive, params_key, swaps in _inline_plan(jaxpr):
+      tracers = [read(atom) for atom in eqn.invars]
+      key = None
+      if params_key is not None and eqn.ctx is eqn_context:
+        values = [numbering.of(t) for t in tracers]
+        if None not in values:
+          numbers = [v.number for v in values]
+          if swaps and numbers[0] > numbers[1]:
+            numbers.reverse()
+          key = (primitive, self._context_number, params_key, *numbers)
+      outs = None
+      if key is not None and (entry := entries.get(key)) is not None:
+        outs = self._recall(table, entry)
+      if outs is None:
+        outs = compat.emit(trace, eqn, tracers,
+                           compat.inlined_source(source, eqn))
+        if key is not None:
+          self.stats.miss(primitive.name)
+          if (entry := self._staged(table, outs)) is not None:
+            entries[key] = entry
+      else:
+        self.stats.hit(primitive.name)
+      for var, x in zip(eqn.outvars, outs):
+        env[var] = x
+    return [read(atom) for atom in jaxpr.outvars]
 
   # ---- results ----
 
@@ -347,6 +418,30 @@ class Memo:
       if isinstance(value, value_numbering.Composite):
         value.shared = True
     return part
+
+
+_inline_plans: weakref.WeakKeyDictionary[Any, list] = (
+    weakref.WeakKeyDictionary())
+
+
+def _inline_plan(jaxpr):
+  """For each equation what its key needs that no call changes."""
+  plan = _inline_plans.get(jaxpr)
+  if plan is None:
+    plan = _inline_plans[jaxpr] = [_plan_eqn(eqn) for eqn in jaxpr.eqns]
+  return plan
+
+
+def _plan_eqn(eqn):
+  primitive = eqn.primitive
+  plan = _plan_of(primitive)
+  try:
+    params_key = None if plan.against else fingerprint.of_params(eqn.params)
+  except fingerprint.Unkeyable:
+    params_key = None
+  swaps = plan.commutes and commutative.may_swap(
+      primitive, eqn.invars[0].aval.dtype, eager=False)
+  return eqn, primitive, params_key, swaps
 
 
 def _revive(value):
