@@ -22,7 +22,7 @@ from jax._src.lax.control_flow import solves
 from jax._src.lib import _jax
 from jax._src.literals import TypedComplex, TypedFloat, TypedInt, TypedNdArray
 from jax._src.random.prng import PRNGKeyArray
-from jax._src.sharding_impls import UnspecifiedValue
+from jax._src.sharding_impls import UNSPECIFIED
 
 # Types that a bind sees.
 Primitive = core.Primitive
@@ -99,14 +99,17 @@ def checks_every_result() -> bool:
           or config.debug_key_reuse.value)
 
 
+_INLINE_DEFAULTS = (("in_shardings", UNSPECIFIED),
+                    ("out_shardings", UNSPECIFIED),
+                    ("in_layouts", None), ("out_layouts", None))
+
+
 def is_inline_call(params: dict[str, Any]) -> bool:
   """Whether a `jit` is one that JAX itself inlines when it stages it out."""
-  return (params["inline"]
-          and all(isinstance(s, UnspecifiedValue)
-                  for s in (*params["in_shardings"], *params["out_shardings"]))
-          and all(x is None
-                  for x in (*params["in_layouts"], *params["out_layouts"]))
-          and not params["compiler_options_kvs"])
+  # `count` compares by identity first, in C: this runs for every `jnp` call.
+  return params["inline"] and not params["compiler_options_kvs"] and all(
+      params[name].count(default) == len(params[name])
+      for name, default in _INLINE_DEFAULTS)
 
 
 def current_source():
@@ -119,24 +122,19 @@ def current_eqn_context():
   return core.current_jaxpr_eqn_context()
 
 
-def inlined_source(source, eqn):
-  """The source of an equation of an inlined call that `source` makes."""
-  inner = eqn.source_info.name_stack
-  if not inner:
-    return source
-  return source.replace(name_stack=source.name_stack + inner)
-
-
 def literal_tracer(trace, literal, source):
   """A tracer for a literal that stands in a jaxpr."""
   return DynamicJaxprTracer(trace, literal.aval, literal, source)
 
 
 def emit(trace, eqn, tracers, source):
-  """Stages `eqn`, an equation without effects, on `tracers` into `trace`.
+  """Stages an equation of a call that `source` makes, on `tracers`.
 
   Constants are folded and the equation keeps its context, as when JAX inlines.
   """
+  inner = eqn.source_info.name_stack
+  if inner:
+    source = source.replace(name_stack=source.name_stack + inner)
   out_avals = [v.aval for v in eqn.outvars]
   folded = pe.try_constant_folding(eqn.primitive, tracers, eqn.params,
                                    out_avals)
@@ -152,6 +150,20 @@ def evaluate_inline(trace, closed_jaxpr, args):
   with core.set_current_trace(trace):
     return core.eval_jaxpr(closed_jaxpr.jaxpr, closed_jaxpr.consts, *args,
                            propagate_source_info=False)
+
+
+_nbytes_of_type: dict[int, tuple[Any, int]] = {}
+
+
+def nbytes(x) -> int:
+  """`x.nbytes`, without computing it anew for every array of one type."""
+  aval = x.aval
+  known = _nbytes_of_type.get(id(aval))
+  if known is None:
+    if len(_nbytes_of_type) >= 4096:
+      _nbytes_of_type.clear()
+    known = _nbytes_of_type[id(aval)] = (aval, x.nbytes)
+  return known[1]
 
 
 def copy_array(x):

@@ -23,6 +23,8 @@ class Statistics:
   """Hits, misses, bypasses and evictions, in all and by primitive.
 
   Attributes:
+    hits, misses, bypassed, evicted: totals.
+    hits_of, misses_of: the same by primitive name.
     by_primitive: primitive name to `Counter` with the keys "hits", "misses",
       "bypassed" and "evicted".
     bypass_reasons: reason to number of binds bypassed for it.
@@ -33,19 +35,12 @@ class Statistics:
     self.clear()
 
   def clear(self) -> None:
-    self._hits: Counter[str] = Counter()
-    self._misses: Counter[str] = Counter()
+    # Every bind counts in one of these, so they are incremented in place.
+    self.hits_of: Counter[str] = Counter()
+    self.misses_of: Counter[str] = Counter()
     self._bypassed: Counter[tuple[str, str]] = Counter()
     self._evicted: Counter[str] = Counter()
     self.evicted_bytes = 0
-
-  # The four recorders. They run once a bind, so they do no more than count.
-
-  def hit(self, name: str) -> None:
-    self._hits[name] += 1
-
-  def miss(self, name: str) -> None:
-    self._misses[name] += 1
 
   def bypass(self, name: str, reason: str) -> None:
     self._bypassed[name, reason] += 1
@@ -54,21 +49,13 @@ class Statistics:
     self._evicted[name] += 1
     self.evicted_bytes += nbytes
 
-  def add(self, other: "Statistics") -> None:
-    """Adds the counts of `other` to these."""
-    self._hits.update(other._hits)
-    self._misses.update(other._misses)
-    self._bypassed.update(other._bypassed)
-    self._evicted.update(other._evicted)
-    self.evicted_bytes += other.evicted_bytes
-
   @property
   def hits(self) -> int:
-    return self._hits.total()
+    return self.hits_of.total()
 
   @property
   def misses(self) -> int:
-    return self._misses.total()
+    return self.misses_of.total()
 
   @property
   def bypassed(self) -> int:
@@ -94,9 +81,9 @@ class Statistics:
           name, Counter(hits=0, misses=0, bypassed=0, evicted=0))
       row[column] += n
 
-    for name, n in self._hits.items():
+    for name, n in self.hits_of.items():
       put(name, "hits", n)
-    for name, n in self._misses.items():
+    for name, n in self.misses_of.items():
       put(name, "misses", n)
     for (name, _), n in self._bypassed.items():
       put(name, "bypassed", n)

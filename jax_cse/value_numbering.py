@@ -85,62 +85,66 @@ class Variable(Value):
   tracer for it is gone. The variable itself refers to nothing, so holding it is
   free.
   """
-  __slots__ = ("_var", "_eqn", "_trace", "live")
+  __slots__ = ("_var", "_eqn", "_trace", "_live")
 
-  def __init__(self, number, tracer, eqn):
+  def __init__(self, number, tracer):
     super().__init__(number)
+    eqn = tracer.parent
     self._var = tracer.val
-    self._eqn = eqn
+    self._eqn = None if eqn is None else weakref.ref(eqn)
     self._trace = tracer._trace._weakref
-    self.live = weakref.ref(tracer)
+    self._live = weakref.ref(tracer)
 
   def revive(self):
-    tracer = self.live()
+    tracer = self._live()
     if tracer is not None or self._eqn is None:
       return tracer
     eqn, trace = self._eqn(), self._trace()
     if eqn is None or trace is None:
       return None
     tracer = compat.tracer_of_variable(trace, self._var, eqn)
-    self.live = weakref.ref(tracer)
+    self._live = weakref.ref(tracer)
     return tracer
+
+
+class _ArrayReference(weakref.ref):
+  """A weak reference to an array, with its value.
+
+  `shared`: the array was handed out a second time, inside a transformation.
+  """
+  __slots__ = ("id", "value", "shared")
 
 
 class Concrete(Value):
   """A concrete array. Only the eager table holds it, through `array`."""
-  __slots__ = ("array", "live")
-
-  def __init__(self, number, array):
-    super().__init__(number)
-    self.array = None
-    self.live = weakref.ref(array)
+  __slots__ = ("array", "reference")
 
   def revive(self):
     array = self.array
     if array is None:
-      array = self.live()
+      array = self.reference()
     return None if array is None or array.is_deleted() else array
 
 
 class Composite(Value):
   """A tracer that is its parts: primal and tangent, or value and dimension.
 
-  `shared` says that the tracer was handed out a second time, so that the arrays
-  in it may have more than one owner.
+  `shared`: the tracer was handed out a second time, so that the arrays in it
+  may have more than one owner.
   """
-  __slots__ = ("_trace", "_rebuild", "_parts", "live", "shared")
+  __slots__ = ("_trace", "_rebuild", "_parts", "_live", "shared")
 
   def __init__(self, number, tracer, rebuild, parts):
     super().__init__(number)
     self._trace = tracer._trace._weakref
     self._rebuild = rebuild
     self._parts = parts
-    self.live = weakref.ref(tracer)
+    self._live = weakref.ref(tracer)
     self.shared = False
 
   def revive(self):
     self.shared = True
-    tracer = self.live()
+    tracer = self._live()
     if tracer is not None:
       return tracer
     trace = self._trace()
@@ -153,16 +157,15 @@ class Composite(Value):
         return None
       objects.append(obj)
     tracer = self._rebuild(trace, *objects)
-    self.live = weakref.ref(tracer)
+    self._live = weakref.ref(tracer)
     return tracer
 
 
-class TraceValues:
-  """The values of one trace. Refers to the trace weakly, and dies with it."""
-  __slots__ = ("variables", "by_id", "interned")
+class TracerValues:
+  """The values of the tracers of one trace that is not a jaxpr's."""
+  __slots__ = ("by_id", "interned")
 
   def __init__(self):
-    self.variables: dict[Any, Value | None] = {}
     # id -> (weak reference, value); an entry counts only while its reference
     # leads to the object that asks, so that a reused id is no one else's.
     self.by_id: dict[int, tuple[weakref.ref, Value]] = {}
@@ -173,23 +176,18 @@ class TraceValues:
     self.interned.clear()
 
 
-class _ArrayReference(weakref.ref):
-  """A weak reference that carries the value, and whether it was handed out
-  more than once."""
-  __slots__ = ("id", "value", "shared")
-
-
 class Numbering:
   """Numbers for everything that can be an operand of a bind.
 
-  `trace_values(trace)` returns the `TraceValues` of a trace. `traced` says
-  whether the operands looked at belong to a program that is being traced.
+  `table(trace)` returns what keeps the values of a trace: an object with
+  `variables` and `revivable` for a jaxpr's, with `values` for others. `traced`
+  says whether the operands looked at belong to a program that is being traced.
   """
 
-  def __init__(self, trace_values: Callable[[Any], TraceValues]):
+  def __init__(self, table: Callable[[Any], Any]):
     self.traced = False
-    self._fresh = count().__next__
-    self._trace_values = trace_values
+    self.fresh = count().__next__
+    self._table = table
     self._constants: dict[Any, Constant] = {}
     arrays: dict[int, _ArrayReference] = {}
     self._arrays = arrays
@@ -204,11 +202,29 @@ class Numbering:
         compat.JVPTracer: self._of_primal_and_tangent,
         compat.LinearizeTracer: self._of_primal_and_tangent,
         compat.BatchTracer: self._of_batched,
-        compat.ArrayImpl: self.of_array,
+        compat.ArrayImpl: self._of_array,
         compat.Zero: self._of_zero,
         **{t: self._of_scalar for t in compat.SCALARS},
         compat.HOST_ARRAYS: self._of_host_array,
     }
+
+  def number(self, x: Any) -> int | None:
+    """The number of an operand, or None if it has none."""
+    kind = type(x)
+    if kind is compat.ArrayImpl:
+      reference = self._arrays.get(id(x))
+      if reference is not None and reference() is x:
+        return reference.value.number
+    elif kind is compat.DynamicJaxprTracer:
+      var = x.val
+      if type(var) is not compat.Literal:
+        variables = self._table(x._trace).variables
+        number = variables.get(var)
+        if number is not None or var in variables:
+          return number
+        return self._number_of_new_variable(x, variables)
+    value = self.of(x)
+    return None if value is None else value.number
 
   def of(self, x: Any) -> Value | None:
     """The value of an operand, or None if it has no number."""
@@ -217,38 +233,32 @@ class Numbering:
 
   # Jaxpr variables and what stands behind them.
 
+  def _number_of_new_variable(self, tracer, variables) -> int | None:
+    number = None
+    if type(tracer.aval) is compat.ShapedArray:  # no reference, no token
+      constant = compat.constant_behind(tracer)
+      if constant is not None:
+        number = self.number(constant)
+      if number is None:
+        number = self.fresh()
+    variables[tracer.val] = number
+    return number
+
   def _of_jaxpr_tracer(self, tracer):
     var = tracer.val
     if type(var) is compat.Literal:
-      return self._of_literal(var)
-    variables = self._trace_values(tracer._trace).variables
-    value = variables.get(var)
-    if value is None and var not in variables:
-      value = variables[var] = self._of_new_variable(tracer)
+      kind = compat.SCALARS.get(type(var.val))
+      if kind is None:
+        return self.of(var.val)
+      return self._of_number(kind, var.val, var.aval)
+    number = self.number(tracer)
+    if number is None:
+      return None
+    revivable = self._table(tracer._trace).revivable
+    value = revivable.get(var)
+    if value is None:
+      value = revivable[var] = Variable(number, tracer)
     return value
-
-  def _of_new_variable(self, tracer):
-    if type(tracer.aval) is not compat.ShapedArray:
-      return None  # references, tokens: what they hold can change
-    constant = compat.constant_behind(tracer)
-    if constant is not None:
-      value = self.of(constant)
-      if value is not None:
-        return value
-    eqn = tracer.parent
-    return Variable(self._fresh(), tracer,
-                    None if eqn is None else weakref.ref(eqn))
-
-  def new_variable(self, variables, tracer, eqn: weakref.ref) -> Variable:
-    """The value of a tracer that the equation behind `eqn` just computed."""
-    value = variables[tracer.val] = Variable(self._fresh(), tracer, eqn)
-    return value
-
-  def _of_literal(self, literal):
-    kind = compat.SCALARS.get(type(literal.val))
-    if kind is None:
-      return self.of(literal.val)
-    return self._of_number(kind, literal.val, literal.aval)
 
   # Constants.
 
@@ -257,7 +267,7 @@ class Numbering:
     if value is None:
       if len(self._constants) >= _MAX_CONSTANTS:
         self._constants.clear()
-      value = self._constants[key] = Constant(self._fresh(), obj)
+      value = self._constants[key] = Constant(self.fresh(), obj)
     return value
 
   def _of_scalar(self, x):
@@ -274,48 +284,46 @@ class Numbering:
     except fingerprint.Unkeyable:
       return None
     key = (np.ndarray, aval.dtype, aval.weak_type, aval.shape, bits)
-    value = self._constants.get(key)
     # The array can change after this; what is kept must not.
-    return value or self._constant(key, compat.copy_host_array(x))
+    return self._constants.get(key) or self._constant(
+        key, compat.copy_host_array(x))
 
   def _of_zero(self, x):
     return self._constant((compat.Zero, x.aval), x)
 
   # Concrete arrays.
 
-  def of_array(self, x) -> Value:
+  def _of_array(self, x):
     reference = self._arrays.get(id(x))
     if reference is not None and reference() is x:
       return reference.value
-    value = self._of_scalar_array(x) if self.traced and x.ndim == 0 else None
-    if value is None:
-      value = Concrete(self._fresh(), x)
-    self._track(x, value)
+    if self.traced and x.ndim == 0:
+      # The tangent `jnp.ones(())` made anew at every level is one constant. Its
+      # bits are read only while tracing: eagerly that would wait for the device.
+      scalar = compat.read_scalar(x)
+      if scalar is not None:
+        value = self._of_host_array(scalar)
+        self._track(x, value)
+        return value
+    value = Concrete(self.fresh())
+    value.array = None
+    value.reference = self._track(x, value)
     return value
-
-  def _of_scalar_array(self, x):
-    # The tangent `jnp.ones(())` made anew at every level is one constant. Its
-    # bits are read only while tracing: eagerly that would wait for the device.
-    scalar = compat.read_scalar(x)
-    return None if scalar is None else self._of_host_array(scalar)
 
   def _track(self, x, value: Value) -> _ArrayReference:
     reference = _ArrayReference(x, self._forget)
-    reference.id = id(x)
+    reference.id = key = id(x)
     reference.value = value
     reference.shared = False
-    self._arrays[reference.id] = reference
+    self._arrays[key] = reference
     return reference
 
   def new_array(self, x) -> Concrete:
-    """The value of an array that a primitive just returned."""
-    value = Concrete(self._fresh(), x)
-    self._track(x, value)
+    """The value of an array that a primitive just returned; it holds it."""
+    value = Concrete(self.fresh())
+    value.array = x
+    value.reference = self._track(x, value)
     return value
-
-  def reference(self, x) -> _ArrayReference | None:
-    reference = self._arrays.get(id(x))
-    return reference if reference is not None and reference() is x else None
 
   def copy(self, x, value: Value):
     """A copy of the array `x` that has the same number."""
@@ -323,10 +331,28 @@ class Numbering:
     self._track(duplicate, value)
     return duplicate
 
+  def separate(self, tracer, parts: tuple) -> tuple:
+    """`parts` of `tracer`, with copies of the arrays that have more owners."""
+    value = self.of(tracer) if isinstance(tracer, compat.Tracer) else None
+    shared = getattr(value, "shared", False)
+    return tuple([self._separate(part, shared) for part in parts])
+
+  def _separate(self, part, shared):
+    if type(part) is compat.ArrayImpl:
+      reference = self._arrays.get(id(part))
+      if (reference is not None and reference() is part
+          and (shared or reference.shared) and not part.is_deleted()):
+        return self.copy(part, reference.value)
+    elif shared and isinstance(part, compat.Tracer):
+      value = self.of(part)
+      if isinstance(value, Composite):
+        value.shared = True
+    return part
+
   # Tracers that are their parts.
 
   def _of_primal_and_tangent(self, tracer):
-    values = self._trace_values(tracer._trace)
+    values = self._table(tracer._trace).values
     found = values.by_id.get(id(tracer))
     if found is not None and found[0]() is tracer:
       return found[1]
@@ -336,13 +362,13 @@ class Numbering:
     key = (type(tracer), primal.number, tangent.number)
     value = values.interned.get(key)
     if value is None:
-      value = Composite(self._fresh(), tracer, type(tracer), (primal, tangent))
+      value = Composite(self.fresh(), tracer, type(tracer), (primal, tangent))
       values.interned[key] = value
     values.by_id[id(tracer)] = (weakref.ref(tracer), value)
     return value
 
   def _of_batched(self, tracer):
-    values = self._trace_values(tracer._trace)
+    values = self._table(tracer._trace).values
     found = values.by_id.get(id(tracer))
     if found is not None and found[0]() is tracer:
       return found[1]
@@ -354,7 +380,7 @@ class Numbering:
     if value is None:
       source_info = tracer.source_info
       value = values.interned[key] = Composite(
-          self._fresh(), tracer,
+          self.fresh(), tracer,
           lambda trace, val: compat.BatchTracer(trace, val, dim, source_info),
           (inner,))
     values.by_id[id(tracer)] = (weakref.ref(tracer), value)
@@ -363,19 +389,17 @@ class Numbering:
   # Everything else.
 
   def _of_other(self, x):
-    if isinstance(x, compat.Tracer):
-      by_id = self._trace_values(x._trace).by_id
-    elif isinstance(x, compat.KEY_ARRAYS):
-      return self.of_array(x)
-    elif isinstance(x, (np.ndarray, np.generic)):
+    if isinstance(x, compat.KEY_ARRAYS):
+      return self._of_array(x)
+    if isinstance(x, (np.ndarray, np.generic)):
       return self._of_host_array(x)
-    else:
+    if (not isinstance(x, compat.Tracer)
+        or type(x.aval) is not compat.ShapedArray):
       return None
-    if type(x.aval) is not compat.ShapedArray:
-      return None
+    by_id = self._table(x._trace).values.by_id
     found = by_id.get(id(x))
     if found is not None and found[0]() is x:
       return found[1]
-    value = Opaque(self._fresh(), x)
+    value = Opaque(self.fresh(), x)
     by_id[id(x)] = (value.live, value)
     return value

@@ -1,0 +1,119 @@
+"""The table of eager evaluation: results are arrays, and arrays have owners.
+
+An owner may donate or delete its array, and that must not touch another's:
+
+- to the user a hit hands over the array itself if nobody but the table holds
+  it, and a copy otherwise;
+- inside a transformation arrays are shared; where one with two owners leaves
+  the transformation, it leaves as a copy (`leaving`).
+
+A copy of a scalar takes 3 us where the cheapest eager operation takes 7.
+
+Limits: the results of a `jit` that the user calls are not looked up: it runs
+compiled, from the second call on without Python.
+"""
+
+import sys
+
+from jax_cse import commutative
+from jax_cse import compat
+from jax_cse import keys
+from jax_cse import reasons
+from jax_cse.eager_table import EagerTable
+
+# References to an array that only the table holds, as `_to_user` counts them:
+# the slot of the value, the local name, and the argument of getrefcount.
+_HELD_BY_TABLE_ONLY = 3
+
+
+class EvalTable:
+  """Entries of the `EvalTrace`, on one thread."""
+
+  traced = False
+  order = 0
+  __slots__ = ("memo", "against", "is_outermost", "results", "reference")
+
+  def __init__(self, memo, max_bytes: int):
+    self.memo = memo
+    self.against: str | None = None
+    self.is_outermost = True
+    self.results = EagerTable(max_bytes, self._evicted)
+
+  def bind(self, plain, primitive, trace, args, avals, params):
+    memo = self.memo
+    plan = keys.plans.get(primitive) or keys.plan_of(primitive)
+    reason = plan.against_eager or self.against
+    if reason is None and plan.effects_in_params:
+      if plan.is_jit and memo.depth == 0:
+        reason = reasons.COMPILED
+      else:
+        reason = reasons.against_call(plan, params)
+    if reason is None and compat.checks_every_result():
+      reason = reasons.CHECKED
+    if reason is None:
+      numbering = memo.numbering
+      numbering.traced = False
+      numbers = [numbering.number(x) for x in args]
+      if None in numbers:
+        reason = reasons.NO_NUMBER
+      else:
+        if (plan.commutes and numbers[0] > numbers[1] and
+            commutative.may_swap(primitive, avals[0].dtype, eager=True)):
+          numbers.reverse()
+        key = keys.of(plan, memo.context(), numbers, params)
+        if key is None:
+          reason = reasons.NO_KEY
+    if reason is not None:
+      return memo.bypass(plain, reason, primitive, trace, args, avals, params)
+    entry = self.results.get(key)
+    if entry is not None:
+      outs = self._recall(entry, params, args)
+      if outs is not None:
+        memo.stats.hits_of[plan.name] += 1
+        return outs if plan.multiple_results else outs[0]
+      self.results.discard(key)
+    memo.stats.misses_of[plan.name] += 1
+    out = plain(primitive, trace, args, avals, params)
+    self._store(key, plan, params, args, out)
+    return out
+
+  def _recall(self, entry, params, args):
+    if not keys.agree(params, entry[0]) or any(
+        type(x) is compat.ArrayImpl and x.is_deleted() for x in args):
+      return None
+    recall = self._share if self.memo.depth else self._to_user
+    outs = [recall(value) for value in entry[1:]]
+    return None if None in outs else outs
+
+  def _share(self, value):
+    array = value.revive()
+    if array is not None:
+      value.reference.shared = self.memo.shares_arrays = True
+    return array
+
+  def _to_user(self, value):
+    array = value.revive()
+    if array is None or sys.getrefcount(array) <= _HELD_BY_TABLE_ONLY:
+      return array
+    return self.memo.numbering.copy(array, value)
+
+  def _store(self, key, plan, params, args, out) -> None:
+    if plan.multiple_results:
+      nbytes, entry = 0, [params]
+      for x in out:
+        if type(x) is not compat.ArrayImpl or any(x is a for a in args):
+          return
+        entry.append(self.memo.numbering.new_array(x))
+        nbytes += x.nbytes
+      self.results.put(key, tuple(entry), plan.name, nbytes)
+    elif type(out) is compat.ArrayImpl and not any(out is a for a in args):
+      value = self.memo.numbering.new_array(out)
+      self.results.put(key, (params, value), plan.name, compat.nbytes(out))
+
+  def _evicted(self, entry, name, nbytes) -> None:
+    self.memo.stats.evict(name, nbytes)
+    for value in entry[1:]:
+      value.array = None
+
+  def clear(self) -> None:
+    self.results.clear()
