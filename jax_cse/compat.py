@@ -88,6 +88,12 @@ def effect_free(primitive: Primitive) -> bool:
   return name == core._effect_free_abstract_eval(None).__qualname__
 
 
+def is_never_high(primitive: Primitive) -> bool:
+  """Whether a bind without jaxprs among its params is never of a high type."""
+  return (type(primitive) is Primitive
+          and not {"is_high", "bind_with_trace"} & vars(primitive).keys())
+
+
 def benign(effects) -> bool:
   """Whether `effects` say no more than which axes are named."""
   return all(isinstance(e, core.NamedAxisEffect) for e in effects)

@@ -6,8 +6,11 @@ keeps `cos(x)` alive once it was used, so this table must hold results itself,
 and therefore needs a budget:
 
     table = EagerTable(max_bytes=1 << 20, on_evict=print)
-    table.put(key, entry, name="cos", nbytes=4096)
-    table.get(key)      # entry, now the most recently used
+    table.put(key, (4096, "cos", result))
+    table.get(key)      # the entry, now the most recently used
+
+An entry is a tuple of its size in bytes, a name to count it by, and whatever
+else the caller puts there.
 
 An entry is charged `ENTRY_BYTES` above the size of its results, for the key
 and the bookkeeping around it; otherwise a budget of 256 MiB would admit 67
@@ -45,41 +48,39 @@ def validate_max_bytes(max_bytes: Any) -> int:
 class EagerTable:
   """A mapping from key to entry that keeps within `max_bytes`.
 
-  `on_evict(entry, name, nbytes)` is called for every entry that leaves to make
-  room, not for those that are discarded or cleared.
+  `on_evict(entry, nbytes)` is called for every entry that leaves to make room,
+  not for those that are discarded or cleared.
   """
 
-  def __init__(self, max_bytes: int,
-               on_evict: Callable[[Any, str, int], None]):
+  def __init__(self, max_bytes: int, on_evict: Callable[[tuple, int], None]):
     self.max_bytes = max_bytes
     self.nbytes = 0
     self._on_evict = on_evict
-    self._entries: OrderedDict[Hashable, tuple[Any, str, int]] = OrderedDict()
+    self._entries: OrderedDict[Hashable, tuple] = OrderedDict()
 
   def __len__(self) -> int:
     return len(self._entries)
 
-  def get(self, key: Hashable) -> Any:
-    found = self._entries.get(key)
-    if found is None:
-      return None
-    self._entries.move_to_end(key)
-    return found[0]
+  def get(self, key: Hashable) -> tuple | None:
+    entry = self._entries.get(key)
+    if entry is not None:
+      self._entries.move_to_end(key)
+    return entry
 
-  def put(self, key: Hashable, entry: Any, name: str, nbytes: int) -> None:
-    self.discard(key)
-    nbytes += ENTRY_BYTES
-    self._entries[key] = (entry, name, nbytes)
-    self.nbytes += nbytes
+  def put(self, key: Hashable, entry: tuple) -> None:
+    """Enters `entry`, unless there is one with this key."""
+    if self._entries.setdefault(key, entry) is not entry:
+      return
+    self.nbytes += entry[0] + ENTRY_BYTES
     while self.nbytes > self.max_bytes:
-      _, (old, old_name, old_nbytes) = self._entries.popitem(last=False)
-      self.nbytes -= old_nbytes
-      self._on_evict(old, old_name, old_nbytes)
+      _, old = self._entries.popitem(last=False)
+      self.nbytes -= old[0] + ENTRY_BYTES
+      self._on_evict(old, old[0] + ENTRY_BYTES)
 
   def discard(self, key: Hashable) -> None:
-    found = self._entries.pop(key, None)
-    if found is not None:
-      self.nbytes -= found[2]
+    entry = self._entries.pop(key, None)
+    if entry is not None:
+      self.nbytes -= entry[0] + ENTRY_BYTES
 
   def clear(self) -> None:
     self._entries.clear()

@@ -26,7 +26,8 @@ _numbers = count()
 class Plan:
   """What holds for every bind of one primitive."""
   __slots__ = ("number", "name", "against", "against_eager",
-               "effects_in_params", "is_jit", "commutes", "multiple_results")
+               "effects_in_params", "is_jit", "commutes", "multiple_results",
+               "runs_directly")
 
   def __init__(self, primitive: compat.Primitive):
     self.number = next(_numbers)
@@ -37,6 +38,9 @@ class Plan:
     self.is_jit = primitive is compat.jit_p
     self.commutes = primitive.name in commutative.NAMES
     self.multiple_results = primitive.multiple_results
+    # An eager application to arrays is a call of its `impl` and no more.
+    self.runs_directly = (
+        not self.effects_in_params and compat.is_never_high(primitive))
 
 
 plans: dict[compat.Primitive, Plan] = {}
@@ -50,19 +54,20 @@ def plan_of(primitive: compat.Primitive) -> Plan:
 
 
 def of(plan: Plan, context: int, numbers: list[int],
-       params: dict[str, Any]) -> tuple | None:
-  """The key of a bind whose operands have `numbers`, or None if it has none.
+       params: dict[str, Any]) -> tuple:
+  """The key of a bind whose operands have `numbers`, in the order to compare.
 
-  Operands are in the order in which they were given; swap them before.
+  A lookup with it raises `TypeError` if one of the params has no hash; then
+  `of_fingerprint` is the key.
   """
   if not params:
     return (plan.number, context, *numbers)
-  key = (plan.number, context, *numbers, *params.values())
-  try:
-    hash(key)
-    return key
-  except TypeError:
-    pass
+  return (plan.number, context, *numbers, *params.values())
+
+
+def of_fingerprint(plan: Plan, context: int, numbers: list[int],
+                   params: dict[str, Any]) -> tuple | None:
+  """The key where params have no hash, or None if there is none either."""
   try:
     return (plan.number, context, *numbers, fingerprint.of_params(params))
   except fingerprint.Unkeyable:

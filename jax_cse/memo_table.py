@@ -57,6 +57,7 @@ class Memo:
   Attributes:
     mode: the mode that decides what is the same.
     stats: `Statistics` of the lookups.
+    tables: the tables by id of their trace.
   """
 
   def __init__(self, mode: str, max_bytes: int):
@@ -65,7 +66,7 @@ class Memo:
     self.depth = 0               # of rules of transformations that are running
     self.shares_arrays = False   # an eager transformation handed one out twice
     self._max_bytes = max_bytes
-    self._tables: dict[int, Any] = {}
+    self.tables: dict[int, Any] = {}
     self.clear()
 
   @property
@@ -75,7 +76,7 @@ class Memo:
 
   def clear(self) -> None:
     """Forgets every result; the statistics stay."""
-    self._tables.clear()
+    self.tables.clear()
     self._eval = eval_table.EvalTable(self, self._max_bytes)
     self.numbering = value_numbering.Numbering(self.table)
     self._context: Any = None
@@ -83,8 +84,13 @@ class Memo:
     self._context_numbers: dict[Any, int] = {}
 
   def table(self, trace):
-    """The table of a trace. It dies with the trace."""
-    table = self._tables.get(id(trace))
+    """The table of a trace, whose `bind` stands for that of a primitive.
+
+    `bind(plain, primitive, trace, args, avals, params)` returns what `plain`,
+    JAX's own `Primitive.bind_with_trace`, returns for the other arguments, or
+    has returned for them before. The table dies with the trace.
+    """
+    table = self.tables.get(id(trace))
     return self._new_table(trace) if table is None else table
 
   def _new_table(self, trace):
@@ -98,7 +104,7 @@ class Memo:
           self, trace, self.table(trace.parent_trace))
     else:
       table = _NoTable(self)
-    tables, key = self._tables, id(trace)
+    tables, key = self.tables, id(trace)
     tables[key] = table
     table.reference = weakref.ref(trace, lambda _: tables.pop(key, None))
     return table
@@ -111,16 +117,6 @@ class Memo:
       numbers = self._context_numbers
       self._context_number = numbers.setdefault(context, len(numbers))
     return self._context_number
-
-  def bind(self, plain, primitive, trace, args, avals, params):
-    """`primitive.bind_with_trace(trace, ...)`, or its result from before.
-
-    `plain` is JAX's own `bind_with_trace`.
-    """
-    table = self._tables.get(id(trace))
-    if table is None:
-      table = self._new_table(trace)
-    return table.bind(plain, primitive, trace, args, avals, params)
 
   def inside(self, plain, primitive, trace, args, avals, params):
     """The plain bind of a transformation: runs its rule, one level deeper."""

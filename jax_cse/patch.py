@@ -33,7 +33,8 @@ def _memoized(plain):
     memo = here.cell.memo
     if memo is None:
       return plain(self, trace, args, avals, params)
-    return memo.bind(plain, self, trace, args, avals, params)
+    table = memo.tables.get(id(trace)) or memo.table(trace)
+    return table.bind(plain, self, trace, args, avals, params)
   return bind_with_trace
 
 

@@ -74,13 +74,18 @@ class TransformTable:
             commutative.may_swap(primitive, avals[0].dtype, not self.traced)):
           numbers.reverse()
         key = keys.of(plan, memo.context(), numbers, params)
-        if key is None:
-          reason = reasons.NO_KEY
+        try:
+          found = self._entries.get(key)
+        except TypeError:
+          key = keys.of_fingerprint(plan, memo.context(), numbers, params)
+          if key is None:
+            reason = reasons.NO_KEY
+          else:
+            found = self._entries.get(key)
     if reason is not None:
       return memo.bypass(functools.partial(memo.inside, plain), reason,
                          primitive, trace, args, avals, params)
-    outs = self._recall(key, params)
-    if outs is not None:
+    if found is not None and (outs := self._recall(found, params)) is not None:
       memo.stats.hits_of[plan.name] += 1
       return outs if plan.multiple_results else outs[0]
     memo.stats.misses_of[plan.name] += 1
@@ -88,9 +93,8 @@ class TransformTable:
     self._store(key, params, out if plan.multiple_results else (out,))
     return out
 
-  def _recall(self, key, params):
-    entry = self._entries.get(key)
-    if entry is None or not keys.agree(params, entry[0]):
+  def _recall(self, entry, params):
+    if not keys.agree(params, entry[0]):
       return None
     if not self.traced:
       self.memo.shares_arrays = True

@@ -107,23 +107,38 @@ class Variable(Value):
     return tracer
 
 
-class _ArrayReference(weakref.ref):
-  """A weak reference to an array, with its value.
+class SeenArray(weakref.ref):
+  """The value of a concrete array that this package does not hold.
 
-  `shared`: the array was handed out a second time, inside a transformation.
+  It is the weak reference itself: an eager operation sees a new array every few
+  microseconds, and one object is cheaper than two. `shared`: the array was
+  handed out a second time, inside a transformation.
   """
-  __slots__ = ("id", "value", "shared")
+  __slots__ = ("id", "number", "shared")
+
+  def revive(self):
+    array = self()
+    return None if array is None or array.is_deleted() else array
 
 
-class Concrete(Value):
-  """A concrete array. Only the eager table holds it, through `array`."""
-  __slots__ = ("array", "reference")
+class HeldArray(Value):
+  """The value of a concrete array that the eager table holds."""
+  __slots__ = ("array", "shared", "_seen")
+
+  def __init__(self, number, array):
+    self.number = number
+    self.array = array
+    self.shared = False
+    self._seen: SeenArray | None = None
+
+  def __call__(self):
+    return self.array
 
   def revive(self):
     array = self.array
     if array is None:
-      array = self.reference()
-    return None if array is None or array.is_deleted() else array
+      return None if self._seen is None else self._seen.revive()
+    return None if array.is_deleted() else array
 
 
 class Composite(Value):
@@ -189,12 +204,13 @@ class Numbering:
     self.fresh = count().__next__
     self._table = table
     self._constants: dict[Any, Constant] = {}
-    arrays: dict[int, _ArrayReference] = {}
-    self._arrays = arrays
+    # id -> value, which leads to the array when called; see `TracerValues`.
+    arrays: dict[int, SeenArray | HeldArray] = {}
+    self.arrays = arrays
 
-    def forget(reference: _ArrayReference):
-      if arrays.get(reference.id) is reference:
-        del arrays[reference.id]
+    def forget(seen: SeenArray):
+      if arrays.get(seen.id) is seen:
+        del arrays[seen.id]
 
     self._forget = forget
     self._rules: dict[type, Callable[[Any], Value | None]] = {
@@ -212,9 +228,9 @@ class Numbering:
     """The number of an operand, or None if it has none."""
     kind = type(x)
     if kind is compat.ArrayImpl:
-      reference = self._arrays.get(id(x))
-      if reference is not None and reference() is x:
-        return reference.value.number
+      value = self.arrays.get(id(x))
+      if value is not None and value() is x:
+        return value.number
     elif kind is compat.DynamicJaxprTracer:
       var = x.val
       if type(var) is not compat.Literal:
@@ -294,41 +310,40 @@ class Numbering:
   # Concrete arrays.
 
   def _of_array(self, x):
-    reference = self._arrays.get(id(x))
-    if reference is not None and reference() is x:
-      return reference.value
+    value = self.arrays.get(id(x))
+    if value is not None and value() is x:
+      return value
     if self.traced and x.ndim == 0:
       # The tangent `jnp.ones(())` made anew at every level is one constant. Its
       # bits are read only while tracing: eagerly that would wait for the device.
       scalar = compat.read_scalar(x)
       if scalar is not None:
-        value = self._of_host_array(scalar)
-        self._track(x, value)
-        return value
-    value = Concrete(self.fresh())
-    value.array = None
-    value.reference = self._track(x, value)
-    return value
+        return self._see(x, self._of_host_array(scalar).number)
+    return self._see(x, self.fresh())
 
-  def _track(self, x, value: Value) -> _ArrayReference:
-    reference = _ArrayReference(x, self._forget)
-    reference.id = key = id(x)
-    reference.value = value
-    reference.shared = False
-    self._arrays[key] = reference
-    return reference
+  def _see(self, x, number: int) -> SeenArray:
+    self.arrays[id(x)] = seen = SeenArray(x, self._forget)
+    seen.id = id(x)
+    seen.number = number
+    seen.shared = False
+    return seen
 
-  def new_array(self, x) -> Concrete:
+  def hold(self, x) -> HeldArray:
     """The value of an array that a primitive just returned; it holds it."""
-    value = Concrete(self.fresh())
-    value.array = x
-    value.reference = self._track(x, value)
+    value = self.arrays[id(x)] = HeldArray(self.fresh(), x)
     return value
 
-  def copy(self, x, value: Value):
+  def release(self, value: HeldArray) -> None:
+    """Stops holding the array of `value`."""
+    array, value.array = value.array, None
+    if self.arrays.get(id(array)) is value:
+      value._seen = self._see(array, value.number)
+      value._seen.shared = value.shared
+
+  def copy(self, x, number: int):
     """A copy of the array `x` that has the same number."""
     duplicate = compat.copy_array(x)
-    self._track(duplicate, value)
+    self._see(duplicate, number)
     return duplicate
 
   def separate(self, tracer, parts: tuple) -> tuple:
@@ -339,10 +354,10 @@ class Numbering:
 
   def _separate(self, part, shared):
     if type(part) is compat.ArrayImpl:
-      reference = self._arrays.get(id(part))
-      if (reference is not None and reference() is part
-          and (shared or reference.shared) and not part.is_deleted()):
-        return self.copy(part, reference.value)
+      value = self.arrays.get(id(part))
+      if (value is not None and value() is part
+          and (shared or value.shared) and not part.is_deleted()):
+        return self.copy(part, value.number)
     elif shared and isinstance(part, compat.Tracer):
       value = self.of(part)
       if isinstance(value, Composite):
