@@ -63,17 +63,14 @@ class UserContext:
   """A value that is part of the key of every trace and compilation cache."""
 
   def __init__(self):
-    self._config = config.make_user_context(None)._obj
+    setting = config.make_user_context(None)._obj
+    # On this thread: sets a value and returns what to `set` to undo that.
+    self.swap: Callable[[Any], Any] = setting.swap_local
+    self.set: Callable[[Any], None] = setting.set_local
+    self.set_global: Callable[[Any], None] = setting.set_global
 
-  def swap(self, value: Any) -> Any:
-    """Sets it on this thread; returns what to `set` to undo that."""
-    return self._config.swap_local(value)
 
-  def set(self, value: Any) -> None:
-    self._config.set_local(value)
-
-  def set_global(self, value: Any) -> None:
-    self._config.set_global(value)
+user_context = UserContext()
 
 
 def exclude_from_tracebacks(path: str) -> None:
@@ -175,9 +172,10 @@ def nbytes(x) -> int:
 def copy_array(x):
   """A new array with the bits, type, placement and commitment of `x`."""
   sharding = x.sharding
-  out, = _jax.batched_copy_array_to_devices_with_sharding(
-      [x], [sharding._internal_device_list], [sharding],
-      [_jax.ArrayCopySemantics.ALWAYS_COPY])
+  with config.transfer_guard_device_to_device("allow"):
+    out, = _jax.batched_copy_array_to_devices_with_sharding(
+        [x], [sharding._internal_device_list], [sharding],
+        [_jax.ArrayCopySemantics.ALWAYS_COPY])
   return out
 
 

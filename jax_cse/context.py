@@ -7,6 +7,7 @@ the other way round.
 
 import contextlib
 import functools
+import itertools
 from typing import Any
 
 from jax_cse import eager_table
@@ -21,24 +22,39 @@ def _rim():
   """The modules that reach into JAX, imported once its version is known."""
   versions.check()
   from jax_cse import compat, memo_table, patch
-  return memo_table, patch, compat.UserContext()
+  return memo_table, patch, compat.user_context
+
+
+# Where a generator is closed on another thread than it entered on, JAX's user
+# context stays on the first: no thread can set another's. What that thread
+# traces from then on must not be taken for traced with CSE, so its value is not
+# used again.
+_epoch = itertools.count()
+_abandoned = next(_epoch)
+
+
+def _context_value(memo: Any) -> tuple[str, int] | None:
+  return None if memo is None else (memo.mode, _abandoned)
 
 
 def _push(exits: contextlib.ExitStack, memo: Any) -> None:
   """Makes `memo` answer on this thread until `exits` unwinds."""
   user_context, cell = _rim()[2], here.cell
-  before = user_context.swap(None if memo is None else memo.mode)
+  before = user_context.swap(_context_value(memo))
   if not cell:
     cell.outer_context = before
   token = cell.push(memo)
 
   @exits.callback
   def leave():
+    global _abandoned
     cell.remove(token)
-    if cell is here.cell:
-      top = cell.memo
-      user_context.set(cell.outer_context if not cell else
-                       None if top is None else top.mode)
+    if cell is not here.cell:
+      _abandoned = next(_epoch)
+    elif cell:
+      user_context.set(_context_value(cell.memo))
+    else:
+      user_context.set(cell.outer_context)
 
 
 class _Context(contextlib.ContextDecorator):
@@ -158,7 +174,7 @@ def enable_process_wide(mode: str) -> None:
   mode = modes.validate(mode)
   memo_table, patch, user_context = _rim()
   patch.acquire()
-  user_context.set_global(mode)
+  user_context.set_global((mode, _abandoned))
   set_process_wide(functools.partial(
       memo_table.Memo, mode, eager_table.DEFAULT_MAX_BYTES))
 

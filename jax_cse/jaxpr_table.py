@@ -8,8 +8,8 @@ not brought back, so no jaxpr gets larger.
 Calls that JAX inlines (`jit(inline=True)`, which is every `jnp` function) are
 inlined here, since their equations must be looked up one by one.
 
-Limits: a result that nothing uses is forgotten, and staged again if it is asked
-for again, as it is without CSE.
+Limits: an equation of whose results none is in use is forgotten, and staged
+again if it is asked for again, as it is without CSE.
 """
 
 from typing import Any
@@ -148,16 +148,19 @@ class JaxprTable:
 
 def _recall(found, params):
   """The results of an equation with these params, or None if they are gone."""
-  if type(found) is tuple:
-    outs = [reference() for reference in found]
-    if None in outs:
-      return None
-  else:
+  if type(found) is not tuple:
     out = found()
-    if out is None:
+    if out is None or not keys.agree(params, out.parent.params):
       return None
-    outs = [out]
-  return outs if keys.agree(params, outs[0].parent.params) else None
+    return [out]
+  outs = [reference() for reference in found]
+  known = next((x for x in outs if x is not None), None)
+  if known is None or not keys.agree(params, known.parent.params):
+    return None
+  # One result in use keeps the equation; the others come from it.
+  eqn, trace = known.parent, known._trace
+  return [compat.tracer_of_variable(trace, var, eqn) if x is None else x
+          for x, var in zip(outs, eqn.outvars)]
 
 
 # What no call of a jaxpr changes about its equations.

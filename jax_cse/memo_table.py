@@ -65,9 +65,12 @@ class Memo:
     self.stats = Statistics()
     self.depth = 0               # of rules of transformations that are running
     self.shares_arrays = False   # an eager transformation handed one out twice
-    self._max_bytes = max_bytes
     self.tables: dict[int, Any] = {}
-    self.clear()
+    self.numbering = value_numbering.Numbering(self.table)
+    self._eval = eval_table.EvalTable(self, max_bytes)
+    self._context: Any = None
+    self._context_number = 0
+    self._context_numbers: dict[Any, int] = {}
 
   @property
   def nbytes(self) -> int:
@@ -77,11 +80,9 @@ class Memo:
   def clear(self) -> None:
     """Forgets every result; the statistics stay."""
     self.tables.clear()
-    self._eval = eval_table.EvalTable(self, self._max_bytes)
-    self.numbering = value_numbering.Numbering(self.table)
-    self._context: Any = None
-    self._context_number = 0
-    self._context_numbers: dict[Any, int] = {}
+    self.numbering.clear()
+    self._eval.results.clear()
+    self._context, self._context_numbers = None, {}
 
   def table(self, trace):
     """The table of a trace, whose `bind` stands for that of a primitive.

@@ -224,6 +224,11 @@ class Numbering:
         compat.HOST_ARRAYS: self._of_host_array,
     }
 
+  def clear(self) -> None:
+    """Forgets every array and constant. Numbers are not used again."""
+    self.arrays.clear()
+    self._constants.clear()
+
   def number(self, x: Any) -> int | None:
     """The number of an operand, or None if it has none."""
     kind = type(x)

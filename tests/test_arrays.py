@@ -1,0 +1,238 @@
+"""Eager results: who owns an array, and how many bytes are held."""
+
+import gc
+import sys
+import weakref
+
+import jax
+from absl.testing import absltest
+from absl.testing import parameterized
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+
+import checking
+import jax_cse
+from jax_cse.eager_table import DEFAULT_MAX_BYTES
+from specs import derivative
+
+donate = jax.jit(lambda x: x + 1, donate_argnums=0)
+
+# Functions of an array whose results may have arrays in common.
+SHARING = {
+    "eager": lambda x: (lax.sin(x), lax.sin(x)),
+    "three": lambda x: (lax.sin(x), lax.sin(x), lax.sin(x)),
+    "jvp": lambda x: jax.jvp(lambda y: (lax.sin(y), lax.sin(y)), (x,), (x,)),
+    "two jvps": lambda x: (jax.jvp(lax.sin, (x,), (x,)),
+                           jax.jvp(lax.sin, (x,), (x,))),
+    "jvp jvp": lambda x: jax.jvp(
+        lambda y: jax.jvp(lambda z: lax.sin(z) * lax.sin(z), (y,), (y,)),
+        (x,), (x,)),
+    "vmap": lambda x: jax.vmap(lambda y: (lax.sin(y), lax.sin(y)))(x),
+    "vmap jvp": lambda x: jax.vmap(
+        lambda y: jax.jvp(lambda z: (lax.sin(z), lax.sin(z)), (y,), (y,)))(x),
+    "grads": lambda x: [jax.grad(lambda y: lax.sin(y).sum())(x)
+                        for _ in range(2)],
+    "vjps": lambda x: [jax.vjp(lax.sin, x)[0] for _ in range(2)],
+    "several results": lambda x: [lax.split(x, (1, 2)) for _ in range(2)],
+}
+
+
+class OwnersTest(parameterized.TestCase):
+
+  @parameterized.product(name=tuple(SHARING), donates=(True, False))
+  def test_losing_one_result_loses_no_other(self, name, donates):
+    x = jnp.arange(3.0) + 1
+    expected = [np.array(a) for a in jax.tree.leaves(SHARING[name](x))]
+    with jax_cse.enabled():
+      for _ in range(2):
+        arrays = jax.tree.leaves(SHARING[name](x))
+        for i, a in enumerate(arrays):
+          if donates:
+            donate(a)
+          else:
+            a.delete()
+          for b, value in zip(arrays[i + 1:], expected[i + 1:]):
+            np.testing.assert_array_equal(b, value)
+    self.assertFalse(x.is_deleted())
+
+  def test_a_deleted_result_is_computed_again(self):
+    x = jnp.arange(3.0)
+    with jax_cse.enabled() as memo:
+      lax.sin(x).delete()
+      np.testing.assert_allclose(lax.sin(x), np.sin(np.arange(3.0)), rtol=1e-6)
+      self.assertEqual(memo.stats.hits, 0)
+
+  def test_a_deleted_operand_raises_as_ever(self):
+    x = jnp.arange(3.0)
+    with jax_cse.enabled():
+      lax.sin(x)
+      x.delete()
+      with self.assertRaisesRegex(RuntimeError, "deleted"):
+        lax.sin(x)
+
+  def test_a_result_that_nobody_holds_is_handed_over(self):
+    x = jnp.arange(3.0)
+    with jax_cse.enabled():
+      first = id(lax.sin(x))
+      self.assertEqual(id(lax.sin(x)), first)
+      held = lax.sin(x)
+      self.assertIsNot(lax.sin(x), held)
+
+  def test_copies_are_what_they_copy(self):
+    device = jax.devices()[0]
+    for x in (jnp.arange(3.0), jnp.asarray(1.0), jnp.zeros((0, 2), "int8"),
+              jax.device_put(jnp.ones(2), device), jnp.array([1 + 2j])):
+      with jax_cse.enabled() as memo:
+        held, copy = lax.neg(x), lax.neg(x)
+      self.assertEqual(memo.stats.hits, 1)
+      self.assertIsNot(held, copy)
+      checking.assert_same_bits(copy, held)
+      self.assertEqual(copy.sharding, held.sharding)
+      self.assertEqual(copy.committed, held.committed)
+      self.assertEqual(copy.weak_type, held.weak_type)
+
+  def test_copies_have_the_number_of_what_they_copy(self):
+    x = jnp.arange(3.0)
+    with jax_cse.enabled() as memo:
+      a, b = lax.sin(x), lax.sin(x)
+      lax.cos(a), lax.cos(b)
+    self.assertEqual((memo.stats.hits, memo.stats.misses), (2, 2))
+
+  def test_no_hit_under_a_debugging_flag(self):
+    x = jnp.arange(3.0) - 1
+    with jax_cse.enabled():
+      lax.log(x)
+      with jax.debug_nans(True), self.assertRaises(FloatingPointError):
+        lax.log(x)
+      with jax.debug_infs(True), self.assertRaises(FloatingPointError):
+        lax.div(1.0, x)
+
+  def test_key_reuse_is_seen(self):
+    with jax_cse.enabled(), jax.debug_key_reuse(True):
+      key = jax.random.key(0)
+      jax.random.bits(key)
+      with self.assertRaises(jax.errors.KeyReuseError):
+        jax.random.bits(key)
+
+  def test_mutable_host_arrays(self):
+    x, host = jnp.zeros(3), np.ones(3, np.float32)
+    with jax_cse.enabled() as memo:
+      first, same = lax.add(x, host), lax.add(x, host)
+      host[0] = 5
+      second = lax.add(x, host)
+    np.testing.assert_array_equal(first, [1, 1, 1])
+    np.testing.assert_array_equal(same, [1, 1, 1])
+    np.testing.assert_array_equal(second, [5, 1, 1])
+    self.assertEqual(memo.stats.hits, 1)
+
+  def test_a_transfer_guard_is_not_tripped_by_a_hit(self):
+    x = jnp.arange(3.0)
+    with jax_cse.enabled(), jax.transfer_guard("disallow"):
+      held = lax.sin(x)
+      checking.assert_same_bits(np.asarray(jax.device_get(lax.sin(x))),
+                                np.asarray(jax.device_get(held)))
+
+
+class BytesTest(absltest.TestCase):
+
+  def test_the_budget_is_kept_and_evictions_are_counted(self):
+    budget = 1 << 20
+    with jax_cse.enabled(max_bytes=budget) as memo:
+      for i in range(100):
+        lax.add(jnp.full(1 << 14, float(i)), 1.0)
+        self.assertLessEqual(memo.nbytes, budget)
+      self.assertGreater(memo.stats.evicted, 80)
+      self.assertGreater(memo.stats.evicted_bytes, 80 << 16)
+      self.assertIn("evicted", str(memo.stats))
+    self.assertEqual(memo.nbytes, 0)
+
+  def test_the_default_budget(self):
+    self.assertEqual(DEFAULT_MAX_BYTES, 256 << 20)
+
+  def test_a_budget_of_nothing(self):
+    x = jnp.arange(3.0)
+    with jax_cse.enabled(max_bytes=0) as memo:
+      lax.sin(x)
+      self.assertEqual(memo.nbytes, 0)
+      held = lax.cos(x)
+      np.testing.assert_array_equal(lax.cos(x), held)
+
+  def test_the_least_recently_used_leaves_first(self):
+    xs = [jnp.full(1 << 14, float(i)) for i in range(4)]
+    with jax_cse.enabled(max_bytes=3 * (1 << 16) + 8192) as memo:
+      for x in (xs[0], xs[1], xs[2], xs[0], xs[3]):
+        lax.sin(x)
+      self.assertEqual(memo.stats.evicted, 1)
+      lax.sin(xs[0])
+      self.assertEqual(memo.stats.hits, 2)
+      lax.sin(xs[1])
+      self.assertEqual(memo.stats.hits, 2)
+
+  def test_an_evicted_result_that_is_in_use_keeps_its_number(self):
+    x = jnp.arange(3.0)
+    with jax_cse.enabled(max_bytes=4096) as memo:
+      used = lax.sin(x)
+      for i in range(10):
+        lax.add(x, float(i))
+      lax.cos(used)
+      hits = memo.stats.hits
+      lax.cos(used)
+      self.assertEqual(memo.stats.hits, hits + 1)
+
+  def test_leaving_frees_everything(self):
+    x = jnp.arange(3.0)
+    with jax_cse.enabled():
+      result = weakref.ref(lax.sin(x))
+      self.assertIsNotNone(result())
+    self.assertIsNone(result())
+
+  def test_a_scalar_costs_what_is_charged_for_it(self):
+    import tracemalloc
+    from jax_cse.eager_table import ENTRY_BYTES
+    xs = [jnp.float32(i) for i in range(1000)]
+    for x in xs:
+      lax.sin(x)
+    with jax_cse.enabled() as memo:
+      tracemalloc.start()
+      for x in xs:
+        lax.sin(x)
+      used = tracemalloc.get_traced_memory()[0]
+      tracemalloc.stop()
+      self.assertEqual(memo.stats.misses, 1000)
+    self.assertBetween(used / 1000, ENTRY_BYTES / 1.5, ENTRY_BYTES * 1.5)
+
+  def test_tables_die_with_their_traces(self):
+    with jax_cse.enabled() as memo:
+      for _ in range(3):
+        checking.trace(derivative(derivative(lax.sin)), 1.0)
+        jax.grad(derivative(lax.sin))(1.0)
+      gc.collect()
+      # The table of eager evaluation is the one that stays.
+      self.assertLessEqual(len(memo.tables), 1)
+
+  def test_nothing_grows_with_the_number_of_steps(self):
+    step = jax.jit(lambda p, x: p - 0.1 * jax.grad(
+        lambda q: (lax.sin(q) * x).sum())(p))
+    with jax_cse.enabled(max_bytes=1 << 20) as memo:
+      p = jnp.ones(3)
+      sizes = []
+      for i in range(3000):
+        p = lax.add(step(p, float(i)), 0.5)
+        if i in (1999, 2999):
+          gc.collect()
+          numbering = memo.numbering
+          sizes.append((len(memo.tables), len(numbering.arrays)))
+    self.assertEqual(sizes[0][0], sizes[1][0])
+    self.assertLessEqual(sizes[1][1], sizes[0][1] + 10)
+
+  def test_references_are_counted_as_the_table_assumes(self):
+    from jax_cse import eval_table
+    self.assertEqual(eval_table._HELD_BY_TABLE_ONLY, 3)
+    slot = [jnp.ones(2)]
+    array = slot[0]
+    self.assertEqual(sys.getrefcount(array), 3)
+
+
+if __name__ == "__main__":
+  absltest.main()
