@@ -13,10 +13,13 @@ from jax._src import pjit
 from jax._src import source_info_util
 from jax._src import traceback_util
 from jax._src.array import ArrayImpl
+from jax._src.custom_derivatives import (
+    custom_jvp_call_p, custom_vjp_call_p, linear_call_p)
 from jax._src.interpreters import ad
 from jax._src.interpreters import batching
 from jax._src.interpreters import partial_eval as pe
 from jax._src.lax import control_flow
+from jax._src.lax import lax
 from jax._src.lax import parallel
 from jax._src.lax.control_flow import solves
 from jax._src.lib import _jax
@@ -26,6 +29,7 @@ from jax._src.sharding_impls import UNSPECIFIED
 
 # Types that a bind sees.
 Primitive = core.Primitive
+Jaxpr = core.Jaxpr
 Literal = core.Literal
 ShapedArray = core.ShapedArray
 Tracer = core.Tracer
@@ -48,14 +52,20 @@ trace_context: Callable[[], tuple] = config.trace_context
 jaxprs_in_params = core.jaxprs_in_params
 
 jit_p = pjit.jit_p
-# Primitives whose abstract evaluation may report effects, but whose only
-# effects are those of the jaxprs among their params and the axes they name.
-EFFECTS_IN_PARAMS = frozenset({
-    jit_p, control_flow.scan_p, control_flow.while_p, control_flow.cond_p,
+# Primitives that are what the jaxprs among their params are: their effects are
+# those of the jaxprs and the axes they name.
+CARRIES_JAXPRS = frozenset({
+    jit_p, lax.composite_p, linear_call_p, control_flow.scan_p,
+    control_flow.while_p, control_flow.cond_p,
     solves.linear_solve_p, parallel.psum_p, parallel.psum_invariant_p,
     parallel.pmax_p, parallel.pmin_p, parallel.all_gather_p,
     parallel.all_gather_invariant_p, parallel.all_to_all_p,
     parallel.reduce_scatter_p, parallel.axis_index_p,
+})
+# Primitives that are bound with functions of Python for operands. In a jaxpr
+# they carry jaxprs.
+CALLS_OF_FUNCTIONS = frozenset({
+    core.call_p, core.closed_call_p, custom_jvp_call_p, custom_vjp_call_p,
 })
 
 
@@ -100,6 +110,16 @@ def checks_every_result() -> bool:
   """Whether JAX is told to look at the result of every eager operation."""
   return (config.debug_nans.value or config.debug_infs.value
           or config.debug_key_reuse.value)
+
+
+def checks_key_reuse() -> bool:
+  """Whether JAX is told to count how often a random key is consumed."""
+  return config.debug_key_reuse.value
+
+
+def guards_host_transfers() -> bool:
+  """Whether JAX is told to say something when a host value is transferred."""
+  return config.transfer_guard_host_to_device.value not in (None, "allow")
 
 
 _INLINE_DEFAULTS = (("in_shardings", UNSPECIFIED),
@@ -155,6 +175,25 @@ def evaluate_inline(trace, closed_jaxpr, args):
                            propagate_source_info=False)
 
 
+def read_scalar(x):
+  """A host array with the bits and type of a concrete scalar array.
+
+  None if it is not simply on a device of this process, or has no value.
+  """
+  if type(x) is not ArrayImpl or x.is_deleted():
+    return None
+  aval = x.aval
+  if (not x.is_fully_addressable or not x.is_fully_replicated
+      or not aval.sharding.mesh.empty
+      or aval.memory_space != core.MemorySpace.Device):
+    return None
+  try:
+    with config.transfer_guard_device_to_host("allow"):
+      return TypedNdArray(x._value, aval=aval)
+  except _jax.JaxRuntimeError:
+    return None  # a computation that failed; whoever uses the value will see
+
+
 _nbytes_of_type: dict[int, tuple[Any, int]] = {}
 
 
@@ -177,18 +216,6 @@ def copy_array(x):
         [x], [sharding._internal_device_list], [sharding],
         [_jax.ArrayCopySemantics.ALWAYS_COPY])
   return out
-
-
-def read_scalar(x):
-  """A host array with the bits and type of a concrete scalar array.
-
-  None if it cannot be read from here.
-  """
-  if (type(x) is not ArrayImpl or x.is_deleted()
-      or not x.is_fully_addressable):
-    return None
-  with config.transfer_guard_device_to_host("allow"):
-    return TypedNdArray(x._value, aval=x.aval)
 
 
 def constant_behind(tracer):

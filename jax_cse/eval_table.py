@@ -1,19 +1,18 @@
 """The table of eager evaluation: results are arrays, and arrays have owners.
 
-An owner may donate or delete its array, and that must not touch another's:
+An owner may donate or delete its array, or make another array of the same
+buffer (`device_put`), and that must not touch what belongs to someone else:
 
-- to the user a hit hands over the array itself if nobody but the table holds
-  it, and a copy otherwise;
+- to the user a hit hands out a copy;
 - inside a transformation arrays are shared; where one with two owners leaves
-  the transformation, it leaves as a copy (`leaving`).
+  the transformation, it leaves as a copy (`Memo.leaving`), and what donates or
+  makes an alias there is given copies (`Numbering.own`).
 
 A copy of a scalar takes 3 us where the cheapest eager operation takes 7.
 
 Limits: the results of a `jit` that the user calls are not looked up: it runs
 compiled, from the second call on without Python.
 """
-
-import sys
 
 from jax_cse import commutative
 from jax_cse import compat
@@ -22,11 +21,6 @@ from jax_cse import reasons
 from jax_cse.active import here
 from jax_cse.eager_table import EagerTable
 from jax_cse.value_numbering import HeldArray
-
-# References to an array that only the table holds, as `_to_user` counts them:
-# the slot of the value, the local name, and the argument of getrefcount.
-_HELD_BY_TABLE_ONLY = 3
-
 
 class EvalTable:
   """Entries of the `EvalTrace`, on one thread."""
@@ -47,7 +41,7 @@ class EvalTable:
     memo = self.memo
     plan = keys.plans.get(primitive) or keys.plan_of(primitive)
     reason = plan.against_eager or self.against
-    if reason is None and plan.effects_in_params:
+    if reason is None and plan.carries_jaxprs:
       if plan.is_jit and memo.depth == 0:
         reason = reasons.COMPILED
       else:
@@ -55,6 +49,8 @@ class EvalTable:
     if reason is None and compat.checks_every_result():
       reason = reasons.CHECKED
     if reason is not None:
+      if memo.depth and (reason is reasons.DONATES or plan.makes_aliases):
+        args = memo.numbering.own(args)
       return memo.bypass(plain, reason, primitive, trace, args, avals, params)
 
     numbering = memo.numbering
@@ -64,11 +60,16 @@ class EvalTable:
     for x in args:
       value = arrays.get(id(x))
       if value is None or not (type(value) is HeldArray or value() is x):
-        value, known = numbering.of(x), known and not isinstance(
-            x, compat.Tracer)
+        value = numbering.of(x)
+        if type(x) is not compat.ArrayImpl:
+          known = known and not isinstance(x, compat.Tracer)
+          if compat.guards_host_transfers():
+            reason = reasons.GUARDED
         if value is None:
-          return memo.bypass(plain, reasons.NO_NUMBER, primitive, trace, args,
-                             avals, params)
+          reason = reasons.NO_NUMBER
+        if reason is not None:
+          return memo.bypass(plain, reason, primitive, trace, args, avals,
+                             params)
       numbers.append(value.number)
     if (plan.commutes and numbers[0] > numbers[1]
         and commutative.may_swap(primitive, avals[0].dtype, eager=True)):
@@ -113,7 +114,7 @@ class EvalTable:
     if not keys.agree(params, entry[2]) or any(
         type(x) is compat.ArrayImpl and x.is_deleted() for x in args):
       return None
-    recall = self._share if self.memo.depth else self._to_user
+    recall = self._share if self.memo.depth else self._copy
     outs = [recall(value) for value in entry[3:]]
     return None if None in outs else outs
 
@@ -123,10 +124,10 @@ class EvalTable:
       value.shared = self.memo.shares_arrays = True
     return array
 
-  def _to_user(self, value):
+  def _copy(self, value):
     array = value.revive()
-    if array is None or sys.getrefcount(array) <= _HELD_BY_TABLE_ONLY:
-      return array
+    if array is None:
+      return None
     return self.memo.numbering.copy(array, value.number)
 
   def _store(self, key, plan, params, args, out) -> None:

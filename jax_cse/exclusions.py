@@ -2,11 +2,14 @@
 
 A primitive that is not listed is merged when it is a function of its operands:
 its abstract evaluation was declared free of effects, or its only effects are
-those of jaxprs among its params, which are looked at one by one.
+those of jaxprs among its params. Those are looked into: a call, a loop or a
+branch is excluded with the first excluded primitive inside it.
 
 Limits: a primitive that declares itself free of effects and has some all the
 same is believed, as JAX believes it under `jit`.
 """
+
+import weakref
 
 from jax_cse import compat
 
@@ -19,6 +22,7 @@ _ALLOCATION = "every allocation is its own"
 _ASYNC = "a start and its end belong together"
 _GRID = "its value depends on the grid it runs in"
 _STATE = "reads or writes a reference"
+_KEYS = "a check of key reuse counts how often a key is consumed"
 _RULE = "carries a rule of the user's that is not a value"
 
 # Excluded everywhere.
@@ -30,6 +34,13 @@ NEVER: dict[str, str] = {
     "inspect_sharding": _CALLBACK,
     "rng_uniform": _STATEFUL,
     "rng_bit_generator": _STATEFUL,
+    "random_bits": _KEYS,
+    "random_clone": _KEYS,
+    "random_fold_in": _KEYS,
+    "random_seed": _KEYS,
+    "random_split": _KEYS,
+    "random_unwrap": _KEYS,
+    "random_wrap": _KEYS,
     "optimization_barrier": _BARRIER,
     "remat2": "rematerialization computes again on purpose",
     "remat_opt": "rematerialization computes again on purpose",
@@ -77,11 +88,45 @@ EVALUATED_BARRIERS = frozenset({"remat2", "remat_opt"})
 
 def reason_against(primitive: compat.Primitive) -> str | None:
   """Why `primitive` is never merged, or None if it may be."""
+  if primitive in compat.CALLS_OF_FUNCTIONS:
+    return _RULE
+  return _reason_in_itself(primitive)
+
+
+def _reason_in_itself(primitive) -> str | None:
   name = primitive.name
   if name in NEVER:
     return NEVER[name]
   if primitive.ref_primitive or primitive.ref_allocating:
     return _STATE
-  if compat.effect_free(primitive) or primitive in compat.EFFECTS_IN_PARAMS:
+  if compat.effect_free(primitive) or primitive in compat.CARRIES_JAXPRS:
     return None
   return "may have effects"
+
+
+_inside: weakref.WeakKeyDictionary[compat.Jaxpr, str | None] = (
+    weakref.WeakKeyDictionary())
+
+
+def reason_inside(jaxpr: compat.Jaxpr) -> str | None:
+  """Why a call of `jaxpr` is not merged, or None if it may be."""
+  try:
+    return _inside[jaxpr]
+  except KeyError:
+    reason = _inside[jaxpr] = _look_inside(jaxpr)
+    return reason
+
+
+def _look_inside(jaxpr):
+  if not compat.benign(jaxpr.effects):
+    return "has effects"
+  for eqn in jaxpr.eqns:
+    if eqn.primitive not in compat.CALLS_OF_FUNCTIONS:
+      reason = _reason_in_itself(eqn.primitive)
+      if reason is not None:
+        return reason
+    for inner in compat.jaxprs_in_params(eqn.params):
+      reason = reason_inside(inner)
+      if reason is not None:
+        return reason
+  return None

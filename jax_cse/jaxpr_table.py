@@ -8,6 +8,10 @@ not brought back, so no jaxpr gets larger.
 Calls that JAX inlines (`jit(inline=True)`, which is every `jnp` function) are
 inlined here, since their equations must be looked up one by one.
 
+A host array that a program closes over may be changed after an equation was
+merged with another on an equal array; so what it held when it was bound is what
+the program holds.
+
 Limits: an equation of whose results none is in use is forgotten, and staged
 again if it is asked for again, as it is without CSE.
 """
@@ -26,8 +30,8 @@ class JaxprTable:
 
   traced = True   # results end up in a jaxpr
   order = 0       # of nested forward mode
-  __slots__ = ("memo", "against", "is_outermost", "variables", "revivable", "_entries",
-               "reference")
+  __slots__ = ("memo", "against", "is_outermost", "variables", "revivable",
+               "_entries", "reference")
 
   def __init__(self, memo):
     self.memo = memo
@@ -43,7 +47,9 @@ class JaxprTable:
     memo = self.memo
     plan = keys.plans.get(primitive) or keys.plan_of(primitive)
     reason = plan.against or self.against
-    if reason is None and plan.effects_in_params:
+    if reason is None and compat.checks_key_reuse():
+      reason = reasons.CHECKED
+    if reason is None and plan.carries_jaxprs:
       if (plan.is_jit and not params["jaxpr"].effects
           and compat.is_inline_call(params)):
         return self._inline(trace, params["jaxpr"], args)
@@ -54,6 +60,8 @@ class JaxprTable:
       if None in numbers:
         reason = reasons.NO_NUMBER
       else:
+        args = [memo.numbering.keep(x) if isinstance(x, compat.HOST_ARRAYS)
+                else x for x in args]
         if (plan.commutes and numbers[0] > numbers[1] and
             commutative.may_swap(primitive, avals[0].dtype, eager=False)):
           numbers.reverse()
@@ -177,6 +185,6 @@ def _equations(jaxpr):
       swaps = plan.commutes and commutative.may_swap(
           eqn.primitive, eqn.invars[0].aval.dtype, eager=False)
       excluded = plan.against or (
-          plan.effects_in_params and reasons.against_call(plan, eqn.params))
+          plan.carries_jaxprs and reasons.against_call(plan, eqn.params))
       equations.append((eqn, None if excluded else plan, swaps))
   return equations

@@ -26,21 +26,22 @@ _numbers = count()
 class Plan:
   """What holds for every bind of one primitive."""
   __slots__ = ("number", "name", "against", "against_eager",
-               "effects_in_params", "is_jit", "commutes", "multiple_results",
-               "runs_directly")
+               "carries_jaxprs", "is_jit", "commutes", "multiple_results",
+               "makes_aliases", "runs_directly")
 
   def __init__(self, primitive: compat.Primitive):
     self.number = next(_numbers)
     self.name = primitive.name
     self.against = exclusions.reason_against(primitive)
     self.against_eager = self.against or exclusions.EAGER.get(primitive.name)
-    self.effects_in_params = primitive in compat.EFFECTS_IN_PARAMS
+    self.makes_aliases = primitive.name in exclusions.EAGER
+    self.carries_jaxprs = primitive in compat.CARRIES_JAXPRS
     self.is_jit = primitive is compat.jit_p
     self.commutes = primitive.name in commutative.NAMES
     self.multiple_results = primitive.multiple_results
     # An eager application to arrays is a call of its `impl` and no more.
     self.runs_directly = (
-        not self.effects_in_params and compat.is_never_high(primitive))
+        not self.carries_jaxprs and compat.is_never_high(primitive))
 
 
 plans: dict[compat.Primitive, Plan] = {}

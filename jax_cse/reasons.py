@@ -4,24 +4,25 @@ primitive's own, which stand in `exclusions`."""
 from typing import Any
 
 from jax_cse import compat
+from jax_cse import exclusions
 
 UNKNOWN_TRACE = "under a trace of a kind that is not known"
 NO_NUMBER = "an operand has no number"
 NO_KEY = "a param has no key"
 COTANGENTS = "keeps the order in which cotangents add up"
-CHECKED = "JAX is told to check every eager result"
+CHECKED = "JAX is told to check every result"
+GUARDED = "JAX is told to guard host transfers"
 COMPILED = "an eager jit runs compiled"
 DONATES = "donates its operands"
-EFFECTS = "has effects"
 INSIDE_BARRIER = "is part of what a barrier computes again"
 
 
 def against_call(plan, params: dict[str, Any]) -> str | None:
   """Why a primitive that carries jaxprs is not merged, or None if it may be."""
-  if plan.is_jit:
-    if True in params["donated_invars"]:
-      return DONATES
-    return None if compat.benign(params["jaxpr"].effects) else EFFECTS
-  if all(compat.benign(j.effects) for j in compat.jaxprs_in_params(params)):
-    return None
-  return EFFECTS
+  if plan.is_jit and True in params["donated_invars"]:
+    return DONATES
+  for jaxpr in compat.jaxprs_in_params(params):
+    reason = exclusions.reason_inside(jaxpr)
+    if reason is not None:
+      return reason
+  return None

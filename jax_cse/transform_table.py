@@ -59,9 +59,11 @@ class TransformTable:
     if self.is_outermost:
       return memo.inside(plain, primitive, trace, args, avals, params)
     reason = plan.against or self.against
-    if reason is None and plan.effects_in_params:
+    if reason is None and plan.carries_jaxprs:
       reason = reasons.against_call(plan, params)
-    if reason is None and not self.traced and compat.checks_every_result():
+    if reason is None and (
+        compat.checks_key_reuse() if self.traced else
+        compat.checks_every_result()):
       reason = reasons.CHECKED
     if reason is None:
       numbering = memo.numbering

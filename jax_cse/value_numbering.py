@@ -24,9 +24,9 @@ dead:
     value = numbering.of(tracer)
     value.revive()      # the tracer, or one equal to it, or None if it is gone
 
-Limits: equal host arrays above 64 KiB and references have no number (`of`
-returns None). Concrete arrays are told apart by identity, save scalars that enter a traced
-program: their bits are read.
+Limits: host arrays above 64 KiB and references have no number (`of` returns
+None). Concrete arrays are told apart by identity, save scalars that enter a
+traced program: their bits are read.
 """
 
 from collections.abc import Callable
@@ -305,9 +305,15 @@ class Numbering:
     except fingerprint.Unkeyable:
       return None
     key = (np.ndarray, aval.dtype, aval.weak_type, aval.shape, bits)
+    if not aval.sharding.mesh.empty:
+      key = (aval, *key)
     # The array can change after this; what is kept must not.
     return self._constants.get(key) or self._constant(
         key, compat.copy_host_array(x))
+
+  def keep(self, x):
+    """A host array with what `x` holds now, the same one for equal arrays."""
+    return self._of_host_array(x).revive()
 
   def _of_zero(self, x):
     return self._constant((compat.Zero, x.aval), x)
@@ -320,7 +326,7 @@ class Numbering:
       return value
     if self.traced and x.ndim == 0:
       # The tangent `jnp.ones(())` made anew at every level is one constant. Its
-      # bits are read only while tracing: eagerly that would wait for the device.
+      # bits are read only while tracing: eagerly that would await the device.
       scalar = compat.read_scalar(x)
       if scalar is not None:
         return self._see(x, self._of_host_array(scalar).number)
@@ -350,6 +356,16 @@ class Numbering:
     duplicate = compat.copy_array(x)
     self._see(duplicate, number)
     return duplicate
+
+  def own(self, operands) -> list:
+    """`operands`, with copies of the arrays that may have other owners."""
+    owned = []
+    for x in operands:
+      value = self.arrays.get(id(x))
+      held = value is not None and value() is x and (
+          value.shared or type(value) is HeldArray)
+      owned.append(self.copy(x, value.number) if held else x)
+    return owned
 
   def separate(self, tracer, parts: tuple) -> tuple:
     """`parts` of `tracer`, with copies of the arrays that have more owners."""

@@ -35,7 +35,8 @@ class CheckersTest(absltest.TestCase):
     fingerprint.of_scalar = lambda x: 0
     try:
       with self.assertRaises(AssertionError):
-        checking.check_cse(lambda x: (lax.mul(x, 2.0), lax.mul(x, 3.0)), (1.5,), 0)
+        checking.check_cse(
+            lambda x: (lax.mul(x, 2.0), lax.mul(x, 3.0)), (1.5,), 0)
     finally:
       fingerprint.of_scalar = plain
 

@@ -1,4 +1,5 @@
-"""`enabled()` and `disabled()`: who sees them, and that nothing stays behind."""
+"""`enabled()` and `disabled()`: who sees them, and what stays behind: nothing.
+"""
 
 import os
 import subprocess
@@ -206,7 +207,7 @@ class ContextsTest(parameterized.TestCase):
 
   @parameterized.parameters(-1, 1.5, "1", True)
   def test_a_bad_budget_names_the_accepted(self, max_bytes):
-    with self.assertRaisesRegex(ValueError, "max_bytes must be None or a whole"):
+    with self.assertRaisesRegex(ValueError, "max_bytes must be None or a"):
       jax_cse.enabled(max_bytes=max_bytes)
 
   def test_an_unknown_version_of_jax_is_refused(self):
@@ -241,7 +242,8 @@ class EnvironmentTest(parameterized.TestCase):
     run = run_python("import jax_cse", JAX_CSE="yes")
     self.assertNotEqual(run.returncode, 0)
     self.assertRegex(
-        run.stderr, "ValueError: JAX_CSE must be .* 0, off, 1, exact; got 'yes'")
+        run.stderr,
+        "ValueError: JAX_CSE must be .* 0, off, 1, exact; got 'yes'")
 
   def test_off_still_checks_the_mode(self):
     with mock.patch.dict(os.environ, {"JAX_CSE": "off"}):

@@ -7,6 +7,8 @@ from jax import lax
 from jax.experimental.compute_on import compute_on
 from jax.experimental.xla_metadata import set_xla_metadata
 import jax.numpy as jnp
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 import numpy as np
 
 import checking
@@ -64,8 +66,6 @@ MUST_MERGE = (
         lax.sin(t), jax.jvp(lax.sin, (t,), (1.0,))), (1.5,), 1),
     ("batched twice", lambda x: (jax.vmap(lax.sin)(x), jax.vmap(lax.sin)(x)),
      (X,), 1),
-    ("keys", lambda k: (jax.random.bits(k), jax.random.bits(k)),
-     (jax.random.key(0),), 1),
     ("inside a scan", lambda x: lax.scan(
         lambda c, y: (lax.sin(c) + y, lax.sin(c)), 0.5, x), (X,), 1),
 )
@@ -94,6 +94,13 @@ def _in_contexts(fun, *contexts):
 
 def _callback(x):
   return jax.pure_callback(np.asarray, shape, x)
+
+
+_jitted_callback = jax.jit(_callback)
+_jitted_remat = jax.jit(lambda x: jax.checkpoint(lax.sin)(x))
+_DEVICE = jnp.float32(0)
+_HOST = jax.device_put(jnp.float32(1), jax.sharding.SingleDeviceSharding(
+    jax.devices()[0], memory_kind="pinned_host"))
 
 
 def _two_references(x):
@@ -175,6 +182,13 @@ MUST_NOT_MERGE = (
     ("reads of a written reference", _written_between_reads, (X,)),
     ("mutated host arrays", _mutated_operand, (X,)),
     ("pure callbacks", lambda x: (_callback(x), _callback(x)), (X,)),
+    ("keys consumed twice", lambda k: (jax.random.bits(k), jax.random.bits(k)),
+     (jax.random.key(0),)),
+    ("scalars in other memories", lambda: (lax.sin(np.float32(1) + _DEVICE),
+                                           lax.sin(_HOST)), ()),
+    ("callbacks in a jit", lambda x: (_jitted_callback(x), _jitted_callback(x)),
+     (X,)),
+    ("remat in a jit", lambda x: (_jitted_remat(x), _jitted_remat(x)), (X,)),
     ("barriers", lambda x: (lax.optimization_barrier(x),
                             lax.optimization_barrier(x)), (X,)),
     ("on two sides of a barrier", lambda x: (
@@ -251,11 +265,62 @@ class MergingTest(parameterized.TestCase):
       jax.effects_barrier()
       self.assertLen(fired, 6)
 
+  def test_key_reuse_is_found_as_ever(self):
+    with jax_cse.enabled(), jax.debug_key_reuse(True):
+      @jax.jit
+      def reuses(key):
+        return jax.random.bits(key) + jax.random.bits(key)
+
+      @jax.jit
+      def uses_two():
+        return [jax.random.bits(jax.random.key(0), (n,)) for n in (2, 3)]
+
+      with self.assertRaises(jax.errors.KeyReuseError):
+        reuses(jax.random.key(0))
+      uses_two()
+
+  def test_a_host_array_changed_after_a_merge(self):
+    def fun():
+      a, b = np.ones(4, np.float32), np.ones(4, np.float32)
+      first = lax.sin(a)
+      second = lax.sin(b)
+      a[:] = 2
+      return first, second
+
+    with jax_cse.enabled():
+      first, second = jax.jit(fun)()
+    np.testing.assert_array_equal(second, lax.sin(np.ones(4, np.float32)))
+    np.testing.assert_array_equal(first, second)
+
+  def test_an_unreduced_scalar_has_no_bits_to_read(self):
+    mesh = jax.make_mesh((1,), ("x",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+      scalar = jax.jit(lambda x: jax.sharding.reshard(
+          x.sum(), P(unreduced={"x"})))(jnp.arange(4.0))
+      with jax_cse.enabled():
+        checking.trace(lambda: jax.sharding.reshard(scalar, P()))
+
+  def test_a_constant_does_not_bring_its_mesh_along(self):
+    fun = lambda t: jax.jvp(lambda u: lax.mul(u, np.float32(3)), (t,),
+                            (np.float32(1),))
+    with jax_cse.enabled():
+      for kind in (AxisType.Auto, AxisType.Explicit):
+        mesh = jax.make_mesh((1,), ("x",), axis_types=(kind,))
+        with jax.set_mesh(mesh):
+          checking.trace(derivative(lambda t: fun(t)[1]), 1.5)
+
   def test_stateful_random_numbers_are_drawn_every_time(self):
     draw = lambda: lax.rng_uniform(0.0, 1.0, (1000,))
     with jax_cse.enabled():
       a, b = jax.jit(lambda: (draw(), draw()))()
       self.assertTrue((draw() != draw()).any())
+      # Nor where the draw is hidden in a call or a loop.
+      call = jax.jit(draw)
+      loop = jax.jit(lambda: lax.fori_loop(0, 1, lambda i, c: draw(),
+                                           jnp.zeros(1000)))
+      for hidden in (call, loop):
+        self.assertTrue(
+            jax.jit(lambda: hidden() != hidden())().any())  # noqa: B023
     self.assertTrue((a != b).any())
 
 
