@@ -210,12 +210,16 @@ def nbytes(x) -> int:
 
 def copy_array(x):
   """A new array with the bits, type, placement and commitment of `x`."""
-  sharding = x.sharding
-  with config.transfer_guard_device_to_device("allow"):
-    out, = _jax.batched_copy_array_to_devices_with_sharding(
-        [x], [sharding._internal_device_list], [sharding],
-        [_jax.ArrayCopySemantics.ALWAYS_COPY])
-  return out
+  if config.transfer_guard_device_to_device.value not in (None, "allow"):
+    with config.transfer_guard_device_to_device("allow"):
+      return _copy(x, x.sharding)
+  return _copy(x, x.sharding)
+
+
+def _copy(x, sharding):
+  return _jax.batched_copy_array_to_devices_with_sharding(
+      [x], [sharding._internal_device_list], [sharding],
+      [_jax.ArrayCopySemantics.ALWAYS_COPY])[0]
 
 
 def constant_behind(tracer):

@@ -6,7 +6,7 @@ buffer (`device_put`), and that must not touch what belongs to someone else:
 - to the user a hit hands out a copy;
 - inside a transformation arrays are shared; where one with two owners leaves
   the transformation, it leaves as a copy (`Memo.leaving`), and what donates or
-  makes an alias there is given copies (`Numbering.own`).
+  makes an alias there is given copies (`Arrays.own`).
 
 A copy of a scalar takes 3 us where the cheapest eager operation takes 7.
 
@@ -20,7 +20,6 @@ from jax_cse import keys
 from jax_cse import reasons
 from jax_cse.active import here
 from jax_cse.eager_table import EagerTable
-from jax_cse.value_numbering import HeldArray
 
 class EvalTable:
   """Entries of the `EvalTrace`, on one thread."""
@@ -50,27 +49,33 @@ class EvalTable:
       reason = reasons.CHECKED
     if reason is not None:
       if memo.depth and (reason is reasons.DONATES or plan.makes_aliases):
-        args = memo.numbering.own(args)
+        args = memo.numbering.arrays.own(args)
       return memo.bypass(plain, reason, primitive, trace, args, avals, params)
 
     numbering = memo.numbering
     numbering.traced = False
     arrays = numbering.arrays
+    entry_of = arrays.known.get
     numbers, known = [], plan.runs_directly
     for x in args:
-      value = arrays.get(id(x))
-      if value is None or not (type(value) is HeldArray or value() is x):
-        value = numbering.of(x)
-        if type(x) is not compat.ArrayImpl:
-          known = known and not isinstance(x, compat.Tracer)
-          if compat.guards_host_transfers():
-            reason = reasons.GUARDED
-        if value is None:
+      entry = entry_of(id(x))
+      if type(entry) is tuple:
+        numbers.append(entry[0])
+      elif entry is not None and entry() is x:
+        numbers.append(entry.number)
+      elif type(x) is compat.ArrayImpl:
+        numbers.append(arrays.see(x, numbering.fresh()))
+      else:
+        number = numbering.number(x)
+        known = known and not isinstance(x, compat.Tracer)
+        if number is None:
           reason = reasons.NO_NUMBER
+        elif compat.guards_host_transfers():
+          reason = reasons.GUARDED
         if reason is not None:
           return memo.bypass(plain, reason, primitive, trace, args, avals,
                              params)
-      numbers.append(value.number)
+        numbers.append(number)
     if (plan.commutes and numbers[0] > numbers[1]
         and commutative.may_swap(primitive, avals[0].dtype, eager=True)):
       numbers.reverse()
@@ -90,60 +95,49 @@ class EvalTable:
         return outs if plan.multiple_results else outs[0]
       self.results.discard(key)
     memo.stats.misses_of[plan.name] += 1
-    # What `plain` would look at before it comes to `impl` is known by now;
-    # without looking again an operation takes 1.3, not 1.45 times as long.
-    out = (self._run(primitive.impl, args, params) if known else
-           plain(primitive, trace, args, avals, params))
+    if known:
+      # What `plain` would look at before it comes to `impl` is known by now;
+      # looking again would take another 15 % of the time. There is nothing to
+      # merge in one primitive, so what JAX compiled without CSE serves here.
+      cell, before = here.cell, compat.user_context.swap(None)
+      cell.memo = None
+      try:
+        out = primitive.impl(*args, **params)
+      finally:
+        cell.memo = memo
+        compat.user_context.set(before)
+    else:
+      out = plain(primitive, trace, args, avals, params)
     self._store(key, plan, params, args, out)
     return out
-
-  def _run(self, impl, args, params):
-    """Runs one primitive, compiled as JAX compiles it without CSE.
-
-    There is nothing in it to merge, so what was compiled outside serves inside.
-    """
-    cell, before = here.cell, compat.user_context.swap(None)
-    cell.memo = None
-    try:
-      return impl(*args, **params)
-    finally:
-      cell.memo = self.memo
-      compat.user_context.set(before)
 
   def _recall(self, entry, params, args):
     if not keys.agree(params, entry[2]) or any(
         type(x) is compat.ArrayImpl and x.is_deleted() for x in args):
       return None
-    recall = self._share if self.memo.depth else self._copy
-    outs = [recall(value) for value in entry[3:]]
-    return None if None in outs else outs
-
-  def _share(self, value):
-    array = value.revive()
-    if array is not None:
-      value.shared = self.memo.shares_arrays = True
-    return array
-
-  def _copy(self, value):
-    array = value.revive()
-    if array is None:
+    arrays, outs = self.memo.numbering.arrays, entry[3:]
+    if any(x.is_deleted() for x in outs):
       return None
-    return self.memo.numbering.copy(array, value.number)
+    if not self.memo.depth:
+      return [arrays.copy(x) for x in outs]
+    self.memo.shares_arrays = True
+    arrays.shared.update(map(id, outs))
+    return list(outs)
 
   def _store(self, key, plan, params, args, out) -> None:
     outs = out if plan.multiple_results else (out,)
+    arrays = self.memo.numbering.arrays
     nbytes = 0
     for x in outs:
-      if type(x) is not compat.ArrayImpl:
+      # An operand that comes back was forwarded, not computed.
+      if type(x) is not compat.ArrayImpl or id(x) in map(id, args):
         return
-      for a in args:
-        if x is a:
-          return  # forwarded, not computed
       nbytes += compat.nbytes(x)
-    hold = self.memo.numbering.hold
-    self.results.put(key, (nbytes, plan.name, params, *map(hold, outs)))
+    for x in outs:
+      arrays.hold(x)
+    self.results.put(key, (nbytes, plan.name, params, *outs))
 
   def _evicted(self, entry, nbytes) -> None:
     self.memo.stats.evict(entry[1], nbytes)
-    for value in entry[3:]:
-      self.memo.numbering.release(value)
+    for x in entry[3:]:
+      self.memo.numbering.arrays.release(x)

@@ -38,6 +38,7 @@ import numpy as np
 
 from jax_cse import compat
 from jax_cse import fingerprint
+from jax_cse.array_owners import Arrays
 
 # A loop that makes a new Python number every time must not fill memory; after
 # a clear the same constants get new numbers, which costs hits and no more.
@@ -107,38 +108,17 @@ class Variable(Value):
     return tracer
 
 
-class SeenArray(weakref.ref):
-  """The value of a concrete array that this package does not hold.
+class ConcreteArray(Value):
+  """A concrete array, which `arrays` leads to as long as it is known."""
+  __slots__ = ("_arrays", "_id")
 
-  It is the weak reference itself: an eager operation sees a new array every few
-  microseconds, and one object is cheaper than two. `shared`: the array was
-  handed out a second time, inside a transformation.
-  """
-  __slots__ = ("id", "number", "shared")
-
-  def revive(self):
-    array = self()
-    return None if array is None or array.is_deleted() else array
-
-
-class HeldArray(Value):
-  """The value of a concrete array that the eager table holds."""
-  __slots__ = ("array", "shared", "_seen")
-
-  def __init__(self, number, array):
-    self.number = number
-    self.array = array
-    self.shared = False
-    self._seen: SeenArray | None = None
-
-  def __call__(self):
-    return self.array
+  def __init__(self, number, x, arrays):
+    super().__init__(number)
+    self._arrays = arrays
+    self._id = id(x)
 
   def revive(self):
-    array = self.array
-    if array is None:
-      return None if self._seen is None else self._seen.revive()
-    return None if array.is_deleted() else array
+    return self._arrays.find(self._id, self.number)
 
 
 class Composite(Value):
@@ -204,15 +184,7 @@ class Numbering:
     self.fresh = count().__next__
     self._table = table
     self._constants: dict[Any, Constant] = {}
-    # id -> value, which leads to the array when called; see `TracerValues`.
-    arrays: dict[int, SeenArray | HeldArray] = {}
-    self.arrays = arrays
-
-    def forget(seen: SeenArray):
-      if arrays.get(seen.id) is seen:
-        del arrays[seen.id]
-
-    self._forget = forget
+    self.arrays = Arrays(self.fresh)
     self._rules: dict[type, Callable[[Any], Value | None]] = {
         compat.DynamicJaxprTracer: self._of_jaxpr_tracer,
         compat.JVPTracer: self._of_primal_and_tangent,
@@ -233,10 +205,8 @@ class Numbering:
     """The number of an operand, or None if it has none."""
     kind = type(x)
     if kind is compat.ArrayImpl:
-      value = self.arrays.get(id(x))
-      if value is not None and value() is x:
-        return value.number
-    elif kind is compat.DynamicJaxprTracer:
+      return self._number_of_array(x)
+    if kind is compat.DynamicJaxprTracer:
       var = x.val
       if type(var) is not compat.Literal:
         variables = self._table(x._trace).variables
@@ -320,52 +290,23 @@ class Numbering:
 
   # Concrete arrays.
 
-  def _of_array(self, x):
-    value = self.arrays.get(id(x))
-    if value is not None and value() is x:
-      return value
+  def _number_of_array(self, x) -> int:
+    number = self.arrays.number(x)
+    if number is None:
+      number = self.arrays.see(x, self._number_of_new_array(x))
+    return number
+
+  def _number_of_new_array(self, x) -> int:
     if self.traced and x.ndim == 0:
       # The tangent `jnp.ones(())` made anew at every level is one constant. Its
       # bits are read only while tracing: eagerly that would await the device.
       scalar = compat.read_scalar(x)
       if scalar is not None:
-        return self._see(x, self._of_host_array(scalar).number)
-    return self._see(x, self.fresh())
+        return self._of_host_array(scalar).number
+    return self.fresh()
 
-  def _see(self, x, number: int) -> SeenArray:
-    self.arrays[id(x)] = seen = SeenArray(x, self._forget)
-    seen.id = id(x)
-    seen.number = number
-    seen.shared = False
-    return seen
-
-  def hold(self, x) -> HeldArray:
-    """The value of an array that a primitive just returned; it holds it."""
-    value = self.arrays[id(x)] = HeldArray(self.fresh(), x)
-    return value
-
-  def release(self, value: HeldArray) -> None:
-    """Stops holding the array of `value`."""
-    array, value.array = value.array, None
-    if self.arrays.get(id(array)) is value:
-      value._seen = self._see(array, value.number)
-      value._seen.shared = value.shared
-
-  def copy(self, x, number: int):
-    """A copy of the array `x` that has the same number."""
-    duplicate = compat.copy_array(x)
-    self._see(duplicate, number)
-    return duplicate
-
-  def own(self, operands) -> list:
-    """`operands`, with copies of the arrays that may have other owners."""
-    owned = []
-    for x in operands:
-      value = self.arrays.get(id(x))
-      held = value is not None and value() is x and (
-          value.shared or type(value) is HeldArray)
-      owned.append(self.copy(x, value.number) if held else x)
-    return owned
+  def _of_array(self, x):
+    return ConcreteArray(self._number_of_array(x), x, self.arrays)
 
   def separate(self, tracer, parts: tuple) -> tuple:
     """`parts` of `tracer`, with copies of the arrays that have more owners."""
@@ -374,11 +315,11 @@ class Numbering:
     return tuple([self._separate(part, shared) for part in parts])
 
   def _separate(self, part, shared):
+    arrays = self.arrays
     if type(part) is compat.ArrayImpl:
-      value = self.arrays.get(id(part))
-      if (value is not None and value() is part
-          and (shared or value.shared) and not part.is_deleted()):
-        return self.copy(part, value.number)
+      if (arrays.is_shared(part) or shared and arrays.number(part) is not None
+          ) and not part.is_deleted():
+        return arrays.copy(part)
     elif shared and isinstance(part, compat.Tracer):
       value = self.of(part)
       if isinstance(value, Composite):

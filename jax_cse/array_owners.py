@@ -1,0 +1,106 @@
+"""Concrete arrays: their numbers, who holds them, and who else may.
+
+A concrete array is known by its id, for as long as it lives:
+
+- one that the eager table holds cannot go, so its id is its own: the entry is
+  `(number, array)`;
+- any other may go at any time, and its id be used again: the entry is a weak
+  reference with the number, which takes itself out.
+
+An eager operation sees a new array every few microseconds, so an entry is one
+object and no class stands around it.
+
+An owner of an array may donate or delete it, or make another array of the same
+buffer. `shared` are the arrays that were handed out twice inside a
+transformation, where nobody could tell; a copy has the number of what it copies
+and an owner of its own.
+"""
+
+from collections.abc import Callable
+from typing import Any
+import weakref
+
+from jax_cse import compat
+
+class _Seen(weakref.ref):
+  """A weak reference to an array, with its number."""
+  __slots__ = ("id", "number")
+
+
+class Arrays:
+  """Numbers of concrete arrays by id.
+
+  Attributes:
+    known: id to `(number, array)` of a held array, or to a weak reference.
+    shared: ids of arrays that may have more than one owner.
+  """
+
+  def __init__(self, fresh: Callable[[], int]):
+    self._fresh = fresh
+    self.known: dict[int, Any] = {}
+    self.shared: set[int] = set()
+    known, shared = self.known, self.shared
+
+    def forget(seen: _Seen):
+      if known.get(seen.id) is seen:
+        del known[seen.id]
+        shared.discard(seen.id)
+
+    self._forget = forget
+
+  def clear(self) -> None:
+    self.known.clear()
+    self.shared.clear()
+
+  def number(self, x) -> int | None:
+    """The number of an array that is known, or None."""
+    entry = self.known.get(id(x))
+    if type(entry) is tuple:
+      return entry[0]
+    return entry.number if entry is not None and entry() is x else None
+
+  def see(self, x, number: int) -> int:
+    """Gives an array that somebody else holds its number."""
+    self.known[id(x)] = seen = _Seen(x, self._forget)
+    seen.id = id(x)
+    seen.number = number
+    return number
+
+  def hold(self, x) -> int:
+    """Gives an array that was just computed a number, and holds it."""
+    number = self._fresh()
+    self.known[id(x)] = (number, x)
+    return number
+
+  def release(self, x) -> None:
+    """Holds `x` no longer; it stays known if somebody else holds it."""
+    entry = self.known.get(id(x))
+    if type(entry) is tuple:
+      self.see(x, entry[0])
+
+  def copy(self, x):
+    """A copy of a known array: the same number, an owner of its own."""
+    duplicate = compat.copy_array(x)
+    self.see(duplicate, self.number(x))
+    return duplicate
+
+  def own(self, operands) -> list:
+    """`operands`, with copies of the arrays that may have other owners."""
+    return [self.copy(x) if self._may_have_others(x) else x for x in operands]
+
+  def _may_have_others(self, x) -> bool:
+    entry = self.known.get(id(x))
+    return type(entry) is tuple or (
+        entry is not None and entry() is x and id(x) in self.shared)
+
+  def is_shared(self, x) -> bool:
+    return id(x) in self.shared and self.number(x) is not None
+
+  def find(self, key: int, number: int):
+    """The array with this id and number, or None if it is gone."""
+    entry = self.known.get(key)
+    if type(entry) is tuple:
+      x = entry[1] if entry[0] == number else None
+    else:
+      x = entry() if entry is not None and entry.number == number else None
+    return None if x is None or x.is_deleted() else x
