@@ -1,0 +1,100 @@
+"""The command line and the pytest plugin, each in a process of its own."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+SCRIPT = """
+import sys
+import jax, jax_cse
+from jax import lax
+f = lambda x: (lax.sin(x), lax.sin(x))
+print(__name__, sys.argv[1:], jax_cse.active_mode(),
+      len(jax.make_jaxpr(lambda x: f(x))(1.0).eqns))
+if "fail" in sys.argv: raise ZeroDivisionError("mine")
+"""
+
+TEST = """
+import jax, jax_cse
+from jax import lax
+def test_mode():
+  f = lambda x: (lax.sin(x), lax.sin(x))
+  print(jax_cse.active_mode(), len(jax.make_jaxpr(lambda x: f(x))(1.0).eqns))
+"""
+
+
+class CommandLineTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.dir = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    (self.dir / "script.py").write_text(SCRIPT)
+    (self.dir / "test_it.py").write_text(TEST)
+
+  def python(self, *args, **environment):
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", "MPLBACKEND": "agg",
+           **environment}
+    return subprocess.run([sys.executable, *args], cwd=self.dir, env=env,
+                          capture_output=True, text=True, timeout=300)
+
+  @parameterized.parameters(
+      (("script.py", "a", "-b"), {}, "__main__ ['a', '-b'] exact 1\n"),
+      (("--mode", "exact", "script.py"), {}, "__main__ [] exact 1\n"),
+      (("-m", "script", "--stats"), {}, "__main__ ['--stats'] exact 1\n"),
+      (("script.py",), {"JAX_CSE": "off"}, "__main__ [] None 2\n"))
+  def test_run(self, args, environment, expected):
+    run = self.python("-m", "jax_cse", "run", *args, **environment)
+    self.assertEqual(run.stdout, expected, run.stderr)
+    self.assertEqual(run.returncode, 0)
+
+  def test_statistics_also_when_the_script_fails(self):
+    run = self.python("-m", "jax_cse", "run", "--stats", "script.py", "fail")
+    self.assertEqual(run.returncode, 1)
+    self.assertIn("ZeroDivisionError: mine", run.stderr)
+    self.assertRegex(run.stderr, r"sin +1 +1 +0 +0")
+
+  @parameterized.parameters(
+      (("run", "--mode", "fast", "script.py"), "'exact'; got 'fast'"),
+      (("run",), "SCRIPT"),
+      (("blowup", "--order", "0"), "1 or more; got 0"),
+      (("blowup", "--order", "x"), "invalid int value: 'x'"))
+  def test_bad_arguments(self, args, message):
+    run = self.python("-m", "jax_cse", *args)
+    self.assertEqual(run.returncode, 2)
+    self.assertIn(message, run.stderr)
+    self.assertNotIn("Traceback", run.stderr)
+
+  def test_blowup(self):
+    run = self.python("-m", "jax_cse", "blowup", "--order", "3", "--out", "b.png")
+    self.assertEqual(run.returncode, 0, run.stderr)
+    rows = [line.split("|") for line in run.stdout.splitlines()
+            if line.count("|") == 3 and line.split("|")[0].strip().isdigit()]
+    self.assertEqual([row[1].split() for row in rows],
+                     [["13", "13", "68"], ["39", "28", "140"],
+                      ["110", "49", "234"]])
+    self.assertTrue((self.dir / "b.png").read_bytes().startswith(b"\x89PNG"))
+    self.assertIn("9/9", run.stderr)
+
+  @parameterized.parameters(
+      ((), "None 2"), (("--jax-cse=off",), "None 2"),
+      (("--jax-cse=exact",), "exact 1"))
+  def test_plugin(self, args, expected):
+    run = self.python("-m", "pytest", "-q", "-s", *args)
+    self.assertIn(expected, run.stdout)
+    self.assertEqual(run.returncode, 0, run.stdout)
+    self.assertEqual("jax_cse exact: 1 hits, 1 misses" in run.stdout,
+                     expected == "exact 1")
+
+  def test_plugin_with_a_bad_mode(self):
+    run = self.python("-m", "pytest", "-q", "--jax-cse=fast")
+    self.assertEqual(run.returncode, 4)
+    self.assertIn("'exact'; got 'fast'", run.stdout + run.stderr)
+
+
+if __name__ == "__main__":
+  absltest.main()
