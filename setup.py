@@ -18,7 +18,8 @@ setuptools.setup(
     packages=["jax_cse"],
     package_data={"jax_cse": ["py.typed"]},
     python_requires=">=3.11",
-    install_requires=["jax", "jaxlib"],
+    # Exactly what jax_cse/versions.py supports; it refuses any other.
+    install_requires=["jax==0.10.2", "jaxlib==0.10.2"],
     extras_require={
         "plot": ["matplotlib"],
         "test": ["absl-py", "hypothesis", "matplotlib", "pytest", "ruff"],

@@ -5,10 +5,12 @@ under a comment with the version and the change, and nowhere else.
 """
 
 from collections.abc import Callable
+import functools
 from typing import Any
 
 from jax._src import config
 from jax._src import core
+from jax._src import dispatch
 from jax._src import pjit
 from jax._src import source_info_util
 from jax._src import traceback_util
@@ -26,6 +28,8 @@ from jax._src.lib import _jax
 from jax._src.literals import TypedComplex, TypedFloat, TypedInt, TypedNdArray
 from jax._src.random.prng import PRNGKeyArray
 from jax._src.sharding_impls import UNSPECIFIED
+
+from jax_cse.active import here
 
 # Types that a bind sees.
 Primitive = core.Primitive
@@ -83,6 +87,40 @@ class UserContext:
 user_context = UserContext()
 
 
+def runs_compiled(primitive: Primitive) -> bool:
+  """Whether an eager bind is a call of what JAX compiles, and no more."""
+  impl = primitive.impl
+  return (type(primitive) is Primitive
+          and not {"is_high", "bind_with_trace"} & vars(primitive).keys()
+          and isinstance(impl, functools.partial) and not impl.keywords
+          and impl.func is dispatch.apply_primitive
+          and impl.args == (primitive,))
+
+
+def compiled(primitive: Primitive, params: dict[str, Any]) -> Callable:
+  """What JAX compiles for an eager application of one primitive."""
+  return plainly(
+      lambda: dispatch.xla_primitive_callable(primitive, **params), ())
+
+
+def plainly(run: Callable, args):
+  """Runs what JAX compiled for one primitive as it runs without CSE.
+
+  There is nothing to merge in one primitive, so what was compiled outside of
+  CSE serves inside, and no bind of a compilation is looked up.
+  """
+  cell = here.cell
+  memo, cell.memo = cell.memo, None
+  before = user_context.swap(None)
+  jit_before = config.disable_jit.swap_local(False)
+  try:
+    return run(*args)
+  finally:
+    config.disable_jit.set_local(jit_before)
+    user_context.set(before)
+    cell.memo = memo
+
+
 def exclude_from_tracebacks(path: str) -> None:
   """Makes frames of files under `path` JAX's own, not the user's."""
   traceback_util.register_exclusion(path)
@@ -93,12 +131,6 @@ def effect_free(primitive: Primitive) -> bool:
   """Whether the abstract evaluation was declared to have no effects."""
   name = getattr(primitive.abstract_eval, "__qualname__", "")
   return name == core._effect_free_abstract_eval(None).__qualname__
-
-
-def is_never_high(primitive: Primitive) -> bool:
-  """Whether a bind without jaxprs among its params is never of a high type."""
-  return (type(primitive) is Primitive
-          and not {"is_high", "bind_with_trace"} & vars(primitive).keys())
 
 
 def benign(effects) -> bool:
@@ -210,16 +242,15 @@ def nbytes(x) -> int:
 
 def copy_array(x):
   """A new array with the bits, type, placement and commitment of `x`."""
-  if config.transfer_guard_device_to_device.value not in (None, "allow"):
-    with config.transfer_guard_device_to_device("allow"):
-      return _copy(x, x.sharding)
-  return _copy(x, x.sharding)
-
-
-def _copy(x, sharding):
-  return _jax.batched_copy_array_to_devices_with_sharding(
-      [x], [sharding._internal_device_list], [sharding],
-      [_jax.ArrayCopySemantics.ALWAYS_COPY])[0]
+  sharding = x.sharding
+  if len(sharding.device_set) == 1:
+    # Compiled, which for a scalar takes 4 us and the runtime's copy 3 us; but
+    # that runs on another thread, which with a busy machine may take 30 us.
+    return plainly(lax.copy_p.impl, (x,))
+  with config.transfer_guard_device_to_device("allow"):
+    return _jax.batched_copy_array_to_devices_with_sharding(
+        [x], [sharding._internal_device_list], [sharding],
+        [_jax.ArrayCopySemantics.ALWAYS_COPY])[0]
 
 
 def constant_behind(tracer):

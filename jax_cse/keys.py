@@ -12,6 +12,7 @@ into the key as their fingerprint. Over a traced transformer this takes half the
 time of fingerprinting every bind.
 """
 
+from collections.abc import Sequence
 from itertools import count
 import operator
 from typing import Any
@@ -40,9 +41,9 @@ class Plan:
     self.is_jit = primitive is compat.jit_p
     self.commutes = primitive.name in commutative.NAMES
     self.multiple_results = primitive.multiple_results
-    # An eager application to arrays is a call of its `impl` and no more.
+    # An eager application to arrays is a call of what JAX compiles for it.
     self.runs_directly = (
-        not self.carries_jaxprs and compat.is_never_high(primitive))
+        not self.carries_jaxprs and compat.runs_compiled(primitive))
 
 
 plans: dict[compat.Primitive, Plan] = {}
@@ -55,7 +56,7 @@ def plan_of(primitive: compat.Primitive) -> Plan:
   return plan
 
 
-def of(plan: Plan, context: int, numbers: list[int],
+def of(plan: Plan, context: int, numbers: Sequence[int],
        params: dict[str, Any]) -> tuple:
   """The key of a bind whose operands have `numbers`, in the order to compare.
 

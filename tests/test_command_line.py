@@ -70,7 +70,8 @@ class CommandLineTest(parameterized.TestCase):
     self.assertNotIn("Traceback", run.stderr)
 
   def test_blowup(self):
-    run = self.python("-m", "jax_cse", "blowup", "--order", "3", "--out", "b.png")
+    run = self.python("-m", "jax_cse", "blowup", "--order", "3",
+                      "--out", "b.png")
     self.assertEqual(run.returncode, 0, run.stderr)
     rows = [line.split("|") for line in run.stdout.splitlines()
             if line.count("|") == 3 and line.split("|")[0].strip().isdigit()]

@@ -8,6 +8,7 @@ from absl.testing import absltest
 
 import jax_cse
 from jax_cse import exclusions
+from jax_cse import versions
 
 ROOT = pathlib.Path(jax_cse.__file__).parent
 
@@ -56,6 +57,11 @@ class StructureTest(absltest.TestCase):
       self.assertNotEmpty(ready, f"a cycle among {sorted(todo)}")
       done |= ready
       todo = {m: needs for m, needs in todo.items() if m not in ready}
+
+  def test_the_supported_version_is_the_one_installed(self):
+    setup = (ROOT.parent / "setup.py").read_text()
+    self.assertEqual(re.findall(r'"jax==([\d.]+)"', setup),
+                     list(versions.SUPPORTED))
 
   def test_init_only_names(self):
     tree = ast.parse((ROOT / "__init__.py").read_text())

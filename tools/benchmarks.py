@@ -1,0 +1,233 @@
+"""Benchmarks of jax_cse. Every figure is a ratio against plain JAX, measured in
+the same run; a time by itself says more about the machine.
+
+An entry is a generator function under `@entry(...)` that checks counts first
+and then yields one `Case` for each row:
+
+    @entry("what it measures")
+    def name():
+      assert ...
+      yield Case("row", control=..., candidate=..., limit=1.25)
+
+Control and candidate take turns, so that a slow minute of the machine hits
+both. The row shows the ratio of the medians, the range of the ratios of the
+turns, and the limit that the project holds itself to, if there is one.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+import platform
+import statistics
+import sys
+import time
+from typing import NamedTuple
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+import jax_cse
+from jax_cse import blowup
+
+ENTRIES: dict[str, tuple[str, Callable]] = {}
+
+
+class Case(NamedTuple):
+  """One row: two functions without arguments, and the highest ratio allowed."""
+  name: str
+  control: Callable[[], object]
+  candidate: Callable[[], object]
+  limit: float | None = None
+  turns: int = 15
+
+
+def entry(what: str):
+  def register(function):
+    ENTRIES[function.__name__.replace("_", "-")] = (what, function)
+    return function
+  return register
+
+
+def seconds(function: Callable[[], object]) -> float:
+  start = time.perf_counter()
+  function()
+  return time.perf_counter() - start
+
+
+def enabled(function: Callable[[], object]) -> Callable[[], object]:
+  """`function` with CSE, in a context of its own each time."""
+  def run():
+    with jax_cse.enabled():
+      return function()
+  return run
+
+
+def compare(case: Case) -> tuple[float, float, float]:
+  """Ratio of the medians, and the least and the greatest of the turns."""
+  case.control()
+  case.candidate()
+  controls, candidates = [], []
+  for _ in range(case.turns):
+    controls.append(seconds(case.control))
+    candidates.append(seconds(case.candidate))
+  ratios = [b / a for a, b in zip(controls, candidates)]
+  return (statistics.median(candidates) / statistics.median(controls),
+          min(ratios), max(ratios))
+
+
+# ---- entries ----
+
+
+def transformer(layers=24, width=64, heads=4, length=16):
+  """Loss, parameters and input of a transformer with tanh-gelu."""
+  def init(key):
+    keys = jax.random.split(key, 6)
+    sizes = {"q": (width, width), "k": (width, width), "v": (width, width),
+             "o": (width, width), "up": (width, 4 * width),
+             "down": (4 * width, width)}
+    block = {name: 0.02 * jax.random.normal(k, size)
+             for k, (name, size) in zip(keys, sizes.items())}
+    return block | {"scale": jnp.ones((2, width)),
+                    "shift": jnp.zeros((2, width))}
+
+  def normalize(x, scale, shift):
+    mean = jnp.mean(x, -1, keepdims=True)
+    variance = jnp.mean((x - mean) ** 2, -1, keepdims=True)
+    return (x - mean) * lax.rsqrt(variance + 1e-5) * scale + shift
+
+  def attend(p, x):
+    q, k, v = ((x @ p[n]).reshape(length, heads, width // heads) for n in "qkv")
+    scores = jnp.einsum("thd,shd->hts", q, k) / jnp.sqrt(width // heads)
+    scores = jnp.where(jnp.tril(jnp.ones((length, length), bool)), scores, -1e9)
+    out = jnp.einsum("hts,shd->thd", jax.nn.softmax(scores), v)
+    return out.reshape(length, width) @ p["o"]
+
+  def block(p, x):
+    x = x + attend(p, normalize(x, p["scale"][0], p["shift"][0]))
+    y = normalize(x, p["scale"][1], p["shift"][1]) @ p["up"]
+    y = 0.5 * y * (1 + jnp.tanh(jnp.sqrt(2 / jnp.pi) * (y + 0.044715 * y**3)))
+    return x + y @ p["down"]
+
+  def loss(params, x):
+    for p in params:
+      x = block(p, x)
+    return jnp.mean(x ** 2)
+
+  params = [init(k) for k in jax.random.split(jax.random.key(0), layers)]
+  return loss, params, jnp.ones((length, width))
+
+
+@entry("tracing a program in which almost nothing is redundant")
+def overhead_of_tracing() -> Iterator[Case]:
+  loss, params, x = transformer()
+
+  def trace():
+    # A new function each time, so that no cache has the jaxpr.
+    return jax.make_jaxpr(
+        lambda p, y: jax.value_and_grad(loss)(p, y))(params, x)
+
+  plain, merged = len(trace().eqns), len(enabled(trace)().eqns)
+  assert 0.85 * plain < merged <= plain, (plain, merged)
+  yield Case(f"value_and_grad of a 24-layer transformer, {plain:,} equations",
+             trace, enabled(trace), limit=1.25)
+
+
+@entry("eager lax calls that miss, each on an array not seen before")
+def overhead_of_an_eager_miss() -> Iterator[Case]:
+  calls = 2000
+  scalars = [jnp.float32(i) for i in range(calls)]
+  rows = [jnp.arange(3.0) + i for i in range(calls)]
+  matrices = [jnp.full((64, 64), 1.0 + i) for i in range(calls)]
+  for name, operation, operands in (
+      ("sin of a scalar", lax.sin, scalars),
+      ("add of two scalars", lambda x: lax.add(x, x), scalars),
+      ("sum of a row of 3", lambda x: lax.reduce_sum(x, (0,)), rows),
+      ("product of 64 x 64 matrices", lambda x: lax.dot(x, x), matrices)):
+
+    def run(operation=operation, operands=operands):
+      for x in operands:
+        operation(x)
+
+    with jax_cse.enabled() as memo:
+      run()
+    assert (memo.stats.hits, memo.stats.misses) == (0, calls), memo.stats
+    yield Case(name, run, enabled(run), limit=1.5)
+
+
+@entry("eager lax calls that hit")
+def gain_of_an_eager_hit() -> Iterator[Case]:
+  calls = 500
+  for name, operation, x in (
+      ("sin of a scalar", lax.sin, jnp.float32(1)),
+      ("sin of a million numbers", lax.sin, jnp.ones(1_000_000)),
+      ("product of 512 x 512 matrices", lambda x: lax.dot(x, x),
+       jnp.ones((512, 512)))):
+
+    def run(operation=operation, x=x):
+      for _ in range(calls if x.size == 1 else calls // 50):
+        operation(x).block_until_ready()
+
+    yield Case(name, run, enabled(run), turns=7)
+
+
+@entry("nested jvp of the thread's function: trace, then lower and compile")
+def nested_jvp() -> Iterator[Case]:
+  for order in (2, 4, 6, 8):
+    make = lambda order=order: blowup.nested_jvp(blowup.function, order)
+    counts = jax_cse.count_primitives(make())(blowup.POINT).total()
+    with jax_cse.enabled():
+      merged = jax_cse.count_primitives(make())(blowup.POINT).total()
+    assert merged <= counts
+
+    def trace(make=make):
+      return jax.jit(make()).trace(blowup.POINT)
+
+    def compile_(make=make):
+      return trace(make).lower().compile()
+
+    size = f"order {order}, {counts:,} equations to {merged}"
+    yield Case(f"trace {size}", trace, enabled(trace), turns=7)
+    yield Case(f"trace, lower, compile {size}", compile_, enabled(compile_),
+               turns=5)
+
+
+@entry("nested jvp evaluated eagerly, with lax functions")
+def nested_jvp_eagerly() -> Iterator[Case]:
+  fun = lambda t: lax.mul(lax.mul(0.3, lax.sin(t)), lax.integer_pow(t, 10))
+  for order in (3, 5, 7):
+    run = lambda order=order: blowup.nested_jvp(fun, order)(blowup.POINT)
+    yield Case(f"order {order}", run, enabled(run), turns=7)
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(prog="tools/bench",
+                                   description=__doc__.splitlines()[0])
+  parser.add_argument("entries", nargs="*", metavar="ENTRY")
+  parser.add_argument("--list", action="store_true", help="name the entries")
+  options = parser.parse_args()
+  if options.list:
+    for name, (what, _) in ENTRIES.items():
+      print(f"{name:28}{what}")
+    return
+  unknown = [name for name in options.entries if name not in ENTRIES]
+  if unknown:
+    parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(ENTRIES)}")
+  device = jax.devices()[0]
+  print(f"jax {jax.__version__}, Python {platform.python_version()}, "
+        f"{device.platform}: time with CSE / time without")
+  missed = False
+  for name in options.entries or ENTRIES:
+    what, function = ENTRIES[name]
+    print(f"\n{name}: {what}")
+    for case in function():
+      ratio, low, high = compare(case)
+      over = case.limit is not None and ratio > case.limit
+      missed |= over
+      limit = "" if case.limit is None else f"  limit {case.limit:.2f}"
+      print(f"  {case.name:64}{ratio:6.2f}  ({low:.2f} to {high:.2f}){limit}"
+            + ("  MISSED" if over else ""), flush=True)
+  sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+  main()
