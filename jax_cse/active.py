@@ -26,6 +26,8 @@ class Cell:
     self.memo = base
     # The value of the user context outside of all that the thread entered.
     self.outer_context: Any = None
+    # An entry left on another thread, and the user context is still set here.
+    self.is_stranded = False
 
   def push(self, memo: Any) -> object:
     """Makes `memo` the one that answers; returns the token to remove it."""

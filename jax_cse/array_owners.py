@@ -10,10 +10,8 @@ A concrete array is known by its id, for as long as it lives:
 An eager operation sees a new array every few microseconds, so an entry is one
 object and no class stands around it.
 
-An owner of an array may donate or delete it, or make another array of the same
-buffer. `shared` are the arrays that were handed out twice inside a
-transformation, where nobody could tell; a copy has the number of what it copies
-and an owner of its own.
+An owner of an array may donate or delete it, so a copy is made for each new
+owner: the same number, a buffer of its own.
 """
 
 from collections.abc import Callable
@@ -32,25 +30,21 @@ class Arrays:
 
   Attributes:
     known: id to `(number, array)` of a held array, or to a weak reference.
-    shared: ids of arrays that may have more than one owner.
   """
 
   def __init__(self, fresh: Callable[[], int]):
     self._fresh = fresh
     self.known: dict[int, Any] = {}
-    self.shared: set[int] = set()
-    known, shared = self.known, self.shared
+    known = self.known
 
     def forget(seen: _Seen):
       if known.get(seen.id) is seen:
         del known[seen.id]
-        shared.discard(seen.id)
 
     self._forget = forget
 
   def clear(self) -> None:
     self.known.clear()
-    self.shared.clear()
 
   def number(self, x) -> int | None:
     """The number of an array that is known, or None."""
@@ -85,16 +79,10 @@ class Arrays:
     return duplicate
 
   def own(self, operands) -> list:
-    """`operands`, with copies of the arrays that may have other owners."""
-    return [self.copy(x) if self._may_have_others(x) else x for x in operands]
-
-  def _may_have_others(self, x) -> bool:
-    entry = self.known.get(id(x))
-    return type(entry) is tuple or (
-        entry is not None and entry() is x and id(x) in self.shared)
-
-  def is_shared(self, x) -> bool:
-    return id(x) in self.shared and self.number(x) is not None
+    """`operands`, with copies of the arrays that are known."""
+    return [self.copy(x) if type(x) is compat.ArrayImpl
+            and self.number(x) is not None and not x.is_deleted() else x
+            for x in operands]
 
   def find(self, key: int, number: int):
     """The array with this id and number, or None if it is gone."""

@@ -28,6 +28,7 @@ from jax._src.lib import _jax
 from jax._src.literals import TypedComplex, TypedFloat, TypedInt, TypedNdArray
 from jax._src.random.prng import PRNGKeyArray
 from jax._src.sharding_impls import UNSPECIFIED
+import numpy as np
 
 from jax_cse.active import here
 
@@ -149,6 +150,11 @@ def checks_key_reuse() -> bool:
   return config.debug_key_reuse.value
 
 
+def folds_constants() -> bool:
+  """Whether JAX is told to evaluate what depends on no tracer at once."""
+  return config.eager_constant_folding.value
+
+
 def guards_host_transfers() -> bool:
   """Whether JAX is told to say something when a host value is transferred."""
   return config.transfer_guard_host_to_device.value not in (None, "allow")
@@ -205,6 +211,12 @@ def evaluate_inline(trace, closed_jaxpr, args):
   with core.set_current_trace(trace):
     return core.eval_jaxpr(closed_jaxpr.jaxpr, closed_jaxpr.consts, *args,
                            propagate_source_info=False)
+
+
+def host_address(x) -> tuple:
+  """Where a host array lies in memory, and how."""
+  interface = x.__array_interface__
+  return interface["data"][0], interface["strides"]
 
 
 def read_scalar(x):
@@ -266,9 +278,11 @@ def tracer_of_variable(trace, var, eqn):
   return trace.var_to_tracer(var, eqn.source_info, eqn)
 
 
-def copy_host_array(x):
-  """A host array of its own, with the type that JAX sees in `x`."""
-  return TypedNdArray(x.copy(), aval=core.typeof(x))
+def freeze_host_array(x):
+  """A host array of its own that nobody writes to, of the type JAX sees."""
+  frozen = TypedNdArray(np.array(x), aval=core.typeof(x))
+  frozen.flags.writeable = False
+  return frozen
 
 
 # What is patched: the one place through which every ordinary bind goes,

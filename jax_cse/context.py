@@ -10,6 +10,8 @@ import functools
 import itertools
 from typing import Any
 
+import jax
+
 from jax_cse import eager_table
 from jax_cse import modes
 from jax_cse import versions
@@ -25,32 +27,36 @@ def _rim():
   return memo_table, patch, compat.user_context
 
 
-# Where a generator is closed on another thread than it entered on, JAX's user
-# context stays on the first: no thread can set another's. What that thread
-# traces from then on must not be taken for traced with CSE, so its value is not
-# used again.
-_epoch = itertools.count()
-_abandoned = next(_epoch)
+# A generator may be closed on another thread than it entered on. JAX's user
+# context then stays set on the first, since no thread can set another's, until
+# that thread enters something again. What it traces until then must not be
+# taken for traced with CSE, nor the other way round: so the value that stays is
+# not used again, and what was traced under it is forgotten.
+_epochs = itertools.count()
+_epoch = next(_epochs)
 
 
 def _context_value(memo: Any) -> tuple[str, int] | None:
-  return None if memo is None else (memo.mode, _abandoned)
+  return None if memo is None else (memo.mode, _epoch)
 
 
 def _push(exits: contextlib.ExitStack, memo: Any) -> None:
   """Makes `memo` answer on this thread until `exits` unwinds."""
   user_context, cell = _rim()[2], here.cell
   before = user_context.swap(_context_value(memo))
-  if not cell:
+  if not cell and not cell.is_stranded:
     cell.outer_context = before
+  cell.is_stranded = False
   token = cell.push(memo)
 
   @exits.callback
   def leave():
-    global _abandoned
+    global _epoch
     cell.remove(token)
     if cell is not here.cell:
-      _abandoned = next(_epoch)
+      cell.is_stranded = True
+      _epoch = next(_epochs)
+      jax.clear_caches()
     elif cell:
       user_context.set(_context_value(cell.memo))
     else:
@@ -174,7 +180,7 @@ def enable_process_wide(mode: str) -> None:
   mode = modes.validate(mode)
   memo_table, patch, user_context = _rim()
   patch.acquire()
-  user_context.set_global((mode, _abandoned))
+  user_context.set_global((mode, _epoch))
   set_process_wide(functools.partial(
       memo_table.Memo, mode, eager_table.DEFAULT_MAX_BYTES))
 

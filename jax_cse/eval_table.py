@@ -1,15 +1,14 @@
 """The table of eager evaluation: results are arrays, and arrays have owners.
 
 An owner may donate or delete its array, or make another array of the same
-buffer (`device_put`), and that must not touch what belongs to someone else:
+buffer (`device_put`), and that must not touch what belongs to someone else. So
+a hit hands out a copy: what the cheapest operation costs for a scalar, a fifth
+of the time of a product of 512 x 512 matrices.
 
-- to the user a hit hands out a copy;
-- inside a transformation arrays are shared; where one with two owners leaves
-  the transformation, it leaves as a copy (`Memo.leaving`), and what donates or
-  makes an alias there is given copies (`Arrays.own`).
-
-So a hit to the user costs a copy: what the cheapest operation costs for a
-scalar, a fifth of the time of a product of 512 x 512 matrices.
+Tracers of a transformation that are handed out again (`transform_table`) share
+their arrays. Where such a tracer leaves the transformation its arrays leave as
+copies (`Memo.leaving`), and what donates or makes an alias inside is given
+copies.
 
 Limits: the results of a `jit` that the user calls are not looked up: it runs
 compiled, from the second call on without Python.
@@ -55,7 +54,8 @@ class EvalTable:
     if reason is None and compat.checks_every_result():
       reason = reasons.CHECKED
     if reason is not None:
-      if memo.depth and (reason is reasons.DONATES or plan.makes_aliases):
+      if memo.depth and memo.shares_arrays and (
+          reason is reasons.DONATES or plan.makes_aliases):
         args = memo.numbering.arrays.own(args)
       return memo.bypass(plain, reason, primitive, trace, args, avals, params)
 
@@ -87,15 +87,10 @@ class EvalTable:
         and commutative.may_swap(primitive, avals[0].dtype, eager=True)):
       numbers.reverse()
     context = memo.context()
-    key = keys.of(plan, context, numbers, params)
-    try:
-      entry = self.results.get(key)
-    except TypeError:
-      known, key = False, keys.of_fingerprint(plan, context, numbers, params)
-      if key is None:
-        return memo.bypass(plain, reasons.NO_KEY, primitive, trace, args, avals,
-                           params)
-      entry = self.results.get(key)
+    key, entry = keys.find(self.results.get, plan, context, numbers, params)
+    if key is None:
+      return memo.bypass(plain, reasons.NO_KEY, primitive, trace, args, avals,
+                         params)
     if entry is not None:
       outs = self._recall(entry, params, args)
       if outs is not None:
@@ -106,9 +101,8 @@ class EvalTable:
     if known:
       # What `plain` would look at before it comes to this is known by now;
       # looking again would take another quarter of the time.
-      which = keys.of(plan, context, (), params)
-      out = compat.plainly(self._compiled.get(which) or self._compile(
-          which, primitive, params), args)
+      which, run = keys.find(self._compiled.get, plan, context, (), params)
+      out = compat.plainly(run or self._compile(which, primitive, params), args)
     else:
       out = plain(primitive, trace, args, avals, params)
     self._store(key, plan, params, args, out)
@@ -124,14 +118,10 @@ class EvalTable:
     if not keys.agree(params, entry[2]) or any(
         type(x) is compat.ArrayImpl and x.is_deleted() for x in args):
       return None
-    arrays, outs = self.memo.numbering.arrays, entry[3:]
+    outs = entry[3:]
     if any(x.is_deleted() for x in outs):
       return None
-    if not self.memo.depth:
-      return [arrays.copy(x) for x in outs]
-    self.memo.shares_arrays = True
-    arrays.shared.update(map(id, outs))
-    return list(outs)
+    return [self.memo.numbering.arrays.copy(x) for x in outs]
 
   def _store(self, key, plan, params, args, out) -> None:
     outs = out if plan.multiple_results else (out,)

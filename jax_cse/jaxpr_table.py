@@ -8,10 +8,6 @@ not brought back, so no jaxpr gets larger.
 Calls that JAX inlines (`jit(inline=True)`, which is every `jnp` function) are
 inlined here, since their equations must be looked up one by one.
 
-A host array that a program closes over may be changed after an equation was
-merged with another on an equal array; so what it held when it was bound is what
-the program holds.
-
 Limits: an equation of whose results none is in use is forgotten, and staged
 again if it is asked for again, as it is without CSE.
 """
@@ -49,6 +45,9 @@ class JaxprTable:
     reason = plan.against or self.against
     if reason is None and compat.checks_key_reuse():
       reason = reasons.CHECKED
+    if compat.folds_constants() and not any(
+        isinstance(x, compat.Tracer) for x in args):
+      reason = reasons.FOLDED
     if reason is None and plan.carries_jaxprs:
       if (plan.is_jit and not params["jaxpr"].effects
           and compat.is_inline_call(params)):
@@ -60,20 +59,13 @@ class JaxprTable:
       if None in numbers:
         reason = reasons.NO_NUMBER
       else:
-        args = [memo.numbering.keep(x) if isinstance(x, compat.HOST_ARRAYS)
-                else x for x in args]
         if (plan.commutes and numbers[0] > numbers[1] and
             commutative.may_swap(primitive, avals[0].dtype, eager=False)):
           numbers.reverse()
-        key = keys.of(plan, memo.context(), numbers, params)
-        try:
-          found = self._entries.get(key)
-        except TypeError:
-          key = keys.of_fingerprint(plan, memo.context(), numbers, params)
-          if key is None:
-            reason = reasons.NO_KEY
-          else:
-            found = self._entries.get(key)
+        key, found = keys.find(self._entries.get, plan, memo.context(),
+                               numbers, params)
+        if key is None:
+          reason = reasons.NO_KEY
     if reason is not None:
       return memo.bypass(plain, reason, primitive, trace, args, avals, params)
     if found is not None and (outs := _recall(found, params)) is not None:
@@ -139,9 +131,9 @@ class JaxprTable:
         if None not in numbers:
           if swaps and numbers[0] > numbers[1]:
             numbers.reverse()
-          key = keys.of(plan, context, numbers, eqn.params)
+          key, found = keys.find(entries.get, plan, context, numbers,
+                                 eqn.params)
       if key is not None:
-        found = entries.get(key)
         if found is not None:
           outs = _recall(found, eqn.params)
         (misses if outs is None else hits)[plan.name] += 1

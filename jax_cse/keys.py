@@ -12,7 +12,7 @@ into the key as their fingerprint. Over a traced transformer this takes half the
 time of fingerprinting every bind.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 import operator
 from typing import Any
@@ -60,21 +60,28 @@ def of(plan: Plan, context: int, numbers: Sequence[int],
        params: dict[str, Any]) -> tuple:
   """The key of a bind whose operands have `numbers`, in the order to compare.
 
-  A lookup with it raises `TypeError` if one of the params has no hash; then
-  `of_fingerprint` is the key.
+  It may turn out to have no hash; `find` sees to that.
   """
   if not params:
     return (plan.number, context, *numbers)
   return (plan.number, context, *numbers, *params.values())
 
 
-def of_fingerprint(plan: Plan, context: int, numbers: list[int],
-                   params: dict[str, Any]) -> tuple | None:
-  """The key where params have no hash, or None if there is none either."""
+def find(get: Callable[[tuple], Any], plan: Plan, context: int,
+         numbers: Sequence[int], params: dict[str, Any]
+         ) -> tuple[tuple | None, Any]:
+  """The key of a bind, and what `get` finds under it; `None, None` if it has
+  no key."""
+  key = of(plan, context, numbers, params)
   try:
-    return (plan.number, context, *numbers, fingerprint.of_params(params))
+    return key, get(key)
+  except TypeError:  # one of the params has no hash
+    pass
+  try:
+    key = (plan.number, context, *numbers, fingerprint.of_params(params))
   except fingerprint.Unkeyable:
-    return None
+    return None, None
+  return key, get(key)
 
 
 def agree(params: dict[str, Any], others: dict[str, Any]) -> bool:

@@ -115,8 +115,8 @@ class Memo:
     context = compat.trace_context()
     if context != self._context:
       self._context = context
-      numbers = self._context_numbers
-      self._context_number = numbers.setdefault(context, len(numbers))
+      self._context_number = self._context_numbers.setdefault(
+          context, self.numbering.fresh())
     return self._context_number
 
   def inside(self, plain, primitive, trace, args, avals, params):

@@ -75,15 +75,10 @@ class TransformTable:
         if (plan.commutes and numbers[0] > numbers[1] and
             commutative.may_swap(primitive, avals[0].dtype, not self.traced)):
           numbers.reverse()
-        key = keys.of(plan, memo.context(), numbers, params)
-        try:
-          found = self._entries.get(key)
-        except TypeError:
-          key = keys.of_fingerprint(plan, memo.context(), numbers, params)
-          if key is None:
-            reason = reasons.NO_KEY
-          else:
-            found = self._entries.get(key)
+        key, found = keys.find(self._entries.get, plan, memo.context(),
+                               numbers, params)
+        if key is None:
+          reason = reasons.NO_KEY
     if reason is not None:
       return memo.bypass(functools.partial(memo.inside, plain), reason,
                          primitive, trace, args, avals, params)
@@ -98,15 +93,20 @@ class TransformTable:
   def _recall(self, entry, params):
     if not keys.agree(params, entry[0]):
       return None
+    outs = [value.revive() for value in entry[1:]]
+    if any(x is None for x in outs):
+      return None
     if not self.traced:
       self.memo.shares_arrays = True
-    outs = [value.revive() for value in entry[1:]]
-    return None if None in outs else outs
+      arrays = self.memo.numbering.arrays
+      outs = [arrays.copy(x) if type(x) is compat.ArrayImpl else x
+              for x in outs]
+    return outs
 
   def _store(self, key, params, outs) -> None:
     if not self.traced and len(self._entries) >= _MAX_EAGER_ENTRIES:
       self._entries.clear()
       self.values.clear()
     values = [self.memo.numbering.of(x) for x in outs]
-    if None not in values:
+    if not any(value is None for value in values):
       self._entries[key] = (params, *values)

@@ -5,7 +5,8 @@ a small integer however deep the nesting, so a key costs the same at every
 level. Each kind of value has one way to its number:
 
     jaxpr variable      one for each variable
-    constant            interned by dtype, weak type, shape and bits
+    constant            interned by dtype, weak type, shape and bits; a host
+                        array in a traced program also by its address
     concrete array      one for each array; copies made here share it
     JVP tracer          interned by the numbers of primal and tangent
     linearize tracer    the same
@@ -40,9 +41,10 @@ from jax_cse import compat
 from jax_cse import fingerprint
 from jax_cse.array_owners import Arrays
 
-# A loop that makes a new Python number every time must not fill memory; after
-# a clear the same constants get new numbers, which costs hits and no more.
-_MAX_CONSTANTS = 1 << 16
+# A loop that makes a new constant every time must not fill memory. After a
+# clear the same constants get new numbers, which costs hits and no more.
+_MAX_CONSTANT_BYTES = 16 << 20
+_SCALAR_BYTES = 256
 
 
 class Value:
@@ -184,7 +186,9 @@ class Numbering:
     self.fresh = count().__next__
     self._table = table
     self._constants: dict[Any, Constant] = {}
+    self._constant_bytes = 0
     self.arrays = Arrays(self.fresh)
+    self._scalars = Arrays(self.fresh)   # by their bits, for traced programs
     self._rules: dict[type, Callable[[Any], Value | None]] = {
         compat.DynamicJaxprTracer: self._of_jaxpr_tracer,
         compat.JVPTracer: self._of_primal_and_tangent,
@@ -199,6 +203,7 @@ class Numbering:
   def clear(self) -> None:
     """Forgets every array and constant. Numbers are not used again."""
     self.arrays.clear()
+    self._scalars.clear()
     self._constants.clear()
 
   def number(self, x: Any) -> int | None:
@@ -253,11 +258,13 @@ class Numbering:
 
   # Constants.
 
-  def _constant(self, key, obj) -> Constant:
+  def _constant(self, key, obj, nbytes=_SCALAR_BYTES) -> Constant:
     value = self._constants.get(key)
     if value is None:
-      if len(self._constants) >= _MAX_CONSTANTS:
+      self._constant_bytes += nbytes
+      if self._constant_bytes > _MAX_CONSTANT_BYTES:
         self._constants.clear()
+        self._constant_bytes = nbytes
       value = self._constants[key] = Constant(self.fresh(), obj)
     return value
 
@@ -277,13 +284,13 @@ class Numbering:
     key = (np.ndarray, aval.dtype, aval.weak_type, aval.shape, bits)
     if not aval.sharding.mesh.empty:
       key = (aval, *key)
-    # The array can change after this; what is kept must not.
+    if self.traced and x.ndim:
+      # What is traced refers to the array, not to what it holds now: if it is
+      # changed before the program runs, so is the program. So it must be not
+      # merely an equal array but this one, and unchanged.
+      return self._constant((*key, compat.host_address(x)), x, 2 * len(bits))
     return self._constants.get(key) or self._constant(
-        key, compat.copy_host_array(x))
-
-  def keep(self, x):
-    """A host array with what `x` holds now, the same one for equal arrays."""
-    return self._of_host_array(x).revive()
+        key, compat.freeze_host_array(x), 2 * len(bits))
 
   def _of_zero(self, x):
     return self._constant((compat.Zero, x.aval), x)
@@ -291,19 +298,20 @@ class Numbering:
   # Concrete arrays.
 
   def _number_of_array(self, x) -> int:
-    number = self.arrays.number(x)
-    if number is None:
-      number = self.arrays.see(x, self._number_of_new_array(x))
-    return number
-
-  def _number_of_new_array(self, x) -> int:
+    # The tangent `jnp.ones(())` made anew at every level is one constant. Its
+    # bits are read only while tracing: eagerly that would await the device, and
+    # arrays with the same bits can lie on different devices.
     if self.traced and x.ndim == 0:
-      # The tangent `jnp.ones(())` made anew at every level is one constant. Its
-      # bits are read only while tracing: eagerly that would await the device.
-      scalar = compat.read_scalar(x)
-      if scalar is not None:
-        return self._of_host_array(scalar).number
-    return self.fresh()
+      number = self._scalars.number(x)
+      if number is None:
+        scalar = compat.read_scalar(x)
+        if scalar is not None:
+          number = self._of_host_array(scalar).number
+          self._scalars.see(x, number)
+      if number is not None:
+        return number
+    number = self.arrays.number(x)
+    return self.arrays.see(x, self.fresh()) if number is None else number
 
   def _of_array(self, x):
     return ConcreteArray(self._number_of_array(x), x, self.arrays)
@@ -311,16 +319,16 @@ class Numbering:
   def separate(self, tracer, parts: tuple) -> tuple:
     """`parts` of `tracer`, with copies of the arrays that have more owners."""
     value = self.of(tracer) if isinstance(tracer, compat.Tracer) else None
-    shared = getattr(value, "shared", False)
-    return tuple([self._separate(part, shared) for part in parts])
+    if not (isinstance(value, Composite) and value.shared):
+      return parts
+    return tuple([self._separate(part) for part in parts])
 
-  def _separate(self, part, shared):
-    arrays = self.arrays
+  def _separate(self, part):
     if type(part) is compat.ArrayImpl:
-      if (arrays.is_shared(part) or shared and arrays.number(part) is not None
-          ) and not part.is_deleted():
-        return arrays.copy(part)
-    elif shared and isinstance(part, compat.Tracer):
+      number = self.arrays.number(part)
+      if number is not None and not part.is_deleted():
+        return self.arrays.copy(part)
+    elif isinstance(part, compat.Tracer):
       value = self.of(part)
       if isinstance(value, Composite):
         value.shared = True

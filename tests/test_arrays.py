@@ -1,6 +1,9 @@
 """Eager results: who owns an array, and how many bytes are held."""
 
 import gc
+import os
+import subprocess
+import sys
 import weakref
 
 import jax
@@ -16,6 +19,13 @@ from jax_cse.eager_table import DEFAULT_MAX_BYTES
 from specs import derivative
 
 donate = jax.jit(lambda x: x + 1, donate_argnums=0)
+
+def _kept(run):
+  """What `run(keep)` passes to `keep`, but for the last, which it returns."""
+  kept = []
+  run(lambda *xs: kept.extend(xs[:-1]) or xs[-1])
+  return kept
+
 
 # Functions of an array whose results may have arrays in common.
 SHARING = {
@@ -37,6 +47,8 @@ SHARING = {
                              for _ in range(2)],
     "device_put in vmap": lambda x: jax.vmap(lambda y: [
         jax.device_put(lax.sin(y), jax.devices()[0]) for _ in range(2)])(x),
+    "in vmap, not batched": lambda x: _kept(
+        lambda keep: jax.vmap(lambda y: keep(lax.sin(x), lax.sin(x), y))(x)),
     "several results": lambda x: [lax.split(x, (1, 2)) for _ in range(2)],
 }
 
@@ -80,6 +92,41 @@ class OwnersTest(parameterized.TestCase):
       for _ in range(2):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6),
                      make(fun)(x), expected)
+
+  def test_residuals_belong_to_the_vjp(self):
+    x = jnp.arange(3.0)
+    with jax_cse.enabled():
+      c = lax.cos(x)
+      _, pull = jax.vjp(lax.sin, x)
+      _, push = jax.linearize(lax.sin, x)
+      c.delete()
+      np.testing.assert_allclose(pull(x)[0], x * np.cos(x), rtol=1e-6)
+      np.testing.assert_allclose(push(x), x * np.cos(x), rtol=1e-6)
+
+  def test_residuals_that_are_donated(self):
+    x = jnp.arange(3.0)
+    fun = lambda x: lax.sin(lax.exp(x))
+    with jax_cse.enabled():
+      _, first = jax.vjp(fun, x)
+      _, second = jax.vjp(fun, x)
+      expected = np.array(second(x)[0])
+      jax.jit(lambda pull, ct: pull(ct), donate_argnums=0)(first, x + 0)
+      np.testing.assert_allclose(second(x)[0], expected)
+
+  def test_scalars_with_the_same_bits_on_two_devices(self):
+    code = """
+import jax, jax_cse, numpy as np
+from jax import lax
+a, b = (jax.device_put(np.float32(2), d) for d in jax.devices())
+with jax_cse.enabled():
+  jax.make_jaxpr(lambda x: (x * a, x * b))(1.0)
+  assert lax.sin(a).devices() != lax.sin(b).devices()
+"""
+    env = {**os.environ, "JAX_PLATFORMS": "cpu",
+           "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    run = subprocess.run([sys.executable, "-c", code], env=env, text=True,
+                         capture_output=True, timeout=120)
+    self.assertEqual(run.returncode, 0, run.stderr)
 
   def test_a_deleted_result_is_computed_again(self):
     x = jnp.arange(3.0)
@@ -174,6 +221,16 @@ class BytesTest(absltest.TestCase):
       self.assertEqual(memo.nbytes, 0)
       held = lax.cos(x)
       np.testing.assert_array_equal(lax.cos(x), held)
+
+  def test_host_operands_are_not_kept_without_bound(self):
+    from jax_cse import value_numbering
+    z = jnp.zeros(1 << 13)
+    with jax_cse.enabled(max_bytes=1 << 20) as memo:
+      for i in range(1000):
+        lax.add(z, np.full(1 << 13, i, np.float32))
+      self.assertLessEqual(memo.numbering._constant_bytes,
+                           value_numbering._MAX_CONSTANT_BYTES)
+      self.assertLess(len(memo.numbering._constants), 300)
 
   def test_the_least_recently_used_leaves_first(self):
     xs = [jnp.full(1 << 14, float(i)) for i in range(4)]

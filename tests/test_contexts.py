@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 import checking
 import jax_cse
+from jax_cse import compat
 from jax_cse import modes
 
 X = jnp.arange(3.0)
@@ -32,6 +33,13 @@ def patched():
           ad.JVPTrace.to_primal_tangent_pair)
 
 
+def user_context():
+  """The value of jax_cse's user context on this thread."""
+  value = compat.user_context.swap(None)
+  compat.user_context.set(value)
+  return value
+
+
 def run_python(code, **environment):
   env = {**os.environ, "JAX_PLATFORMS": "cpu", **environment}
   return subprocess.run([sys.executable, "-c", code], env=env, text=True,
@@ -43,9 +51,11 @@ class ContextsTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.before = patched()
+    self.context_before = user_context()
 
   def tearDown(self):
     self.assertEqual(patched(), self.before)
+    self.assertIs(user_context(), self.context_before)
     self.assertIsNone(jax_cse.active_mode())
     self.assertEqual(traced_size(), 2)
     super().tearDown()
@@ -146,16 +156,21 @@ class ContextsTest(parameterized.TestCase):
       with jax_cse.enabled():
         yield
 
+    f, g = (jax.jit(lambda x: lax.sin(x) * lax.sin(x)) for _ in range(2))
+    with jax_cse.enabled():
+      self.assertLen(g.trace(1.0).jaxpr.eqns, 2)
     generator = inside()
     next(generator)
     thread = threading.Thread(target=generator.close)
     thread.start()
     thread.join()
-    # What is traced now must not be taken for traced with CSE.
-    f = jax.jit(lambda x: lax.sin(x) * lax.sin(x))
+    # What is traced now must not be taken for traced with CSE, nor what was
+    # traced with CSE be taken now.
     self.assertLen(f.trace(1.0).jaxpr.eqns, 3)
+    self.assertLen(g.trace(1.0).jaxpr.eqns, 3)
     with jax_cse.enabled():
       self.assertLen(f.trace(1.0).jaxpr.eqns, 2)
+    self.assertLen(f.trace(1.0).jaxpr.eqns, 3)
 
   def test_other_threads_are_left_alone(self):
     seen = []
