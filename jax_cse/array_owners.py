@@ -10,8 +10,9 @@ A concrete array is known by its id, for as long as it lives:
 An eager operation sees a new array every few microseconds, so an entry is one
 object and no class stands around it.
 
-An owner of an array may donate or delete it, so a copy is made for each new
-owner: the same number, a buffer of its own.
+An owner of an array may donate or delete it. `shared` are the arrays that were
+handed out again where nobody could tell, deep inside nested transformations; a
+copy has the number of what it copies and a buffer of its own.
 """
 
 from collections.abc import Callable
@@ -30,21 +31,25 @@ class Arrays:
 
   Attributes:
     known: id to `(number, array)` of a held array, or to a weak reference.
+    shared: ids of known arrays that may have several owners.
   """
 
   def __init__(self, fresh: Callable[[], int]):
     self._fresh = fresh
     self.known: dict[int, Any] = {}
-    known = self.known
+    self.shared: set[int] = set()
+    known, shared = self.known, self.shared
 
     def forget(seen: _Seen):
       if known.get(seen.id) is seen:
         del known[seen.id]
+        shared.discard(seen.id)
 
     self._forget = forget
 
   def clear(self) -> None:
     self.known.clear()
+    self.shared.clear()
 
   def number(self, x) -> int | None:
     """The number of an array that is known, or None."""
@@ -78,11 +83,18 @@ class Arrays:
     self.see(duplicate, self.number(x))
     return duplicate
 
-  def own(self, operands) -> list:
-    """`operands`, with copies of the arrays that are known."""
-    return [self.copy(x) if type(x) is compat.ArrayImpl
-            and self.number(x) is not None and not x.is_deleted() else x
-            for x in operands]
+  def is_known(self, x: Any) -> bool:
+    return (type(x) is compat.ArrayImpl and self.number(x) is not None
+            and not x.is_deleted())
+
+  def own(self, values) -> list:
+    """`values`, with copies of the arrays that are known."""
+    return [self.copy(x) if self.is_known(x) else x for x in values]
+
+  def own_shared(self, values) -> list:
+    """`values`, with copies of the arrays that may have several owners."""
+    return [self.copy(x) if id(x) in self.shared and self.is_known(x) else x
+            for x in values]
 
   def find(self, key: int, number: int):
     """The array with this id and number, or None if it is gone."""

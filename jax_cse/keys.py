@@ -29,7 +29,7 @@ class Plan:
   """What holds for every bind of one primitive."""
   __slots__ = ("number", "name", "against", "against_eager",
                "carries_jaxprs", "is_jit", "commutes", "multiple_results",
-               "makes_aliases", "runs_directly")
+               "makes_aliases", "compiled_impl")
 
   def __init__(self, primitive: compat.Primitive):
     self.number = next(_numbers)
@@ -41,9 +41,11 @@ class Plan:
     self.is_jit = primitive is compat.jit_p
     self.commutes = primitive.name in commutative.NAMES
     self.multiple_results = primitive.multiple_results
-    # An eager application to arrays is a call of what JAX compiles for it.
-    self.runs_directly = (
-        not self.carries_jaxprs and compat.runs_compiled(primitive))
+    # While this is its `impl`, an eager application is a call of what JAX
+    # compiles for it and no more.
+    self.compiled_impl = (
+        primitive.impl if not self.carries_jaxprs
+        and compat.runs_compiled(primitive) else None)
 
 
 plans: dict[compat.Primitive, Plan] = {}

@@ -64,6 +64,7 @@ class Memo:
     self.mode = mode
     self.stats = Statistics()
     self.depth = 0               # of rules of transformations that are running
+    self.linearizing = 0         # how many of them are of `linearize`
     self.shares_arrays = False   # an eager transformation handed one out twice
     self.tables: dict[int, Any] = {}
     self.numbering = value_numbering.Numbering(self.table)
@@ -118,14 +119,6 @@ class Memo:
       self._context_number = self._context_numbers.setdefault(
           context, self.numbering.fresh())
     return self._context_number
-
-  def inside(self, plain, primitive, trace, args, avals, params):
-    """The plain bind of a transformation: runs its rule, one level deeper."""
-    self.depth += 1
-    try:
-      return plain(primitive, trace, args, avals, params)
-    finally:
-      self.depth -= 1
 
   def bypass(self, plain, reason, primitive, trace, args, avals, params):
     """The plain bind, counted with the reason why it is not looked up."""

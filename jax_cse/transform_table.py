@@ -34,7 +34,7 @@ class TransformTable:
   """Entries and values of one `JVPTrace`, `LinearizeTrace` or `BatchTrace`."""
 
   __slots__ = ("memo", "traced", "order", "against", "is_outermost", "values",
-               "_entries", "reference")
+               "_linearizes", "_entries", "reference")
 
   def __init__(self, memo, trace, parent):
     self.memo = memo
@@ -45,7 +45,8 @@ class TransformTable:
     parent.is_outermost = False
     self.values = value_numbering.TracerValues()
     self._entries: dict[tuple, tuple] = {}
-    if type(trace) is compat.LinearizeTrace and not self.traced:
+    self._linearizes = type(trace) is compat.LinearizeTrace
+    if self._linearizes and not self.traced:
       self.against = reasons.COTANGENTS
       memo.table(trace.tangent_trace).against = reasons.COTANGENTS
 
@@ -55,9 +56,10 @@ class TransformTable:
     if plan.is_jit and self.traced and compat.is_inline_call(params):
       if self.order >= 2 and type(trace) is compat.JVPTrace:
         return compat.evaluate_inline(trace, params["jaxpr"], args)
-      return memo.inside(plain, primitive, trace, args, avals, params)
+      return self._run(plain, primitive, trace, args, avals, params)
     if self.is_outermost:
-      return memo.inside(plain, primitive, trace, args, avals, params)
+      out = self._run(plain, primitive, trace, args, avals, params)
+      return self._to_user(plan, out) if memo.shares_arrays else out
     reason = plan.against or self.against
     if reason is None and plan.carries_jaxprs:
       reason = reasons.against_call(plan, params)
@@ -80,15 +82,30 @@ class TransformTable:
         if key is None:
           reason = reasons.NO_KEY
     if reason is not None:
-      return memo.bypass(functools.partial(memo.inside, plain), reason,
+      return memo.bypass(functools.partial(self._run, plain), reason,
                          primitive, trace, args, avals, params)
     if found is not None and (outs := self._recall(found, params)) is not None:
       memo.stats.hits_of[plan.name] += 1
       return outs if plan.multiple_results else outs[0]
     memo.stats.misses_of[plan.name] += 1
-    out = memo.inside(plain, primitive, trace, args, avals, params)
+    out = self._run(plain, primitive, trace, args, avals, params)
     self._store(key, params, out if plan.multiple_results else (out,))
     return out
+
+  def _run(self, plain, primitive, trace, args, avals, params):
+    """Runs the rule of the transformation, one level deeper."""
+    memo = self.memo
+    memo.depth += 1
+    memo.linearizing += self._linearizes
+    try:
+      return plain(primitive, trace, args, avals, params)
+    finally:
+      memo.depth -= 1
+      memo.linearizing -= self._linearizes
+
+  def _to_user(self, plan, out):
+    own = self.memo.numbering.arrays.own_shared
+    return own(out) if plan.multiple_results else own((out,))[0]
 
   def _recall(self, entry, params):
     if not keys.agree(params, entry[0]):
@@ -98,9 +115,7 @@ class TransformTable:
       return None
     if not self.traced:
       self.memo.shares_arrays = True
-      arrays = self.memo.numbering.arrays
-      outs = [arrays.copy(x) if type(x) is compat.ArrayImpl else x
-              for x in outs]
+      outs = self.memo.numbering.arrays.own(outs)
     return outs
 
   def _store(self, key, params, outs) -> None:

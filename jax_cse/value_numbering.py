@@ -320,19 +320,12 @@ class Numbering:
     """`parts` of `tracer`, with copies of the arrays that have more owners."""
     value = self.of(tracer) if isinstance(tracer, compat.Tracer) else None
     if not (isinstance(value, Composite) and value.shared):
-      return parts
-    return tuple([self._separate(part) for part in parts])
-
-  def _separate(self, part):
-    if type(part) is compat.ArrayImpl:
-      number = self.arrays.number(part)
-      if number is not None and not part.is_deleted():
-        return self.arrays.copy(part)
-    elif isinstance(part, compat.Tracer):
-      value = self.of(part)
+      return tuple(self.arrays.own_shared(parts))
+    for part in parts:
+      value = self.of(part) if isinstance(part, compat.Tracer) else None
       if isinstance(value, Composite):
         value.shared = True
-    return part
+    return tuple(self.arrays.own(parts))
 
   # Tracers that are their parts.
 
