@@ -23,26 +23,27 @@ import numpy as np
 
 from jax_cse import compat
 
-_EXACT = "biu"
-_REAL = "biufV"   # V: bfloat16 and the 8-bit floats, which NumPy calls void
-_NUMBER = "biufVc"
+_EXACT = "biu"          # by kind of dtype: booleans and integers
+_REAL = _EXACT + "fV"   # V: bfloat16 and the smaller floats and integers
+_NUMBER = _REAL + "c"
+_ANY = _NUMBER + "*"    # also eagerly, whatever the operands are
 
-_dtype_kinds = {
-    "add": _NUMBER, "add_any": _NUMBER, "mul": _REAL,
-    "and": _EXACT, "or": _EXACT, "xor": _EXACT,
-    "max": _EXACT, "min": _EXACT,
+_kinds = {
+    compat.add_p: _NUMBER, compat.add_any_p: _NUMBER, compat.mul_p: _REAL,
+    compat.and_p: _EXACT, compat.or_p: _EXACT, compat.xor_p: _EXACT,
+    compat.max_p: _EXACT, compat.min_p: _EXACT,
+    compat.eq_p: _ANY, compat.ne_p: _ANY,
 }
-_comparisons = frozenset({"eq", "ne"})
-
-NAMES = frozenset({*_dtype_kinds, *_comparisons})
 
 
-def may_swap(primitive: compat.Primitive, dtype: np.dtype,
-             eager: bool) -> bool:
-  """Whether `primitive` on two operands of `dtype` may have them swapped."""
-  name = primitive.name
-  if name in _comparisons:
+def kinds(primitive: compat.Primitive) -> str:
+  """The kinds of dtype on which `primitive` may swap; empty for never."""
+  return _kinds.get(primitive, "")
+
+
+def may_swap(allowed: str, dtype: np.dtype, eager: bool) -> bool:
+  """Whether operands of `dtype` may be swapped, given `kinds(primitive)`."""
+  if allowed is _ANY:
     return True
-  kinds = _dtype_kinds.get(name, "")
-  kind = getattr(dtype, "kind", "")
-  return kind in kinds and (kind in _EXACT or not eager) and kind != ""
+  kind = getattr(dtype, "kind", "*")
+  return kind in (_EXACT if eager else allowed) and kind in allowed

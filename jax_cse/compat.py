@@ -8,6 +8,7 @@ from collections.abc import Callable
 import functools
 from typing import Any
 
+from jax._src import ad_util
 from jax._src import config
 from jax._src import core
 from jax._src import dispatch
@@ -57,6 +58,10 @@ trace_context: Callable[[], tuple] = config.trace_context
 jaxprs_in_params = core.jaxprs_in_params
 
 jit_p = pjit.jit_p
+add_p, mul_p, max_p, min_p = lax.add_p, lax.mul_p, lax.max_p, lax.min_p
+and_p, or_p, xor_p, eq_p, ne_p = (
+    lax.and_p, lax.or_p, lax.xor_p, lax.eq_p, lax.ne_p)
+add_any_p = ad_util.add_jaxvals_p
 # Primitives that are what the jaxprs among their params are: their effects are
 # those of the jaxprs and the axes they name.
 CARRIES_JAXPRS = frozenset({

@@ -16,7 +16,6 @@ compiled, from the second call on without Python.
 
 from collections.abc import Callable
 
-from jax_cse import commutative
 from jax_cse import compat
 from jax_cse import keys
 from jax_cse import reasons
@@ -83,9 +82,8 @@ class EvalTable:
           return memo.bypass(plain, reason, primitive, trace, args, avals,
                              params)
         numbers.append(number)
-    if (plan.commutes and numbers[0] > numbers[1]
-        and commutative.may_swap(primitive, avals[0].dtype, eager=True)):
-      numbers.reverse()
+    if plan.commutes:
+      keys.put_in_order(plan, numbers, avals, eager=True)
     context = memo.context()
     key, entry = keys.find(self.results.get, plan, context, numbers, params)
     if key is None:

@@ -15,7 +15,6 @@ again if it is asked for again, as it is without CSE.
 from typing import Any
 import weakref
 
-from jax_cse import commutative
 from jax_cse import compat
 from jax_cse import keys
 from jax_cse import reasons
@@ -59,9 +58,7 @@ class JaxprTable:
       if None in numbers:
         reason = reasons.NO_NUMBER
       else:
-        if (plan.commutes and numbers[0] > numbers[1] and
-            commutative.may_swap(primitive, avals[0].dtype, eager=False)):
-          numbers.reverse()
+        keys.put_in_order(plan, numbers, avals, eager=False)
         key, found = keys.find(self._entries.get, plan, memo.context(),
                                numbers, params)
         if key is None:
@@ -122,15 +119,14 @@ class JaxprTable:
         return compat.literal_tracer(trace, atom, source)
       return env[atom]
 
-    for eqn, plan, swaps in _equations(jaxpr):
+    for eqn, plan, avals in _equations(jaxpr):
       tracers = [read(atom) for atom in eqn.invars]
       key = outs = None
       # An equation with a context of its own is the same as nothing else.
       if plan is not None and eqn.ctx is eqn_context:
         numbers = self._numbers(trace, tracers)
         if None not in numbers:
-          if swaps and numbers[0] > numbers[1]:
-            numbers.reverse()
+          keys.put_in_order(plan, numbers, avals, eager=False)
           key, found = keys.find(entries.get, plan, context, numbers,
                                  eqn.params)
       if key is not None:
@@ -168,15 +164,14 @@ _plans: weakref.WeakKeyDictionary[Any, list] = weakref.WeakKeyDictionary()
 
 
 def _equations(jaxpr):
-  """The equations with their plan, None if excluded, and may operands swap."""
+  """The equations with their plan, None if excluded, and operand types."""
   equations = _plans.get(jaxpr)
   if equations is None:
     equations = _plans[jaxpr] = []
     for eqn in jaxpr.eqns:
       plan = keys.plan_of(eqn.primitive)
-      swaps = plan.commutes and commutative.may_swap(
-          eqn.primitive, eqn.invars[0].aval.dtype, eager=False)
       excluded = plan.against or (
           plan.carries_jaxprs and reasons.against_call(plan, eqn.params))
-      equations.append((eqn, None if excluded else plan, swaps))
+      equations.append((eqn, None if excluded else plan,
+                        [atom.aval for atom in eqn.invars]))
   return equations

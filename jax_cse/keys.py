@@ -39,7 +39,8 @@ class Plan:
     self.makes_aliases = primitive.name in exclusions.EAGER
     self.carries_jaxprs = primitive in compat.CARRIES_JAXPRS
     self.is_jit = primitive is compat.jit_p
-    self.commutes = primitive.name in commutative.NAMES
+    # Kinds of dtype on which the two operands may be swapped.
+    self.commutes = commutative.kinds(primitive)
     self.multiple_results = primitive.multiple_results
     # While this is its `impl`, an eager application is a call of what JAX
     # compiles for it and no more.
@@ -56,6 +57,13 @@ def plan_of(primitive: compat.Primitive) -> Plan:
   if plan is None:
     plan = plans[primitive] = Plan(primitive)
   return plan
+
+
+def put_in_order(plan: Plan, numbers: list[int], avals, eager: bool) -> None:
+  """Swaps the numbers of two operands into order, if that changes no bit."""
+  if plan.commutes and numbers[0] > numbers[1] and commutative.may_swap(
+      plan.commutes, avals[0].dtype, eager):
+    numbers.reverse()
 
 
 def of(plan: Plan, context: int, numbers: Sequence[int],

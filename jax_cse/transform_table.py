@@ -19,7 +19,6 @@ otherwise than its equations one by one.
 
 import functools
 
-from jax_cse import commutative
 from jax_cse import compat
 from jax_cse import keys
 from jax_cse import reasons
@@ -74,9 +73,7 @@ class TransformTable:
       if None in numbers:
         reason = reasons.NO_NUMBER
       else:
-        if (plan.commutes and numbers[0] > numbers[1] and
-            commutative.may_swap(primitive, avals[0].dtype, not self.traced)):
-          numbers.reverse()
+        keys.put_in_order(plan, numbers, avals, eager=not self.traced)
         key, found = keys.find(self._entries.get, plan, memo.context(),
                                numbers, params)
         if key is None:
@@ -122,6 +119,8 @@ class TransformTable:
     if not self.traced and len(self._entries) >= _MAX_EAGER_ENTRIES:
       self._entries.clear()
       self.values.clear()
-    values = [self.memo.numbering.of(x) for x in outs]
+    numbering = self.memo.numbering
+    numbering.traced = self.traced   # the rule may have traced something else
+    values = [numbering.of(x) for x in outs]
     if not any(value is None for value in values):
       self._entries[key] = (params, *values)

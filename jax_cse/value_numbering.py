@@ -205,6 +205,7 @@ class Numbering:
     self.arrays.clear()
     self._scalars.clear()
     self._constants.clear()
+    self._constant_bytes = 0
 
   def number(self, x: Any) -> int | None:
     """The number of an operand, or None if it has none."""
@@ -314,10 +315,13 @@ class Numbering:
     return self.arrays.see(x, self.fresh()) if number is None else number
 
   def _of_array(self, x):
-    return ConcreteArray(self._number_of_array(x), x, self.arrays)
+    number = self._number_of_array(x)
+    known = self.arrays if self.arrays.number(x) == number else self._scalars
+    return ConcreteArray(number, x, known)
 
   def separate(self, tracer, parts: tuple) -> tuple:
     """`parts` of `tracer`, with copies of the arrays that have more owners."""
+    self.traced = False
     value = self.of(tracer) if isinstance(tracer, compat.Tracer) else None
     if not (isinstance(value, Composite) and value.shared):
       return tuple(self.arrays.own_shared(parts))
