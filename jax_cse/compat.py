@@ -260,10 +260,6 @@ def nbytes(x) -> int:
 def copy_array(x):
   """A new array with the bits, type, placement and commitment of `x`."""
   sharding = x.sharding
-  if len(sharding.device_set) == 1:
-    # Compiled, which for a scalar takes 4 us and the runtime's copy 3 us; but
-    # that runs on another thread, which with a busy machine may take 30 us.
-    return plainly(lax.copy_p.impl, (x,))
   with config.transfer_guard_device_to_device("allow"):
     return _jax.batched_copy_array_to_devices_with_sharding(
         [x], [sharding._internal_device_list], [sharding],

@@ -2,8 +2,9 @@
 
 An owner may donate or delete its array, or make another array of the same
 buffer (`device_put`), and that must not touch what belongs to someone else. So
-a hit hands out a copy: what the cheapest operation costs for a scalar, a fifth
-of the time of a product of 512 x 512 matrices.
+a hit hands out a copy: a fifth of the time of a product of 512 x 512 matrices.
+Where operands and results are small the operation is done again instead, which
+gives the same bits; the copy of a scalar can take five times as long.
 
 Where forward mode nests that would be too dear: the rule of the outer `jvp`
 asks for the same results over and over, and only other rules see them. There
@@ -21,6 +22,12 @@ from jax_cse import keys
 from jax_cse import reasons
 from jax_cse.eager_table import EagerTable
 _MAX_COMPILED = 4096
+
+# Operands and results up to this are computed again rather than copied. The
+# runtime's copy takes 3 us, or 30 on a busy machine, since it runs on another
+# thread; an operation on this much takes 4 to 10. A copy that is compiled takes
+# 4 us too, but 10 ms the first time for each shape.
+_SMALL_BYTES = 4096
 
 
 class EvalTable:
@@ -89,20 +96,21 @@ class EvalTable:
     if key is None:
       return memo.bypass(plain, reasons.NO_KEY, primitive, trace, args, avals,
                          params)
+    run = None
+    if known:
+      # What `plain` would look at before it comes to this is known by now;
+      # looking again would take another quarter of the time.
+      which, run = keys.find(self._compiled.get, plan, context, (), params)
+      run = run or self._compile(which, primitive, params)
     if entry is not None:
-      outs = self._recall(entry, params, args)
+      outs = self._recall(entry, params, args, run)
       if outs is not None:
         memo.stats.hits_of[plan.name] += 1
         return outs if plan.multiple_results else outs[0]
       self.results.discard(key)
     memo.stats.misses_of[plan.name] += 1
-    if known:
-      # What `plain` would look at before it comes to this is known by now;
-      # looking again would take another quarter of the time.
-      which, run = keys.find(self._compiled.get, plan, context, (), params)
-      out = compat.plainly(run or self._compile(which, primitive, params), args)
-    else:
-      out = plain(primitive, trace, args, avals, params)
+    out = (plain(primitive, trace, args, avals, params) if run is None else
+           compat.plainly(run, args))
     self._store(key, plan, params, args, out)
     return out
 
@@ -112,20 +120,29 @@ class EvalTable:
     run = self._compiled[which] = compat.compiled(primitive, params)
     return run
 
-  def _recall(self, entry, params, args):
-    if not keys.agree(params, entry[2]) or any(
-        type(x) is compat.ArrayImpl and x.is_deleted() for x in args):
+  def _recall(self, entry, params, args, run):
+    """The results of an entry for this caller, or None if they are gone."""
+    nbytes, held = entry[0], entry[3:]
+    if not keys.agree(params, entry[2]) or any(x.is_deleted() for x in held):
       return None
-    outs = entry[3:]
-    if any(x.is_deleted() for x in outs):
-      return None
+    for x in args:
+      if type(x) is compat.ArrayImpl:
+        if x.is_deleted():
+          return None
+        nbytes += compat.nbytes(x)
     memo, arrays = self.memo, self.memo.numbering.arrays
     # One rule deep the user is near; what `linearize` keeps is the user's too.
-    if memo.depth < 2 or memo.linearizing:
-      return [arrays.copy(x) for x in outs]
-    memo.shares_arrays = True
-    arrays.shared.update(map(id, outs))
-    return list(outs)
+    if memo.depth >= 2 and not memo.linearizing:
+      memo.shares_arrays = True
+      arrays.shared.update(map(id, held))
+      return list(held)
+    if run is None or nbytes > _SMALL_BYTES:
+      return [arrays.copy(x) for x in held]
+    out = compat.plainly(run, args)
+    again = out if isinstance(out, (list, tuple)) else (out,)
+    for x, y in zip(again, held):
+      arrays.see(x, arrays.number(y))
+    return list(again)
 
   def _store(self, key, plan, params, args, out) -> None:
     outs = out if plan.multiple_results else (out,)

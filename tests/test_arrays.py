@@ -146,7 +146,9 @@ with jax_cse.enabled():
   def test_copies_are_what_they_copy(self):
     device = jax.devices()[0]
     for x in (jnp.arange(3.0), jnp.asarray(1.0), jnp.zeros((0, 2), "int8"),
-              jax.device_put(jnp.ones(2), device), jnp.array([1 + 2j])):
+              jax.device_put(jnp.ones(2), device), jnp.array([1 + 2j]),
+              jnp.arange(10_000.0), jnp.full((100, 100), jnp.asarray(1)),
+              jax.device_put(jnp.ones(5000), device)):
       with jax_cse.enabled() as memo:
         held, copy = lax.neg(x), lax.neg(x)
       self.assertEqual(memo.stats.hits, 1)
