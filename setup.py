@@ -16,6 +16,7 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=["jax_cse"],
+    py_modules=["pytest_jax_cse"],
     package_data={"jax_cse": ["py.typed"]},
     python_requires=">=3.11",
     # Exactly what jax_cse/versions.py supports; it refuses any other.
@@ -24,7 +25,7 @@ setuptools.setup(
         "plot": ["matplotlib"],
         "test": ["absl-py", "hypothesis", "matplotlib", "pytest", "ruff"],
     },
-    entry_points={"pytest11": ["jax_cse = jax_cse.pytest_plugin"]},
+    entry_points={"pytest11": ["jax_cse = pytest_jax_cse"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

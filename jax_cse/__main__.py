@@ -28,7 +28,6 @@ def _parser() -> argparse.ArgumentParser:
   run.add_argument("-m", dest="module", action="store_true",
                    help="the program is a module, not a script")
   run.add_argument("program", metavar="SCRIPT|MODULE")
-  run.add_argument("args", nargs=argparse.REMAINDER)
 
   grow = commands.add_parser(
       "blowup", help="the experiment of the thread, as a table and a figure")
@@ -40,12 +39,22 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
-def _run(options: argparse.Namespace) -> None:
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+  """What is for this command line, up to the program, and what is for that."""
+  if argv[:1] == ["run"]:
+    i = 1
+    while i < len(argv) and argv[i].startswith("-"):
+      i += 2 if argv[i] == "--mode" else 1
+    return argv[:i + 1], argv[i + 1:]
+  return argv, []
+
+
+def _run(options: argparse.Namespace, args: list[str]) -> None:
   named, off = modes.from_environment()
   if not off:
     enable_process_wide(options.mode or named or modes.DEFAULT)
   memo = here.cell.memo
-  sys.argv = [options.program, *options.args]
+  sys.argv = [options.program, *args]
   try:
     if options.module:
       sys.path[0] = os.getcwd()
@@ -58,7 +67,7 @@ def _run(options: argparse.Namespace) -> None:
       print("jax_cse is off" if memo is None else memo.stats, file=sys.stderr)
 
 
-def _blowup(options: argparse.Namespace) -> None:
+def _blowup(options: argparse.Namespace, _) -> None:
   total = options.order * len(blowup.WAYS)
   width = 30
   measurements = []
@@ -84,9 +93,12 @@ def _blowup(options: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> None:
   parser = _parser()
-  options = parser.parse_args(argv)
+  mine, args = _split(sys.argv[1:] if argv is None else argv)
+  options = parser.parse_args(mine)
   try:
     if options.command == "run":
+      if not options.module and not os.path.exists(options.program):
+        raise ValueError(f"there is no script {options.program!r}")
       if options.mode is not None:
         modes.validate(options.mode)
       modes.from_environment()
@@ -94,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
       raise ValueError(f"--order must be 1 or more; got {options.order}")
   except ValueError as e:
     parser.error(str(e))
-  {"run": _run, "blowup": _blowup}[options.command](options)
+  {"run": _run, "blowup": _blowup}[options.command](options, args)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,11 @@ class Cell:
     self._stack[:] = [e for e in self._stack if e[0] is not token]
     self._refresh()
 
+  def strand(self) -> None:
+    """Plain JAX until this thread enters or leaves something again."""
+    self.is_stranded = True
+    self.memo = None
+
   def set_base(self, base: Any) -> None:
     self._base = base
     self._refresh()

@@ -155,6 +155,11 @@ def checks_key_reuse() -> bool:
   return config.debug_key_reuse.value
 
 
+def outside_transformations() -> bool:
+  """Whether what is bound now is evaluated at once, by no transformation."""
+  return core.trace_ctx.trace is core.eval_trace
+
+
 def folds_constants() -> bool:
   """Whether JAX is told to evaluate what depends on no tracer at once."""
   return config.eager_constant_folding.value

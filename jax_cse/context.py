@@ -8,6 +8,7 @@ the other way round.
 import contextlib
 import functools
 import itertools
+import threading
 from typing import Any
 
 import jax
@@ -29,9 +30,10 @@ def _rim():
 
 # A generator may be closed on another thread than it entered on. JAX's user
 # context then stays set on the first, since no thread can set another's, until
-# that thread enters something again. What it traces until then must not be
-# taken for traced with CSE, nor the other way round: so the value that stays is
-# not used again, and what was traced under it is forgotten.
+# that thread enters or leaves something again. Until then plain JAX answers on
+# it. What it traces must not be taken for traced with CSE, nor the other way
+# round: so the value that stays is not used again, and what was traced under it
+# is forgotten.
 _epochs = itertools.count()
 _epoch = next(_epochs)
 
@@ -54,7 +56,7 @@ def _push(exits: contextlib.ExitStack, memo: Any) -> None:
     global _epoch
     cell.remove(token)
     if cell is not here.cell:
-      cell.is_stranded = True
+      cell.strand()
       _epoch = next(_epochs)
       jax.clear_caches()
     elif cell:
@@ -67,10 +69,11 @@ class _Context(contextlib.ContextDecorator):
   """A context manager that may be entered any number of times, nested too."""
 
   def __init__(self):
-    self._exits: list[contextlib.ExitStack] = []
+    # Thread and what to undo there, oldest first.
+    self._exits: list[tuple[int, contextlib.ExitStack]] = []
 
   def _recreate_cm(self):
-    # A decorated function may run on several threads at once.
+    # A decorated function may call itself, and run on several threads at once.
     context = object.__new__(type(self))
     context.__dict__.update(self.__dict__, _exits=[])
     return context
@@ -81,11 +84,21 @@ class _Context(contextlib.ContextDecorator):
   def __enter__(self):
     with contextlib.ExitStack() as exits:
       entered = self._enter(exits)
-      self._exits.append(exits.pop_all())
+      self._exits.append((threading.get_ident(), exits.pop_all()))
     return entered
 
   def __exit__(self, *exc_info):
-    return self._exits.pop().__exit__(*exc_info)
+    mine = [e for e in self._exits if e[0] == threading.get_ident()]
+    entry = (mine or self._exits)[-1]
+    self._exits.remove(entry)
+    return entry[1].__exit__(*exc_info)
+
+
+def _release(memo) -> None:
+  """Frees what a memo holds when the last context that it answers in ends."""
+  memo.users -= 1
+  if memo.users == 0:
+    memo.clear()
 
 
 class _InertMemo:
@@ -100,15 +113,17 @@ class _InertMemo:
 class enabled(_Context):
   """Merges common subexpressions as they are bound, on this thread.
 
-  A primitive that is applied to values it was applied to before returns the
+  A primitive that is applied to values that it was applied to before gives the
   result of the first time, eagerly and under every transformation of JAX:
 
       with jax_cse.enabled() as memo:
         jaxpr = jax.make_jaxpr(f)(x)
       print(memo.stats)
 
-  It may be nested, entered again, and used as a decorator. Inside another of
-  the same mode it joins that one, and yields its memo.
+  It may be nested, entered again, and used as a decorator (of a generator
+  function or a coroutine it covers the call alone, not the body). Inside
+  another of the same mode it joins that one, and yields its memo. It belongs to
+  a thread, not to a task of an event loop.
 
   Args:
     mode: `"exact"`, the default: equations of the same primitive on the same
@@ -147,7 +162,8 @@ class enabled(_Context):
     memo = here.cell.memo
     if memo is None or memo.mode != self._mode or self._own:
       memo = memo_table.Memo(self._mode, self._max_bytes)
-      exits.callback(memo.clear)
+    memo.users += 1
+    exits.callback(_release, memo)
     patch.acquire()
     exits.callback(patch.release)
     _push(exits, memo)
@@ -173,6 +189,8 @@ def active_mode() -> str | None:
 def enable_process_wide(mode: str) -> None:
   """Turns `mode` on for every thread, from now until the process ends.
 
+  Each thread has a memo of its own, with statistics and a budget of its own.
+
   Raises:
     ValueError: `mode` is not a mode.
     UnsupportedJaxVersion: before anything is patched.
@@ -181,8 +199,13 @@ def enable_process_wide(mode: str) -> None:
   memo_table, patch, user_context = _rim()
   patch.acquire()
   user_context.set_global((mode, _epoch))
-  set_process_wide(functools.partial(
-      memo_table.Memo, mode, eager_table.DEFAULT_MAX_BYTES))
+
+  def make_memo():
+    memo = memo_table.Memo(mode, eager_table.DEFAULT_MAX_BYTES)
+    memo.users = 1   # the process, which never leaves
+    return memo
+
+  set_process_wide(make_memo)
 
 
 def follow_environment() -> None:

@@ -67,15 +67,16 @@ class EagerTable:
       self._entries.move_to_end(key)
     return entry
 
-  def put(self, key: Hashable, entry: tuple) -> None:
-    """Enters `entry`, unless there is one with this key."""
+  def put(self, key: Hashable, entry: tuple) -> bool:
+    """Enters `entry` unless there is one with this key; says whether it did."""
     if self._entries.setdefault(key, entry) is not entry:
-      return
+      return False
     self.nbytes += entry[0] + ENTRY_BYTES
     while self.nbytes > self.max_bytes:
       _, old = self._entries.popitem(last=False)
       self.nbytes -= old[0] + ENTRY_BYTES
       self._on_evict(old, old[0] + ENTRY_BYTES)
+    return True
 
   def discard(self, key: Hashable) -> None:
     entry = self._entries.pop(key, None)

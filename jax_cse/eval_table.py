@@ -35,13 +35,12 @@ class EvalTable:
 
   traced = False
   order = 0
-  __slots__ = ("memo", "against", "is_outermost", "results", "_compiled",
+  __slots__ = ("memo", "against", "results", "_compiled",
                "reference")
 
   def __init__(self, memo, max_bytes: int):
     self.memo = memo
     self.against: str | None = None
-    self.is_outermost = True
     self.results = EagerTable(max_bytes, self._evicted)
     # Primitive, context and params to what JAX compiles for them.
     self._compiled: dict[tuple, Callable] = {}
@@ -50,7 +49,7 @@ class EvalTable:
     # An eager operation takes 7 us in all, so what happens for each is written
     # out here: calls of small functions would take another one.
     memo = self.memo
-    plan = keys.plans.get(primitive) or keys.plan_of(primitive)
+    plan = keys.plan_of(primitive)
     reason = plan.against_eager or self.against
     if reason is None and plan.carries_jaxprs:
       if plan.is_jit and memo.depth == 0:
@@ -69,7 +68,7 @@ class EvalTable:
     numbering.traced = False
     arrays = numbering.arrays
     entry_of = arrays.known.get
-    numbers, known = [], primitive.impl is plan.compiled_impl
+    numbers, known = [], plan.is_compiled
     for x in args:
       entry = entry_of(id(x))
       if type(entry) is tuple:
@@ -108,6 +107,7 @@ class EvalTable:
         memo.stats.hits_of[plan.name] += 1
         return outs if plan.multiple_results else outs[0]
       self.results.discard(key)
+      self._release(entry)
     memo.stats.misses_of[plan.name] += 1
     out = (plain(primitive, trace, args, avals, params) if run is None else
            compat.plainly(run, args))
@@ -132,7 +132,7 @@ class EvalTable:
         nbytes += compat.nbytes(x)
     memo, arrays = self.memo, self.memo.numbering.arrays
     # One rule deep the user is near; what `linearize` keeps is the user's too.
-    if memo.depth >= 2 and not memo.linearizing:
+    if memo.depth >= 2 and not memo.linearizing and memo.sees_exits:
       memo.shares_arrays = True
       arrays.shared.update(map(id, held))
       return list(held)
@@ -155,9 +155,18 @@ class EvalTable:
       nbytes += compat.nbytes(x)
     for x in outs:
       arrays.hold(x)
-    self.results.put(key, (nbytes, plan.name, params, *outs))
+    entry = (nbytes, plan.name, params, *outs)
+    if not self.results.put(key, entry):
+      self._release(entry)
 
   def _evicted(self, entry, nbytes) -> None:
     self.memo.stats.evict(entry[1], nbytes)
+    self._release(entry)
+
+  def _release(self, entry) -> None:
     for x in entry[3:]:
       self.memo.numbering.arrays.release(x)
+
+  def clear(self) -> None:
+    self.results.clear()
+    self._compiled.clear()

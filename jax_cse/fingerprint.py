@@ -70,7 +70,7 @@ def of_param(x: Any) -> Any:
   """
   kind = type(x)
   if kind is tuple:
-    return _of_sequence(x)
+    return tuple, _of_sequence(x)
   if kind is int or kind is str or x is None:
     return x
   rule = _rules.get(kind)
@@ -108,6 +108,4 @@ def of_params(params: dict[str, Any]) -> Any:
   Raises:
     Unkeyable: as for `of_param`.
   """
-  if not params:
-    return ()
   return tuple(params), tuple(map(of_param, params.values()))

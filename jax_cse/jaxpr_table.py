@@ -25,13 +25,12 @@ class JaxprTable:
 
   traced = True   # results end up in a jaxpr
   order = 0       # of nested forward mode
-  __slots__ = ("memo", "against", "is_outermost", "variables", "revivable",
-               "_entries", "reference")
+  __slots__ = ("memo", "against", "variables", "revivable", "_entries",
+               "reference")
 
   def __init__(self, memo):
     self.memo = memo
     self.against: str | None = None
-    self.is_outermost = True
     # Variable to number; to None where what it stands for can change.
     self.variables: dict[Any, int | None] = {}
     self.revivable: dict[Any, Any] = {}
@@ -40,7 +39,7 @@ class JaxprTable:
 
   def bind(self, plain, primitive, trace, args, avals, params):
     memo = self.memo
-    plan = keys.plans.get(primitive) or keys.plan_of(primitive)
+    plan = keys.plan_of(primitive)
     reason = plan.against or self.against
     if reason is None and compat.checks_key_reuse():
       reason = reasons.CHECKED
@@ -119,11 +118,13 @@ class JaxprTable:
         return compat.literal_tracer(trace, atom, source)
       return env[atom]
 
-    for eqn, plan, avals in _equations(jaxpr):
+    for eqn, plan, excluded, avals in _equations(jaxpr):
       tracers = [read(atom) for atom in eqn.invars]
       key = outs = None
       # An equation with a context of its own is the same as nothing else.
-      if plan is not None and eqn.ctx is eqn_context:
+      if excluded is not None:
+        memo.stats.bypass(plan.name, excluded)
+      elif eqn.ctx is eqn_context:
         numbers = self._numbers(trace, tracers)
         if None not in numbers:
           keys.put_in_order(plan, numbers, avals, eager=False)
@@ -164,14 +165,16 @@ _plans: weakref.WeakKeyDictionary[Any, list] = weakref.WeakKeyDictionary()
 
 
 def _equations(jaxpr):
-  """The equations with their plan, None if excluded, and operand types."""
+  """The equations with plan, reason of exclusion or None, operand types."""
   equations = _plans.get(jaxpr)
   if equations is None:
-    equations = _plans[jaxpr] = []
+    equations = []
     for eqn in jaxpr.eqns:
       plan = keys.plan_of(eqn.primitive)
-      excluded = plan.against or (
-          plan.carries_jaxprs and reasons.against_call(plan, eqn.params))
-      equations.append((eqn, None if excluded else plan,
+      excluded = plan.against
+      if excluded is None and plan.carries_jaxprs:
+        excluded = reasons.against_call(plan, eqn.params)
+      equations.append((eqn, plan, excluded,
                         [atom.aval for atom in eqn.invars]))
+    _plans[jaxpr] = equations
   return equations

@@ -1,6 +1,6 @@
 """The key of a bind: what must agree for two binds to be the same.
 
-    (primitive, context, numbers of the operands..., params...)
+    (primitive, context, numbers of operands..., names and values of params...)
 
 `Plan` holds what is the same for every bind of one primitive: its own number,
 whether it is excluded and why, and whether its operands may be swapped.
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 import operator
 from typing import Any
+import weakref
 
 from jax_cse import commutative
 from jax_cse import compat
@@ -29,7 +30,7 @@ class Plan:
   """What holds for every bind of one primitive."""
   __slots__ = ("number", "name", "against", "against_eager",
                "carries_jaxprs", "is_jit", "commutes", "multiple_results",
-               "makes_aliases", "compiled_impl")
+               "makes_aliases", "impl", "is_compiled", "reference")
 
   def __init__(self, primitive: compat.Primitive):
     self.number = next(_numbers)
@@ -42,20 +43,25 @@ class Plan:
     # Kinds of dtype on which the two operands may be swapped.
     self.commutes = commutative.kinds(primitive)
     self.multiple_results = primitive.multiple_results
-    # While this is its `impl`, an eager application is a call of what JAX
-    # compiles for it and no more.
-    self.compiled_impl = (
-        primitive.impl if not self.carries_jaxprs
-        and compat.runs_compiled(primitive) else None)
+    # What was registered to evaluate it eagerly. JAX lets it be replaced.
+    self.impl = vars(primitive).get("impl")
+    # An eager application is a call of what JAX compiles for it and no more.
+    self.is_compiled = (
+        not self.carries_jaxprs and compat.runs_compiled(primitive))
 
 
-plans: dict[compat.Primitive, Plan] = {}
+# By id of the primitive. A plan dies with its primitive, so that the id is its
+# own.
+plans: dict[int, Plan] = {}
 
 
 def plan_of(primitive: compat.Primitive) -> Plan:
-  plan = plans.get(primitive)
-  if plan is None:
-    plan = plans[primitive] = Plan(primitive)
+  """The plan of a primitive; a new one if its `impl` was replaced."""
+  plan = plans.get(id(primitive))
+  if plan is None or plan.impl is not vars(primitive).get("impl"):
+    key = id(primitive)
+    plan = plans[key] = Plan(primitive)
+    plan.reference = weakref.ref(primitive, lambda _: plans.pop(key, None))
   return plan
 
 
@@ -74,7 +80,7 @@ def of(plan: Plan, context: int, numbers: Sequence[int],
   """
   if not params:
     return (plan.number, context, *numbers)
-  return (plan.number, context, *numbers, *params.values())
+  return (plan.number, context, *numbers, *params, *params.values())
 
 
 def find(get: Callable[[tuple], Any], plan: Plan, context: int,
@@ -95,9 +101,11 @@ def find(get: Callable[[tuple], Any], plan: Plan, context: int,
 
 
 def agree(params: dict[str, Any], others: dict[str, Any]) -> bool:
-  """Whether two binds with equal keys have the same params to the last bit."""
-  if len(params) == len(others) and all(
-      map(operator.is_, params.values(), others.values())):
+  """Whether two binds with equal keys have the same params to the last bit.
+
+  Their keys have the names of the params, so those agree.
+  """
+  if all(map(operator.is_, params.values(), others.values())):
     return True
   try:
     return fingerprint.of_params(params) == fingerprint.of_params(others)

@@ -39,11 +39,10 @@ class _NoTable:
   traced = False
   order = 0
   against = reasons.UNKNOWN_TRACE
-  __slots__ = ("memo", "is_outermost", "values", "reference")
+  __slots__ = ("memo", "values", "reference")
 
   def __init__(self, memo):
     self.memo = memo
-    self.is_outermost = True
     self.values = value_numbering.TracerValues()
 
   def bind(self, plain, primitive, trace, args, avals, params):
@@ -66,6 +65,10 @@ class Memo:
     self.depth = 0               # of rules of transformations that are running
     self.linearizing = 0         # how many of them are of `linearize`
     self.shares_arrays = False   # an eager transformation handed one out twice
+    self.users = 0               # contexts that this memo answers in
+    # Whether the transformations that run now began with this memo, so that it
+    # is there when their results leave.
+    self.sees_exits = compat.outside_transformations()
     self.tables: dict[int, Any] = {}
     self.numbering = value_numbering.Numbering(self.table)
     self._eval = eval_table.EvalTable(self, max_bytes)
@@ -82,7 +85,8 @@ class Memo:
     """Forgets every result; the statistics stay."""
     self.tables.clear()
     self.numbering.clear()
-    self._eval.results.clear()
+    self._eval.clear()
+    self.shares_arrays = False
     self._context, self._context_numbers = None, {}
 
   def table(self, trace):
@@ -131,11 +135,11 @@ class Memo:
     finally:
       self._eval.against = before
 
-  def leaving(self, tracer, parts):
-    """`parts` of a tracer that leaves its transformation; see `eval_table`.
+  def leaving(self, trace, tracer, parts):
+    """`parts` of a tracer that leaves its `trace`; see `eval_table`.
 
     Arrays that were handed out more than once are replaced by copies.
     """
-    if self.depth or not self.shares_arrays:
+    if self.depth or not self.shares_arrays or self.table(trace).traced:
       return parts
     return self.numbering.separate(tracer, parts)

@@ -6,8 +6,8 @@ So `bind_with_trace` is the seam through which all of them go, and replacing it
 alone catches every bind once. Primitives that override it (calls with
 functions as operands: `custom_jvp_call`, `shard_map`) stay as they are.
 
-Beside it the methods are replaced by which results leave a transformation; see
-"Sharing arrays" in `memo_table`.
+Beside it the methods are replaced by which results leave a transformation; why,
+stands in `eval_table`.
 
     with patched():      # the first user installs, the last one restores
       ...
@@ -43,7 +43,7 @@ def _isolating(plain):
   def convert(self, val):
     parts = plain(self, val)
     memo = here.cell.memo
-    return parts if memo is None else memo.leaving(val, parts)
+    return parts if memo is None else memo.leaving(self, val, parts)
   return convert
 
 

@@ -15,6 +15,7 @@ FOLDED = "is evaluated while it is traced"
 GUARDED = "JAX is told to guard host transfers"
 COMPILED = "an eager jit runs compiled"
 DONATES = "donates its operands"
+ENTERED_INSIDE = "the transformation began outside of enabled()"
 INSIDE_BARRIER = "is part of what a barrier computes again"
 
 

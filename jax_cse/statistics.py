@@ -6,8 +6,10 @@ So the table counts its own lookups, at every level of nesting at which one is
 made: a bind under two nested `jvp` can be a hit at the outer level, or a miss
 there that leads to hits further in.
 
-    hit        the result was in the table and was returned
-    miss       the primitive was applied and its result went into the table
+    hit        the result was in the table; the caller got it, or eagerly a
+               copy, which is made by computing it again where that is cheaper
+    miss       it was not; the primitive was applied, and its result went into
+               the table if it is of a kind that can
     bypassed   the primitive was applied as if there were no table, with the
                reason
     evicted    a result left the eager table to keep it within its budget

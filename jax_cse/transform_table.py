@@ -40,8 +40,11 @@ class TransformTable:
     self.traced = parent.traced
     self.order = parent.order + (type(trace) is compat.JVPTrace)
     self.against = parent.against
+    if not self.traced and not memo.sees_exits:
+      self.against = reasons.ENTERED_INSIDE
     self.is_outermost = True
-    parent.is_outermost = False
+    if isinstance(parent, TransformTable):
+      parent.is_outermost = False
     self.values = value_numbering.TracerValues()
     self._entries: dict[tuple, tuple] = {}
     self._linearizes = type(trace) is compat.LinearizeTrace
@@ -51,7 +54,7 @@ class TransformTable:
 
   def bind(self, plain, primitive, trace, args, avals, params):
     memo = self.memo
-    plan = keys.plans.get(primitive) or keys.plan_of(primitive)
+    plan = keys.plan_of(primitive)
     if plan.is_jit and self.traced and compat.is_inline_call(params):
       if self.order >= 2 and type(trace) is compat.JVPTrace:
         return compat.evaluate_inline(trace, params["jaxpr"], args)

@@ -10,6 +10,7 @@ import jax
 from absl.testing import absltest
 from absl.testing import parameterized
 from jax import lax
+from jax._src import core
 import jax.numpy as jnp
 import numpy as np
 
@@ -92,6 +93,40 @@ class OwnersTest(parameterized.TestCase):
       for _ in range(2):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6),
                      make(fun)(x), expected)
+
+  def test_enabled_inside_a_transformation(self):
+    for context in (jax_cse.enabled(), jax_cse.enabled(max_bytes=1 << 20)):
+      product = lambda z: lax.sin(z) * lax.cos(z)
+      fun = context(lambda z: (product(z), product(z)))  # noqa: B023
+      run = lambda x, fun=fun: jax.jvp(
+          lambda y: jax.jvp(fun, (y,), (y,)), (x,), (x,))
+      for outer in (jax_cse.enabled, jax_cse.disabled):
+        with outer():
+          leaves = jax.tree.leaves(run(jnp.arange(3.0) + 1))
+          for i, a in enumerate(leaves):
+            a.delete()
+            self.assertFalse(any(b.is_deleted() for b in leaves[i + 1:]))
+
+  def test_a_replaced_impl_is_called(self):
+    p = core.Primitive("test_replaced")
+    p.def_abstract_eval(lambda x: x)
+    x = jnp.arange(3.0)
+    with jax_cse.enabled():
+      p.def_impl(lambda x: x + 1)
+      np.testing.assert_array_equal(p.bind(x), x + 1)
+      p.def_impl(lambda x: x + 2)
+      np.testing.assert_array_equal(p.bind(x), x + 2)
+
+  def test_a_primitive_is_not_kept_alive(self):
+    p = core.Primitive("test_forgotten")
+    p.def_abstract_eval(lambda x: x)
+    p.def_impl(lambda x: x + 1)
+    with jax_cse.enabled():
+      p.bind(jnp.arange(3.0))
+    reference = weakref.ref(p)
+    del p
+    gc.collect()
+    self.assertIsNone(reference())
 
   def test_residuals_belong_to_the_vjp(self):
     x = jnp.arange(3.0)
@@ -212,6 +247,39 @@ class BytesTest(absltest.TestCase):
       self.assertGreater(memo.stats.evicted_bytes, 80 << 16)
       self.assertIn("evicted", str(memo.stats))
     self.assertEqual(memo.nbytes, 0)
+
+  def test_what_is_discarded_is_not_held(self):
+    p = core.Primitive("test_sign_of_zero")
+    p.def_impl(lambda x, *, k: x + 1)
+    p.def_abstract_eval(lambda x, *, k: x)
+    x = jnp.zeros(1 << 12)
+    with jax_cse.enabled(max_bytes=1 << 20) as memo:
+      known = memo.numbering.arrays.known
+      for i in range(100):
+        p.bind(x, k=0.0 if i % 2 else -0.0)
+        lax.sin(x).delete()
+      gc.collect()
+      self.assertLess(len(known), 20)
+
+  def test_an_impl_that_binds_itself_is_held_once(self):
+    p = core.Primitive("test_recursive")
+    inside = []
+
+    def impl(x):
+      if not inside:
+        inside.append(1)
+        p.bind(x)
+        inside.pop()
+      return x + 1
+
+    p.def_impl(impl)
+    p.def_abstract_eval(lambda x: x)
+    with jax_cse.enabled(max_bytes=1 << 20) as memo:
+      for i in range(100):
+        p.bind(jnp.full(1 << 12, float(i)))
+      held = sum(e[1].nbytes for e in memo.numbering.arrays.known.values()
+                 if type(e) is tuple)
+      self.assertLessEqual(held, 1 << 20)
 
   def test_the_default_budget(self):
     self.assertEqual(DEFAULT_MAX_BYTES, 256 << 20)

@@ -46,6 +46,9 @@ class CommandLineTest(parameterized.TestCase):
       (("script.py", "a", "-b"), {}, "__main__ ['a', '-b'] exact 1\n"),
       (("--mode", "exact", "script.py"), {}, "__main__ [] exact 1\n"),
       (("-m", "script", "--stats"), {}, "__main__ ['--stats'] exact 1\n"),
+      (("script.py", "--", "--mode", "-m"), {},
+       "__main__ ['--', '--mode', '-m'] exact 1\n"),
+      (("--mode=exact", "--stats", "script.py"), {}, "__main__ [] exact 1\n"),
       (("script.py",), {"JAX_CSE": "off"}, "__main__ [] None 2\n"))
   def test_run(self, args, environment, expected):
     run = self.python("-m", "jax_cse", "run", *args, **environment)
@@ -61,6 +64,7 @@ class CommandLineTest(parameterized.TestCase):
   @parameterized.parameters(
       (("run", "--mode", "fast", "script.py"), "'exact'; got 'fast'"),
       (("run",), "SCRIPT"),
+      (("run", "none.py"), "there is no script 'none.py'"),
       (("blowup", "--order", "0"), "1 or more; got 0"),
       (("blowup", "--order", "x"), "invalid int value: 'x'"))
   def test_bad_arguments(self, args, message):
@@ -82,10 +86,12 @@ class CommandLineTest(parameterized.TestCase):
     self.assertIn("9/9", run.stderr)
 
   @parameterized.parameters(
-      ((), "None 2"), (("--jax-cse=off",), "None 2"),
-      (("--jax-cse=exact",), "exact 1"))
-  def test_plugin(self, args, expected):
-    run = self.python("-m", "pytest", "-q", "-s", *args)
+      ((), {}, "None 2"), (("--jax-cse=off",), {}, "None 2"),
+      (("--jax-cse=0",), {"JAX_CSE": "1"}, "None 2"),
+      (("--jax-cse=exact",), {"JAX_CSE": "off"}, "None 2"),
+      (("--jax-cse=1",), {}, "exact 1"), (("--jax-cse=exact",), {}, "exact 1"))
+  def test_plugin(self, args, environment, expected):
+    run = self.python("-m", "pytest", "-q", "-s", *args, **environment)
     self.assertIn(expected, run.stdout)
     self.assertEqual(run.returncode, 0, run.stdout)
     self.assertEqual("jax_cse exact: 1 hits, 1 misses" in run.stdout,
@@ -94,7 +100,20 @@ class CommandLineTest(parameterized.TestCase):
   def test_plugin_with_a_bad_mode(self):
     run = self.python("-m", "pytest", "-q", "--jax-cse=fast")
     self.assertEqual(run.returncode, 4)
-    self.assertIn("'exact'; got 'fast'", run.stdout + run.stderr)
+    self.assertIn("exact; got 'fast'", run.stdout + run.stderr)
+
+  def test_plugin_imports_nothing_without_the_option(self):
+    (self.dir / "test_it.py").write_text(
+        "import sys\ndef test(): assert not {'jax', 'jax_cse'} & "
+        "sys.modules.keys()")
+    run = self.python("-m", "pytest", "-q")
+    self.assertEqual(run.returncode, 0, run.stdout)
+
+  def test_plugin_after_a_test_that_leaves_a_context_open(self):
+    (self.dir / "test_it.py").write_text(
+        "import jax_cse\ndef test(): jax_cse.disabled().__enter__()")
+    run = self.python("-m", "pytest", "-q", "--jax-cse=exact")
+    self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`enabled()` and `disabled()`: who sees them, and what stays behind: nothing.
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from absl.testing import parameterized
 from jax import lax
 from jax._src import core
 from jax._src.interpreters import ad
+from jax._src.interpreters import batching
 import jax.numpy as jnp
 
 import checking
@@ -30,7 +32,9 @@ def traced_size():
 
 def patched():
   return (core.Primitive.bind, core.Primitive.bind_with_trace,
-          ad.JVPTrace.to_primal_tangent_pair)
+          ad.JVPTrace.to_primal_tangent_pair,
+          ad.LinearizeTrace.to_primal_tangent_pair,
+          batching.BatchTrace.to_batch_info)
 
 
 def user_context():
@@ -171,6 +175,81 @@ class ContextsTest(parameterized.TestCase):
     with jax_cse.enabled():
       self.assertLen(f.trace(1.0).jaxpr.eqns, 2)
     self.assertLen(f.trace(1.0).jaxpr.eqns, 3)
+
+  def test_disabled_that_ends_on_another_thread(self):
+    def outside():
+      with jax_cse.disabled():
+        yield
+
+    f = jax.jit(lambda x: lax.sin(x) * lax.sin(x))
+    with jax_cse.enabled():
+      generator = outside()
+      next(generator)
+      thread = threading.Thread(target=generator.close)
+      thread.start()
+      thread.join()
+      f.trace(1.0)
+    self.assertLen(f.trace(1.0).jaxpr.eqns, 3)
+
+  def test_one_context_entered_on_two_threads(self):
+    context, seen = jax_cse.enabled(), []
+    entered, left = threading.Event(), threading.Event()
+
+    def work():
+      with context:
+        entered.set()
+        left.wait()
+        seen.append(traced_size())
+
+    thread = threading.Thread(target=work)
+    with context:
+      thread.start()
+      entered.wait()
+    self.assertIsNone(jax_cse.active_mode())
+    left.set()
+    thread.join()
+    self.assertEqual(seen, [1])
+
+  def test_a_memo_lives_as_long_as_somebody_is_inside(self):
+    def inside():
+      with jax_cse.enabled():
+        yield
+
+    generator = inside()
+    next(generator)
+    with jax_cse.enabled() as memo:
+      generator.close()
+      lax.sin(X)
+      self.assertGreater(memo.nbytes, 0)
+    self.assertEqual(memo.nbytes, 0)
+
+  def test_threads_that_inline_the_same_call(self):
+    @functools.partial(jax.jit, inline=True)
+    def call(x):
+      for _ in range(200):
+        x = lax.sin(x)
+      return x
+
+    call(1.0)
+    failures, interval = [], sys.getswitchinterval()
+
+    def work():
+      try:
+        with jax_cse.enabled():
+          checking.trace(call, 1.0)
+      except Exception as e:
+        failures.append(e)
+
+    sys.setswitchinterval(1e-6)
+    try:
+      threads = [threading.Thread(target=work) for _ in range(3)]
+      for t in threads:
+        t.start()
+      for t in threads:
+        t.join()
+    finally:
+      sys.setswitchinterval(interval)
+    self.assertEmpty(failures)
 
   def test_other_threads_are_left_alone(self):
     seen = []

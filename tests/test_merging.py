@@ -269,6 +269,21 @@ class MergingTest(parameterized.TestCase):
       jax.effects_barrier()
       self.assertLen(fired, 6)
 
+  def test_names_of_params_count(self):
+    p = lax.reduce_precision_p
+    fun = lambda x: (p.bind(x, exponent_bits=8, mantissa_bits=5),
+                     p.bind(x, mantissa_bits=8, exponent_bits=5),
+                     p.bind(x + 1, mantissa_bits=8, exponent_bits=5))
+    x = jnp.float32(2.2345678)
+    checking.check_cse(fun, (x,), 0)
+
+  def test_an_excluded_equation_of_an_inlined_call_is_counted(self):
+    call = jax.jit(lambda x: lax.optimization_barrier(x), inline=True)
+    with jax_cse.enabled() as memo:
+      checking.trace(lambda x: call(call(x)), X)
+    self.assertGreaterEqual(
+        memo.stats.by_primitive["optimization_barrier"]["bypassed"], 2)
+
   def test_key_reuse_is_found_as_ever(self):
     with jax_cse.enabled(), jax.debug_key_reuse(True):
       @jax.jit

@@ -1,0 +1,55 @@
+"""The pytest plugin: `pytest --jax-cse=MODE` runs any test suite under CSE.
+
+`MODE` is what `JAX_CSE` may be: a mode, `1`, or `0` or `off` to run plain, so
+that one command line serves both. `JAX_CSE=off` in the environment wins over
+the option.
+
+It stands beside the package, not in it, so that a pytest run without the option
+imports neither the package nor JAX.
+"""
+
+import os
+import sys
+
+_VARIABLE = "JAX_CSE"
+_OFF = ("0", "off")
+
+
+def pytest_addoption(parser):
+  parser.addoption(
+      "--jax-cse", default=None, metavar="MODE",
+      help="run every test with jax_cse in MODE: exact, or off to run plain")
+
+
+def pytest_configure(config):
+  value = config.getoption("--jax-cse")
+  config.jax_cse_memo = None
+  if value is None or os.environ.get(_VARIABLE) in _OFF:
+    return
+  import pytest
+  os.environ[_VARIABLE] = value
+  was_imported = "jax_cse" in sys.modules
+  try:
+    import jax_cse  # does what the variable says
+    if was_imported:
+      jax_cse.context.follow_environment()
+  except ValueError as e:
+    raise pytest.UsageError(f"--jax-cse={value}: {e}") from None
+  config.jax_cse_memo = jax_cse.active.here.cell.memo
+
+
+def pytest_report_header(config):
+  memo = config.jax_cse_memo
+  value = config.getoption("--jax-cse")
+  if value is None:
+    return None
+  return f"jax_cse: {'off' if memo is None else memo.mode}"
+
+
+def pytest_terminal_summary(terminalreporter, config):
+  memo = config.jax_cse_memo
+  if memo is not None:
+    stats = memo.stats
+    terminalreporter.write_line(
+        f"jax_cse {memo.mode}: {stats.hits} hits, {stats.misses} misses, "
+        f"{stats.bypassed} bypassed, {stats.evicted} evicted")
