@@ -31,6 +31,7 @@ from jax_cse import reasons
 from jax_cse import transform_table
 from jax_cse import value_numbering
 from jax_cse.statistics import Statistics
+from jax_cse.values import TracerValues
 
 
 class _NoTable:
@@ -43,7 +44,7 @@ class _NoTable:
 
   def __init__(self, memo):
     self.memo = memo
-    self.values = value_numbering.TracerValues()
+    self.values = TracerValues()
 
   def bind(self, plain, primitive, trace, args, avals, params):
     return self.memo.bypass(plain, self.against, primitive, trace, args, avals,

@@ -22,7 +22,7 @@ import functools
 from jax_cse import compat
 from jax_cse import keys
 from jax_cse import reasons
-from jax_cse import value_numbering
+from jax_cse.values import TracerValues
 
 # A transformation that runs eagerly for a long time has a table that would
 # grow with it. Emptying it costs hits and no more.
@@ -45,7 +45,7 @@ class TransformTable:
     self.is_outermost = True
     if isinstance(parent, TransformTable):
       parent.is_outermost = False
-    self.values = value_numbering.TracerValues()
+    self.values = TracerValues()
     self._entries: dict[tuple, tuple] = {}
     self._linearizes = type(trace) is compat.LinearizeTrace
     if self._linearizes and not self.traced:
