@@ -16,6 +16,7 @@ compiled, from the second call on without Python.
 """
 
 from collections.abc import Callable
+import weakref
 
 from jax_cse import compat
 from jax_cse import keys
@@ -42,8 +43,9 @@ class EvalTable:
     self.memo = memo
     self.against: str | None = None
     self.results = EagerTable(max_bytes, self._evicted)
-    # Primitive, context and params to what JAX compiles for them.
-    self._compiled: dict[tuple, Callable] = {}
+    # Primitive, context and params to what JAX compiles for them, which its own
+    # cache holds and `jax.clear_caches` drops.
+    self._compiled: dict[tuple, weakref.ref[Callable]] = {}
 
   def bind(self, plain, primitive, trace, args, avals, params):
     # An eager operation takes 7 us in all, so what happens for each is written
@@ -99,8 +101,10 @@ class EvalTable:
     if known:
       # What `plain` would look at before it comes to this is known by now;
       # looking again would take another quarter of the time.
-      which, run = keys.find(self._compiled.get, plan, context, (), params)
-      run = run or self._compile(which, primitive, params)
+      which, compiled = keys.find(self._compiled.get, plan, context, (), params)
+      run = compiled and compiled()
+      if run is None:
+        run = self._compile(which, primitive, params)
     if entry is not None:
       outs = self._recall(entry, params, args, run)
       if outs is not None:
@@ -117,7 +121,8 @@ class EvalTable:
   def _compile(self, which, primitive, params):
     if len(self._compiled) >= _MAX_COMPILED:
       self._compiled.clear()
-    run = self._compiled[which] = compat.compiled(primitive, params)
+    run = compat.compiled(primitive, params)
+    self._compiled[which] = weakref.ref(run)
     return run
 
   def _recall(self, entry, params, args, run):

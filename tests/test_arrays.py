@@ -117,6 +117,17 @@ class OwnersTest(parameterized.TestCase):
       p.def_impl(lambda x: x + 2)
       np.testing.assert_array_equal(p.bind(x), x + 2)
 
+  def test_clear_caches_drops_what_was_compiled(self):
+    x = jnp.arange(3.0)
+    with jax_cse.enabled() as memo:
+      lax.sin(x)
+      compiled, = memo.table(core.eval_trace)._compiled.values()
+      self.assertIsNotNone(compiled())
+      jax.clear_caches()
+      gc.collect()
+      self.assertIsNone(compiled())
+      checking.assert_same_bits(lax.sin(x + 0), lax.sin(x))
+
   def test_a_primitive_is_not_kept_alive(self):
     p = core.Primitive("test_forgotten")
     p.def_abstract_eval(lambda x: x)
