@@ -115,14 +115,15 @@ def plainly(run: Callable, args):
   There is nothing to merge in one primitive, so what was compiled outside of
   CSE serves inside, and no bind of a compilation is looked up.
   """
+  if config.disable_jit.value:
+    with config.disable_jit(False):
+      return plainly(run, args)
   cell = here.cell
   memo, cell.memo = cell.memo, None
   before = user_context.swap(None)
-  jit_before = config.disable_jit.swap_local(False)
   try:
     return run(*args)
   finally:
-    config.disable_jit.set_local(jit_before)
     user_context.set(before)
     cell.memo = memo
 

@@ -51,7 +51,9 @@ class EvalTable:
     # An eager operation takes 7 us in all, so what happens for each is written
     # out here: calls of small functions would take another one.
     memo = self.memo
-    plan = keys.plan_of(primitive)
+    plan = keys.plans.get(id(primitive))
+    if plan is None or plan.impl is not primitive.__dict__.get("impl"):
+      plan = keys.plan_of(primitive)
     reason = plan.against_eager or self.against
     if reason is None and plan.carries_jaxprs:
       if plan.is_jit and memo.depth == 0:
@@ -154,9 +156,11 @@ class EvalTable:
     arrays = self.memo.numbering.arrays
     nbytes = 0
     for x in outs:
-      # An operand that comes back was forwarded, not computed.
-      if type(x) is not compat.ArrayImpl or id(x) in map(id, args):
+      if type(x) is not compat.ArrayImpl:
         return
+      for a in args:
+        if x is a:
+          return  # forwarded, not computed
       nbytes += compat.nbytes(x)
     for x in outs:
       arrays.hold(x)
