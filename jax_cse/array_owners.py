@@ -65,11 +65,9 @@ class Arrays:
     seen.number = number
     return number
 
-  def hold(self, x) -> int:
+  def hold(self, x) -> None:
     """Gives an array that was just computed a number, and holds it."""
-    number = self._fresh()
-    self.known[id(x)] = (number, x)
-    return number
+    self.known[id(x)] = (self._fresh(), x)
 
   def release(self, x) -> None:
     """Holds `x` no longer; it stays known if somebody else holds it."""
@@ -84,6 +82,7 @@ class Arrays:
     return duplicate
 
   def is_known(self, x: Any) -> bool:
+    """Whether `x` is an array with a number, and not deleted."""
     return (type(x) is compat.ArrayImpl and self.number(x) is not None
             and not x.is_deleted())
 

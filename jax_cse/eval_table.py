@@ -26,7 +26,7 @@ _MAX_COMPILED = 4096
 
 # Operands and results up to this are computed again rather than copied. The
 # runtime's copy takes 3 us, or 30 on a busy machine, since it runs on another
-# thread; an operation on this much takes 4 to 10. A copy that is compiled takes
+# thread; an operation on this much takes 4 to 17. A copy that is compiled takes
 # 4 us too, but 10 ms the first time for each shape.
 _SMALL_BYTES = 4096
 
@@ -36,8 +36,7 @@ class EvalTable:
 
   traced = False
   order = 0
-  __slots__ = ("memo", "against", "results", "_compiled",
-               "reference")
+  __slots__ = ("memo", "against", "results", "_compiled", "reference")
 
   def __init__(self, memo, max_bytes: int):
     self.memo = memo
@@ -101,8 +100,8 @@ class EvalTable:
                          params)
     run = None
     if known:
-      # What `plain` would look at before it comes to this is known by now;
-      # looking again would take another quarter of the time.
+      # What `plain` would look at before it comes to this is known by now; not
+      # looking again took a miss from 1.43 to 1.31 times plain (`sin`, scalar).
       which, compiled = keys.find(self._compiled.get, plan, context, (), params)
       run = compiled and compiled()
       if run is None:

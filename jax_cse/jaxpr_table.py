@@ -5,8 +5,8 @@ result is looked up. An entry refers to the tracer of the result weakly: as long
 as the equation is used its tracer lives, and what JAX drops while it traces is
 not brought back, so no jaxpr gets larger.
 
-Calls that JAX inlines (`jit(inline=True)`, which is every `jnp` function) are
-inlined here, since their equations must be looked up one by one.
+Calls that JAX inlines (`jit(inline=True)`, as `jnp` ufuncs are) are inlined
+here, since their equations must be looked up one by one.
 
 Limits: an equation of whose results none is in use is forgotten, and staged
 again if it is asked for again, as it is without CSE.

@@ -2,9 +2,10 @@
 
 This is the thread's "memoizing `Primitive.bind`". There is a table for each
 trace, since a result belongs to the trace that made it, and the tables of
-nested traces work together: a bind under `jvp` under `jvp` under a jaxpr trace
-is looked up at the outermost level; if it misses, the rule of that level makes
-binds one level further in, which are looked up there.
+nested traces work together: under `jvp` under `jvp` under a jaxpr trace the
+rule of the outermost level makes binds one level further in, which are looked
+up there; where one misses, its rule makes binds at the jaxpr trace, which are
+looked up there.
 
     kind of trace            table              results are held
     jaxpr under construction `jaxpr_table`      by the jaxpr alone

@@ -3,8 +3,8 @@
 Counting equations of a jaxpr afterwards can foil the count: a cached trace
 binds nothing, and an equation that JAX drops as dead was bound all the same.
 So the table counts its own lookups, at every level of nesting at which one is
-made: a bind under two nested `jvp` can be a hit at the outer level, or a miss
-there that leads to hits further in.
+made: what the rule of the outermost `jvp` binds can be a hit one level further
+in, or a miss there that leads to hits at the next.
 
     hit        the result was in the table; the caller got it, or eagerly a
                copy, which is made by computing it again where that is cheaper
