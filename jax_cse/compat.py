@@ -8,10 +8,12 @@ from collections.abc import Callable
 import functools
 from typing import Any
 
+from jax._src import ad_checkpoint
 from jax._src import ad_util
 from jax._src import config
 from jax._src import core
 from jax._src import dispatch
+from jax._src import effects
 from jax._src import pjit
 from jax._src import source_info_util
 from jax._src import traceback_util
@@ -71,6 +73,15 @@ CARRIES_JAXPRS = frozenset({
     parallel.pmax_p, parallel.pmin_p, parallel.all_gather_p,
     parallel.all_gather_invariant_p, parallel.all_to_all_p,
     parallel.reduce_scatter_p, parallel.axis_index_p,
+})
+# Those whose results are known by what is inside.
+remat_p, linear_solve_p = ad_checkpoint.remat_p, solves.linear_solve_p
+scan_p, while_p, cond_p = (
+    control_flow.scan_p, control_flow.while_p, control_flow.cond_p)
+call_p, closed_call_p = core.call_p, core.closed_call_p
+STRUCTURED = frozenset({
+    jit_p, call_p, closed_call_p, custom_jvp_call_p, custom_vjp_call_p,
+    remat_p, linear_solve_p, scan_p, while_p, cond_p,
 })
 # Primitives that are bound with functions of Python for operands. In a jaxpr
 # they carry jaxprs.
@@ -178,10 +189,29 @@ _INLINE_DEFAULTS = (("in_shardings", UNSPECIFIED),
 
 def is_inline_call(params: dict[str, Any]) -> bool:
   """Whether a `jit` is one that JAX itself inlines when it stages it out."""
+  return params["inline"] and is_plainly_placed(params)
+
+
+def is_plainly_placed(params: dict[str, Any]) -> bool:
+  """Whether a `jit` says nothing about placement and compilation."""
   # `count` compares by identity first, in C: this runs for every `jnp` call.
-  return params["inline"] and not params["compiler_options_kvs"] and all(
+  return not params["compiler_options_kvs"] and all(
       params[name].count(default) == len(params[name])
       for name, default in _INLINE_DEFAULTS)
+
+
+def placements_in(params: dict[str, Any]) -> list:
+  """What a `jit` says about the placement of each operand; None: nothing."""
+  return [None if sharding is UNSPECIFIED and layout is None
+          else (sharding, layout) for sharding, layout
+          in zip(params["in_shardings"], params["in_layouts"])]
+
+
+def placements_out(params: dict[str, Any]) -> list:
+  """The same for each result."""
+  return [None if sharding is UNSPECIFIED and layout is None
+          else (sharding, layout) for sharding, layout
+          in zip(params["out_shardings"], params["out_layouts"])]
 
 
 def current_source():
@@ -199,11 +229,15 @@ def literal_tracer(trace, literal, source):
   return DynamicJaxprTracer(trace, literal.aval, literal, source)
 
 
-def emit(trace, eqn, tracers, source):
+def emit(trace, eqn, tracers, source, narrowed=None):
   """Stages an equation of a call that `source` makes, on `tracers`.
 
   Constants are folded and the equation keeps its context, as when JAX inlines.
+  If it was narrowed, that is what `tracers` are the operands of.
   """
+  if narrowed is not None:
+    eqn = eqn.replace(outvars=[eqn.outvars[i] for i in narrowed.results],
+                      params=narrowed.params, effects=narrowed.effects)
   inner = eqn.source_info.name_stack
   if inner:
     source = source.replace(name_stack=source.name_stack + inner)
@@ -222,6 +256,115 @@ def evaluate_inline(trace, closed_jaxpr, args):
   with core.set_current_trace(trace):
     return core.eval_jaxpr(closed_jaxpr.jaxpr, closed_jaxpr.consts, *args,
                            propagate_source_info=False)
+
+
+# Jaxprs and equations.
+
+
+def open_jaxpr(x):
+  """The jaxpr and the constants of a jaxpr that is closed or has none."""
+  if isinstance(x, core.ClosedJaxpr):
+    return x.jaxpr, x.consts
+  return x, ()
+
+
+def with_equations(x, eqns, outvars):
+  """The same jaxpr, closed or not, with other equations and results."""
+  jaxpr, consts = open_jaxpr(x)
+  new = jaxpr.replace(eqns=eqns, outvars=outvars)
+  return core.ClosedJaxpr(new, consts) if x is not jaxpr else new
+
+
+def with_jaxprs(params: dict[str, Any], jaxprs) -> dict[str, Any]:
+  """Params with their jaxprs replaced, in order, by those of an iterator."""
+  def replace(x):
+    if isinstance(x, (core.Jaxpr, core.ClosedJaxpr)):
+      return next(jaxprs)
+    if isinstance(x, tuple):
+      new = map(replace, x)
+      return type(x)(*new) if hasattr(x, "_fields") else tuple(new)
+    return x
+  return {name: replace(x) for name, x in params.items()}
+
+
+def equation(primitive, params, num_operands: int, num_results: int):
+  """An equation on new variables, to whose types nobody looks."""
+  var = lambda _: core.Var(core.ShapedArray((), np.float32))
+  return core.new_jaxpr_eqn(
+      list(map(var, range(num_operands))), list(map(var, range(num_results))),
+      primitive, params, _effects_inside(params))
+
+
+def with_operands(eqn, invars):
+  """The same equation on other operands."""
+  return eqn.replace(invars=invars)
+
+
+def _effects_inside(params):
+  return core.join_effects(*(j.effects for j in core.jaxprs_in_params(params)))
+
+
+def uses_references(params: dict[str, Any]) -> bool:
+  """Whether an effect inside is on one of the operands."""
+  return any(isinstance(e, effects.JaxprInputEffect)
+             for j in core.jaxprs_in_params(params) for e in j.effects)
+
+
+def has_effects_inside(params: dict[str, Any]) -> bool:
+  """Whether what is inside does more than name axes."""
+  return not all(benign(j.effects) for j in core.jaxprs_in_params(params))
+
+
+def drop_dead(eqn, keep):
+  """Drops results that are not kept, and operands that nothing reads then.
+
+  Returns which operands are left, and the equation or None.
+  """
+  rule = _dead_code_rules.get(eqn.primitive) or pe.dce_rules.get(
+      eqn.primitive, pe._default_dce_rule)
+  used, new = rule(list(keep), eqn)
+  return list(used), new
+
+
+def drop_dead_equations(closed_jaxpr):
+  """Drops equations that no result depends on; operands stay."""
+  jaxpr, _ = pe.dce_jaxpr(closed_jaxpr.jaxpr, True, True)
+  return core.ClosedJaxpr(jaxpr, closed_jaxpr.consts)
+
+
+def _drop_dead_in_while(keep, eqn):
+  """JAX has no rule for `while`: it keeps every carry."""
+  params = eqn.params
+  test, body = params["cond_jaxpr"], params["body_jaxpr"]
+  num_test, num_body = params["cond_nconsts"], params["body_nconsts"]
+  _, used_test = pe.dce_jaxpr(test.jaxpr, True)
+  carry = [a or b for a, b in zip(keep, used_test[num_test:])]
+  while True:
+    _, used_body = pe.dce_jaxpr(body.jaxpr, carry)
+    wider = [a or b for a, b in zip(carry, used_body[num_body:])]
+    if wider == carry:
+      break
+    carry = wider
+  used_test, used_body = used_test[:num_test], used_body[:num_body]
+  new_test, _ = pe.dce_jaxpr(test.jaxpr, True, used_test + carry)
+  new_body, _ = pe.dce_jaxpr(body.jaxpr, carry, used_body + carry)
+  used = used_test + used_body + carry
+  if all(used):
+    return used, eqn
+  new = dict(params, cond_nconsts=sum(used_test), body_nconsts=sum(used_body),
+             cond_jaxpr=core.ClosedJaxpr(new_test, test.consts),
+             body_jaxpr=core.ClosedJaxpr(new_body, body.consts))
+  return used, eqn.replace(
+      invars=[v for v, u in zip(eqn.invars, used) if u],
+      outvars=[v for v, u in zip(eqn.outvars, carry) if u], params=new)
+
+
+_dead_code_rules = {control_flow.while_p: _drop_dead_in_while}
+
+
+def identity_of_rule(rule):
+  """What tells the rule of a `custom_jvp` or `custom_vjp` from others."""
+  return rule.f, rule.transforms
 
 
 def host_address(x) -> tuple:

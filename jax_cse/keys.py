@@ -29,7 +29,7 @@ _numbers = count()
 class Plan:
   """What holds for every bind of one primitive."""
   __slots__ = ("number", "name", "against", "against_eager",
-               "carries_jaxprs", "is_jit", "commutes", "multiple_results",
+               "carries_jaxprs", "is_jit", "is_structured", "commutes", "multiple_results",
                "makes_aliases", "impl", "is_compiled", "reference")
 
   def __init__(self, primitive: compat.Primitive):
@@ -40,6 +40,8 @@ class Plan:
     self.makes_aliases = primitive.name in exclusions.EAGER
     self.carries_jaxprs = primitive in compat.CARRIES_JAXPRS
     self.is_jit = primitive is compat.jit_p
+    # Results are known by what is inside (`jaxpr_numbering`).
+    self.is_structured = primitive in compat.STRUCTURED
     # Kinds of dtype on which the two operands may be swapped.
     self.commutes = commutative.kinds(primitive)
     self.multiple_results = primitive.multiple_results
@@ -92,7 +94,13 @@ def find(get: Callable[[tuple], Any], plan: Plan, context: int,
   try:
     return key, get(key)
   except TypeError:  # one of the params has no hash
-    pass
+    return find_exactly(get, plan, context, numbers, params)
+
+
+def find_exactly(get: Callable[[tuple], Any], plan: Plan, context: int,
+                 numbers: Sequence[int], params: dict[str, Any]
+                 ) -> tuple[tuple | None, Any]:
+  """`find` by a key that no bind with other params has."""
   try:
     key = (plan.number, context, *numbers, fingerprint.of_params(params))
   except fingerprint.Unkeyable:

@@ -126,6 +126,12 @@ class Memo:
           context, self.numbering.fresh())
     return self._context_number
 
+  def context_of(self, eqn_context) -> Any:
+    """The same for an equation that is in a jaxpr already."""
+    if eqn_context is compat.current_eqn_context():
+      return self.context()
+    return eqn_context
+
   def bypass(self, plain, reason, primitive, trace, args, avals, params):
     """The plain bind, counted with the reason why it is not looked up."""
     self.stats.bypass(primitive.name, reason)

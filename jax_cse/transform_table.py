@@ -22,6 +22,8 @@ import functools
 from jax_cse import compat
 from jax_cse import keys
 from jax_cse import reasons
+from jax_cse.jaxpr_numbering import Scope, number_call
+from jax_cse.narrowing import narrow
 from jax_cse.values import TracerValues
 
 # A transformation that runs eagerly for a long time has a table that would
@@ -33,7 +35,7 @@ class TransformTable:
   """Entries and values of one `JVPTrace`, `LinearizeTrace` or `BatchTrace`."""
 
   __slots__ = ("memo", "traced", "order", "against", "is_outermost", "values",
-               "_linearizes", "_entries", "reference")
+               "_linearizes", "_entries", "_scope", "reference")
 
   def __init__(self, memo, trace, parent):
     self.memo = memo
@@ -47,6 +49,7 @@ class TransformTable:
       parent.is_outermost = False
     self.values = TracerValues()
     self._entries: dict[tuple, tuple] = {}
+    self._scope = Scope(memo.numbering, memo.context_of)
     self._linearizes = type(trace) is compat.LinearizeTrace
     if self._linearizes and not self.traced:
       self.against = reasons.COTANGENTS
@@ -62,6 +65,10 @@ class TransformTable:
     if self.is_outermost:
       out = self._run(plain, primitive, trace, args, avals, params)
       return self._to_user(plan, out) if memo.shares_arrays else out
+    if (plan.is_structured and self.traced and self.against is None
+        and not compat.checks_key_reuse()
+        and not compat.uses_references(params)):
+      return self._call(plain, plan, primitive, trace, args, avals, params)
     reason = plan.against or self.against
     if reason is None and plan.carries_jaxprs:
       reason = reasons.against_call(plan, params)
@@ -91,6 +98,42 @@ class TransformTable:
     out = self._run(plain, primitive, trace, args, avals, params)
     self._store(key, params, out if plan.multiple_results else (out,))
     return out
+
+  def _call(self, plain, plan, primitive, trace, args, avals, params):
+    """Results of a call: looked up, or those of what it is narrowed to."""
+    memo, scope = self.memo, self._scope
+    memo.numbering.traced = True
+    numbers = [scope.leaf() if n is None else n
+               for n in map(memo.numbering.number, args)]
+    scope.repeats = False
+    outs, _ = number_call(scope, primitive, params, list(numbers), avals,
+                          memo.context())
+    reason = plan.against or reasons.against_call(plan, params)
+    key = (plan.number, memo.context(), *outs)
+    if reason is not None:
+      memo.stats.bypass(plan.name, reason)
+    else:
+      found = self._entries.get(key)
+      if found is not None and (known := self._recall(found, {})) is not None:
+        memo.stats.hits_of[plan.name] += 1
+        return known
+      memo.stats.misses_of[plan.name] += 1
+    given = dict(zip(numbers, args))
+    keep = [n not in given and n not in outs[:i] for i, n in enumerate(outs)]
+    if (all(keep) and len(given) == len(numbers) and not scope.repeats):
+      results = self._run(plain, primitive, trace, args, avals, params)
+    else:
+      if any(keep) or compat.has_effects_inside(params):
+        narrowed = narrow(scope, plan, primitive, params, numbers, avals, keep)
+        known = self._run(plain, primitive, trace,
+                          [args[i] for i in narrowed.operands],
+                          [avals[i] for i in narrowed.operands],
+                          narrowed.params)
+        given = {outs[i]: x for i, x in zip(narrowed.results, known)} | given
+      results = [given[n] for n in outs]
+    if reason is None:
+      self._store(key, {}, results)
+    return results
 
   def _run(self, plain, primitive, trace, args, avals, params):
     """Runs the rule of the transformation, one level deeper."""

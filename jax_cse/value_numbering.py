@@ -109,13 +109,17 @@ class Numbering:
     variables[tracer.val] = number
     return number
 
+  def of_literal(self, literal) -> Value | None:
+    """The value of a literal in a jaxpr."""
+    kind = compat.SCALARS.get(type(literal.val))
+    if kind is None:
+      return self.of(literal.val)
+    return self._of_number(kind, literal.val, literal.aval)
+
   def _of_jaxpr_tracer(self, tracer):
     var = tracer.val
     if type(var) is compat.Literal:
-      kind = compat.SCALARS.get(type(var.val))
-      if kind is None:
-        return self.of(var.val)
-      return self._of_number(kind, var.val, var.aval)
+      return self.of_literal(var)
     number = self.number(tracer)
     if number is None:
       return None

@@ -1,0 +1,118 @@
+"""Congruence of loop carries: those that start equal and stay equal are one.
+
+All carries that start equal are assumed equal, and the assumption is refined
+until the body of the loop keeps it: the greatest fixpoint.
+
+    greatest_fixpoint("aab", lambda c: [c[1], c[0], c[2]])  ==  [0, 0, 1]
+    greatest_fixpoint("aab", lambda c: [c[2], c[0], c[2]])  ==  [0, 1, 2]
+
+Starting from the opposite end, all different until shown equal, two carries
+that depend on each other or on themselves would never be found.
+
+`sequences` gives the carries of different loops comparable names. A carry is
+the sequence of the values that it takes, which is known by where it starts and
+by the step, an expression over sequences. The carries in a cycle of dependences
+are named by the order in which a walk from each one meets them.
+
+Source: Alpern, Wegman and Zadeck 1988, Detecting equality of variables in
+programs.
+
+Limits: carries that are equal for another reason than being computed alike,
+`n + n` and `2 * n`, are not found.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+
+from jax_cse.expressions import Expressions
+
+
+def _index(keys: Sequence[Hashable]) -> list[int]:
+  """Equal keys to equal small numbers, in order of first appearance."""
+  numbers: dict[Hashable, int] = {}
+  return [numbers.setdefault(k, len(numbers)) for k in keys]
+
+
+def greatest_fixpoint(start: Sequence[Hashable],
+                      step: Callable[[list[int]], Sequence[Hashable]]
+                      ) -> list[int]:
+  """The coarsest classes of what starts equal that `step` keeps together.
+
+  Args:
+    start: what each one starts as.
+    step: given the class of each one, what each one is after a step.
+  """
+  classes = _index(start)
+  while True:
+    refined = _index(list(zip(classes, step(classes))))
+    if max(refined, default=0) == max(classes, default=0):
+      return classes
+    classes = refined
+
+
+def sequences(expressions: Expressions, starts: Sequence[int],
+              leaves: Sequence[int], steps: Sequence[int], depth: int
+              ) -> list[int]:
+  """Numbers for the carries of a loop, no two of which are congruent.
+
+  Args:
+    expressions: what the steps are expressions of.
+    starts: the number that each one starts as.
+    leaves: the leaf that stands for each one in the steps; newer than whatever
+      does not depend on them.
+    steps: the number of each one after a step.
+    depth: how many loops are around this one.
+
+  Returns:
+    The number of each one as a sequence. In another step, or in the results of
+    the loop, `current(sequence)` stands for its value.
+  """
+  if not leaves:
+    return []
+  oldest = min(leaves)
+  owner = {leaf: i for i, leaf in enumerate(leaves)}
+  uses = [[owner[n] for n in expressions.reach([s], oldest) if n in owner]
+          for s in steps]
+  named: dict[int, int] = {}
+  for component in _components(uses):
+    members = set(component)
+    lower = {leaves[i]: current(expressions, n) for i, n in named.items()}
+    found = {}
+    for i in component:
+      order = [i]
+      for j in order:
+        order += [k for k in uses[j] if k in members and k not in order]
+      bound = {leaves[j]: expressions.of(("bound", depth, position), ())
+               for position, j in enumerate(order)}
+      found[i] = expressions.of("sequence", (
+          *[starts[j] for j in order],
+          *expressions.substitute([steps[j] for j in order], lower | bound)))
+    named |= found
+  return [named[i] for i in range(len(leaves))]
+
+
+def current(expressions: Expressions, sequence: int) -> int:
+  """The value of a sequence in the step that the loop is at."""
+  return expressions.of("current", (sequence,))
+
+
+def _components(uses: Sequence[Sequence[int]]) -> list[list[int]]:
+  """Strongly connected components, those used before those that use them."""
+  reachable = []
+  for i in range(len(uses)):
+    found, todo = set(), [i]
+    while todo:
+      for k in uses[todo.pop()]:
+        if k not in found:
+          found.add(k)
+          todo.append(k)
+    reachable.append(found)
+  order, done = [], set()
+  # A component reaches strictly more than each one that it uses.
+  for i in sorted(range(len(uses)),
+                  key=lambda i: (len(reachable[i] | {i}), i)):
+    if i not in done:
+      component = [i, *(k for k in sorted(reachable[i])
+                        if k != i and i in reachable[k])]
+      order.append(component)
+      done |= set(component)
+  return order

@@ -1,0 +1,132 @@
+"""Narrowing: a call is specialised to the operands that it really has.
+
+    jit(f)(x, x, y) -> a, b, a      becomes      jit(f')(x, y) -> a, b
+
+Operands with the same number enter as one, inside what becomes the same is
+computed once, and results that are equal or known already are not returned.
+The carries of a loop are such operands and results. Everything else about the
+call stays: its name, what it donates and where it is placed, how often a loop
+runs and how it is unrolled, its effects.
+
+First the bodies are rewritten so that each value is read from the first that
+has it, which leaves the interface as it was, then what nobody reads is dropped
+by JAX's own rules for dead code.
+
+Limits: a function of the user's with a rule of its own (`custom_jvp`) keeps its
+operands, since its rule takes them; inside, its body is rewritten.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from jax_cse import compat
+from jax_cse import keys
+from jax_cse.jaxpr_numbering import (
+    Body, Scope, Walk, equations, number_call, number_equation)
+
+
+class Narrowed(NamedTuple):
+  """A primitive with fewer operands and results.
+
+  Attributes:
+    params: its params.
+    effects: what it does beside.
+    operands: which of the operands it takes.
+    results: which of the results it gives.
+  """
+  params: dict[str, Any]
+  effects: Any
+  operands: list[int]
+  results: list[int]
+
+
+def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
+           numbers: Sequence[int], avals: Sequence[Any], keep: Sequence[bool]
+           ) -> Narrowed:
+  """Specialises a primitive that has jaxprs inside.
+
+  The same call narrowed alike is the same object, so that what JAX caches for
+  its jaxprs is found.
+
+  Args:
+    scope: where what was narrowed is kept.
+    plan: the plan of the primitive.
+    primitive: the primitive.
+    params: its params.
+    numbers: of the operands; equal ones are the same value.
+    avals: their types.
+    keep: which of the results are wanted.
+  """
+  classes: dict[int, int] = {}
+  pattern = [classes.setdefault(n, len(classes)) for n in numbers]
+  key, found = keys.find(scope.narrowed.get, plan, None, (*pattern, *keep),
+                         params)
+  if found is not None and keys.agree(params, found[0]):
+    return found[1]
+  local = Scope(scope.numbering)
+  leaves = [local.leaf() for _ in classes]
+  eqn = compat.equation(primitive, params, len(numbers), len(keep))
+  _, bodies = number_call(local, primitive, params,
+                          [leaves[c] for c in pattern], avals, None)
+  operands, new = compat.drop_dead(_with_bodies(local, eqn, bodies), keep)
+  place = {var: i for i, var in enumerate(eqn.outvars)}
+  narrowed = Narrowed(new.params, new.effects,
+                      [i for i, used in enumerate(operands) if used],
+                      [place[var] for var in new.outvars])
+  if key is not None:
+    scope.narrowed[key] = params, narrowed
+  return narrowed
+
+
+def rewrite(numbering, closed_jaxpr):
+  """A closed jaxpr that computes everything once; its interface is kept."""
+  scope = Scope(numbering)
+  jaxpr, _ = compat.open_jaxpr(closed_jaxpr)
+  return _rewrite(scope, Body(closed_jaxpr, [scope.leaf() for _ in jaxpr.invars]))
+
+
+def _with_bodies(scope, eqn, bodies):
+  new = [_rewrite(scope, body) for body in bodies]
+  if all(x is body.closed_jaxpr for x, body in zip(new, bodies)):
+    return eqn
+  return eqn.replace(params=compat.with_jaxprs(eqn.params, iter(new)))
+
+
+def _rewrite(scope, body):
+  jaxpr, consts = compat.open_jaxpr(body.closed_jaxpr)
+  walk = Walk(scope, jaxpr, consts, body.leaves)
+  numbers, read = walk.numbers, walk.read
+  first: dict[int, Any] = {}   # number to what has it first
+  for var in (*jaxpr.constvars, *jaxpr.invars):
+    first.setdefault(numbers[var], var)
+  eqns, changed = [], False
+  for equation in equations(jaxpr):
+    eqn = equation.eqn
+    operands = [read(atom) for atom in eqn.invars]
+    ordered = list(operands)   # numbering may put them in order
+    outs, bodies = number_equation(scope, equation, ordered)
+    numbers.update(zip(eqn.outvars, outs))
+    keep = [n not in first and n not in outs[:i] for i, n in enumerate(outs)]
+    stays = not compat.benign(eqn.effects) or not outs
+    if not any(keep) and not stays:
+      changed = True
+      continue
+    invars = [first.get(n, atom) for n, atom in zip(operands, eqn.invars)]
+    new = eqn
+    if any(a is not b for a, b in zip(invars, eqn.invars)):
+      new = compat.with_operands(eqn, invars)
+    if bodies:
+      new = _with_bodies(scope, new, bodies)
+      if not all(keep) or len(set(operands)) < len(operands):
+        _, new = compat.drop_dead(new, keep)
+    changed = changed or new is not eqn
+    if new is not None:
+      eqns.append(new)
+    for n, var, wanted in zip(outs, eqn.outvars, keep):
+      if wanted:
+        first[n] = var
+  outvars = [atom if type(atom) is compat.Literal else first[read(atom)]
+             for atom in jaxpr.outvars]
+  if not changed and all(a is b for a, b in zip(outvars, jaxpr.outvars)):
+    return body.closed_jaxpr
+  return compat.with_equations(body.closed_jaxpr, eqns, outvars)
