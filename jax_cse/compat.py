@@ -13,6 +13,7 @@ from jax._src import ad_util
 from jax._src import config
 from jax._src import core
 from jax._src import dispatch
+from jax._src import dtypes
 from jax._src import effects
 from jax._src import pjit
 from jax._src import source_info_util
@@ -63,7 +64,15 @@ jit_p = pjit.jit_p
 add_p, mul_p, max_p, min_p = lax.add_p, lax.mul_p, lax.max_p, lax.min_p
 and_p, or_p, xor_p, eq_p, ne_p = (
     lax.and_p, lax.or_p, lax.xor_p, lax.eq_p, lax.ne_p)
+div_p, select_n_p, transpose_p = lax.div_p, lax.select_n_p, lax.transpose_p
 add_any_p = ad_util.add_jaxvals_p
+# Element by element, for operands of one shape or scalars.
+ELEMENTWISE = frozenset({
+    add_p, add_any_p, lax.sub_p, mul_p, div_p, lax.neg_p, max_p, min_p,
+    lax.integer_pow_p, lax.convert_element_type_p, lax.square_p, lax.sqrt_p,
+    lax.exp_p, lax.log_p, lax.sin_p, lax.cos_p, lax.tanh_p, lax.real_p,
+    lax.imag_p, lax.conj_p, lax.abs_p, lax.sign_p,
+})
 # Primitives that are what the jaxprs among their params are: their effects are
 # those of the jaxprs and the axes they name.
 CARRIES_JAXPRS = frozenset({
@@ -365,6 +374,17 @@ _dead_code_rules = {control_flow.while_p: _drop_dead_in_while}
 def identity_of_rule(rule):
   """What tells the rule of a `custom_jvp` or `custom_vjp` from others."""
   return rule.f, rule.transforms
+
+
+def is_scalar(x) -> bool:
+  """Whether a constant has no axes."""
+  return type(x) in SCALARS or (
+      isinstance(x, (np.ndarray, np.generic)) and x.ndim == 0)
+
+
+def is_float(x) -> bool:
+  """Whether a concrete scalar is a real floating-point number."""
+  return dtypes.issubdtype(core.typeof(x).dtype, np.floating)
 
 
 def host_address(x) -> tuple:

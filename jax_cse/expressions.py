@@ -60,6 +60,14 @@ class Expressions:
     node = self._nodes.get(number)
     return () if node is None else node[0][2:2 + node[2]]
 
+  def operation(self, number: int) -> tuple[tuple, tuple[int, ...], Any] | None:
+    """What goes before the parts of an expression, its parts, its params."""
+    node = self._nodes.get(number)
+    if node is None:
+      return None
+    key, _, arity = node
+    return key[:2], key[2:2 + arity], self.known[key][0]
+
   def reach(self, numbers: Iterable[int], after: int) -> list[int]:
     """What `numbers` are made of, themselves included, in order of first use.
 

@@ -27,6 +27,7 @@ import weakref
 
 from jax_cse import compat
 from jax_cse import congruence
+from jax_cse import identities
 from jax_cse import keys
 from jax_cse import reasons
 from jax_cse.expressions import Expressions
@@ -66,7 +67,31 @@ class Scope:
     key, found = keys.find(get, plan, context, numbers, params)
     if found is not None and not keys.agree(params, found[0]):
       key, found = keys.find_exactly(get, plan, context, numbers, params)
+    if found is None and key is not None and (
+        rule := identities.RULES.get(plan.number)):
+      number = rule(self, context, numbers, params)
+      if number is not None:
+        found = self.expressions.known[key] = params, (number,)
     return key, None if found is None else found[1]
+
+  def number(self, plan, context, numbers, params) -> int:
+    """The number of the result of an equation as it is."""
+    key, found = keys.find(self.expressions.known.get, plan, context, numbers,
+                           params)
+    if found is None:
+      found = self.expressions.enter(key, len(numbers), 1, params)
+    return found[1][0]
+
+  def operation(self, number):
+    """Plan number and context, operands and params of what has a number."""
+    return self.expressions.operation(number)
+
+  def operands(self, plan, number) -> tuple[int, ...]:
+    """The operands of what has a number, if it is the result of `plan`."""
+    operation = self.expressions.operation(number)
+    if operation is None or operation[0][0] != plan.number:
+      return ()
+    return operation[1]
 
 
 class Body(NamedTuple):

@@ -54,6 +54,7 @@ class Numbering:
     self.fresh = count().__next__
     self._table = table
     self._constants: dict[Any, Constant] = {}
+    self.scalars: dict[int, Any] = {}    # numbers of constants without axes
     self._constant_bytes = 0
     self.arrays = Arrays(self.fresh)
     self._scalars = Arrays(self.fresh)   # by their bits, for traced programs
@@ -73,6 +74,7 @@ class Numbering:
     self.arrays.clear()
     self._scalars.clear()
     self._constants.clear()
+    self.scalars.clear()
     self._constant_bytes = 0
 
   def number(self, x: Any) -> int | None:
@@ -137,8 +139,11 @@ class Numbering:
       self._constant_bytes += nbytes
       if self._constant_bytes > _MAX_CONSTANT_BYTES:
         self._constants.clear()
+        self.scalars.clear()
         self._constant_bytes = nbytes
       value = self._constants[key] = Constant(self.fresh(), obj)
+      if compat.is_scalar(obj):
+        self.scalars[value.number] = obj
     return value
 
   def _of_scalar(self, x):
