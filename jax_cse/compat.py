@@ -267,108 +267,13 @@ def evaluate_inline(trace, closed_jaxpr, args):
                            propagate_source_info=False)
 
 
-# Jaxprs and equations.
-
-
-def open_jaxpr(x):
-  """The jaxpr and the constants of a jaxpr that is closed or has none."""
-  if isinstance(x, core.ClosedJaxpr):
-    return x.jaxpr, x.consts
-  return x, ()
-
-
-def with_equations(x, eqns, outvars):
-  """The same jaxpr, closed or not, with other equations and results."""
-  jaxpr, consts = open_jaxpr(x)
-  new = jaxpr.replace(eqns=eqns, outvars=outvars)
-  return core.ClosedJaxpr(new, consts) if x is not jaxpr else new
-
-
-def with_jaxprs(params: dict[str, Any], jaxprs) -> dict[str, Any]:
-  """Params with their jaxprs replaced, in order, by those of an iterator."""
-  def replace(x):
-    if isinstance(x, (core.Jaxpr, core.ClosedJaxpr)):
-      return next(jaxprs)
-    if isinstance(x, tuple):
-      new = map(replace, x)
-      return type(x)(*new) if hasattr(x, "_fields") else tuple(new)
-    return x
-  return {name: replace(x) for name, x in params.items()}
-
-
-def equation(primitive, params, num_operands: int, num_results: int):
-  """An equation on new variables, to whose types nobody looks."""
-  var = lambda _: core.Var(core.ShapedArray((), np.float32))
-  return core.new_jaxpr_eqn(
-      list(map(var, range(num_operands))), list(map(var, range(num_results))),
-      primitive, params, _effects_inside(params))
-
-
-def with_operands(eqn, invars):
-  """The same equation on other operands."""
-  return eqn.replace(invars=invars)
-
-
-def _effects_inside(params):
-  return core.join_effects(*(j.effects for j in core.jaxprs_in_params(params)))
-
-
-def uses_references(params: dict[str, Any]) -> bool:
-  """Whether an effect inside is on one of the operands."""
-  return any(isinstance(e, effects.JaxprInputEffect)
-             for j in core.jaxprs_in_params(params) for e in j.effects)
-
-
-def has_effects_inside(params: dict[str, Any]) -> bool:
-  """Whether what is inside does more than name axes."""
-  return not all(benign(j.effects) for j in core.jaxprs_in_params(params))
-
-
-def drop_dead(eqn, keep):
-  """Drops results that are not kept, and operands that nothing reads then.
-
-  Returns which operands are left, and the equation or None.
-  """
-  rule = _dead_code_rules.get(eqn.primitive) or pe.dce_rules.get(
-      eqn.primitive, pe._default_dce_rule)
-  used, new = rule(list(keep), eqn)
-  return list(used), new
-
-
-def drop_dead_equations(closed_jaxpr):
-  """Drops equations that no result depends on; operands stay."""
-  jaxpr, _ = pe.dce_jaxpr(closed_jaxpr.jaxpr, True, True)
-  return core.ClosedJaxpr(jaxpr, closed_jaxpr.consts)
-
-
-def _drop_dead_in_while(keep, eqn):
-  """JAX has no rule for `while`: it keeps every carry."""
-  params = eqn.params
-  test, body = params["cond_jaxpr"], params["body_jaxpr"]
-  num_test, num_body = params["cond_nconsts"], params["body_nconsts"]
-  _, used_test = pe.dce_jaxpr(test.jaxpr, True)
-  carry = [a or b for a, b in zip(keep, used_test[num_test:])]
-  while True:
-    _, used_body = pe.dce_jaxpr(body.jaxpr, carry)
-    wider = [a or b for a, b in zip(carry, used_body[num_body:])]
-    if wider == carry:
-      break
-    carry = wider
-  used_test, used_body = used_test[:num_test], used_body[:num_body]
-  new_test, _ = pe.dce_jaxpr(test.jaxpr, True, used_test + carry)
-  new_body, _ = pe.dce_jaxpr(body.jaxpr, carry, used_body + carry)
-  used = used_test + used_body + carry
-  if all(used):
-    return used, eqn
-  new = dict(params, cond_nconsts=sum(used_test), body_nconsts=sum(used_body),
-             cond_jaxpr=core.ClosedJaxpr(new_test, test.consts),
-             body_jaxpr=core.ClosedJaxpr(new_body, body.consts))
-  return used, eqn.replace(
-      invars=[v for v, u in zip(eqn.invars, used) if u],
-      outvars=[v for v, u in zip(eqn.outvars, carry) if u], params=new)
-
-
-_dead_code_rules = {control_flow.while_p: _drop_dead_in_while}
+# What JAX's dead-code elimination is made of.
+ClosedJaxpr, Var = core.ClosedJaxpr, core.Var
+dce_jaxpr, dce_rules, default_dce_rule, has_effects = (
+    pe.dce_jaxpr, pe.dce_rules, pe._default_dce_rule, pe.has_effects)
+new_jaxpr_eqn = core.new_jaxpr_eqn
+join_effects = core.join_effects
+JaxprInputEffect = effects.JaxprInputEffect
 
 
 def identity_of_rule(rule):

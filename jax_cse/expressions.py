@@ -95,9 +95,9 @@ class Expressions:
       parts = key[2:2 + arity]
       changed = tuple(new.get(p, p) for p in parts)
       if changed != parts:
-        params, numbers = self.known[key]
+        params, results = self.known[key]
         key = key[:2] + changed + key[2 + arity:]
         found = self.known.get(key) or self.enter(
-            key, arity, len(numbers), params)
+            key, arity, len(results), params)
         new[n] = found[1][index]
     return [new.get(n, n) for n in numbers]

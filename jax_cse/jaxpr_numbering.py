@@ -28,6 +28,7 @@ import weakref
 from jax_cse import compat
 from jax_cse import congruence
 from jax_cse import identities
+from jax_cse import jaxprs
 from jax_cse import keys
 from jax_cse import reasons
 from jax_cse.expressions import Expressions
@@ -128,7 +129,7 @@ def _look_at(eqn):
     excluded = reasons.against_call(plan, eqn.params)
   opaque = (any(type(v.aval) is not compat.ShapedArray for v in eqn.outvars)
             or (excluded is not None if not plan.is_structured
-                else compat.uses_references(eqn.params)))
+                else jaxprs.uses_references(eqn.params)))
   return Equation(eqn, plan, excluded, [atom.aval for atom in eqn.invars],
                   opaque)
 
@@ -178,7 +179,7 @@ class Walk:
 
 def number_body(scope: Scope, body: Body) -> list[int]:
   """The numbers of the results of a jaxpr."""
-  jaxpr, consts = compat.open_jaxpr(body.closed_jaxpr)
+  jaxpr, consts = jaxprs.open_jaxpr(body.closed_jaxpr)
   walk = Walk(scope, jaxpr, consts, body.leaves)
   numbers, read = walk.numbers, walk.read
   seen = set()
@@ -196,7 +197,7 @@ def number_body(scope: Scope, body: Body) -> list[int]:
 def _as_binders(scope, closed_jaxpr, numbers, avals) -> list[int]:
   """The numbers of operands as a jaxpr takes them, which may be as another
   type (weak or not)."""
-  jaxpr, _ = compat.open_jaxpr(closed_jaxpr)
+  jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
   return [n if v.aval is have or v.aval == have
           else scope.of(("as", v.aval), n)
           for v, n, have in zip(jaxpr.invars, numbers, avals)]

@@ -18,6 +18,7 @@ from typing import Any
 import weakref
 
 from jax_cse import compat
+from jax_cse import jaxprs
 from jax_cse import keys
 from jax_cse import reasons
 from jax_cse.jaxpr_numbering import Scope, equations, number_call
@@ -56,7 +57,7 @@ class JaxprTable:
       if (plan.is_jit and not params["jaxpr"].effects
           and compat.is_inline_call(params)):
         return self._inline(trace, params["jaxpr"], args)
-      if not compat.uses_references(params):
+      if not jaxprs.uses_references(params):
         return self._call(
             plan, primitive, trace, args, avals, params,
             lambda args, avals, narrowed: plain(
@@ -170,7 +171,7 @@ class JaxprTable:
           known[n] = x
     reason = plan.against or reasons.against_call(plan, params)
     if outs and len(known) == len(set(outs)) and (
-        not compat.has_effects_inside(params)):
+        not jaxprs.has_effects_inside(params)):
       memo.stats.hits_of[plan.name] += 1
       return [known[n] for n in outs]
     if reason is None:
@@ -222,7 +223,7 @@ class JaxprTable:
       # An equation with a context of its own is the same as nothing else.
       if eqn.ctx is not eqn_context:
         pass
-      elif plan.is_structured and not compat.uses_references(eqn.params):
+      elif plan.is_structured and not jaxprs.uses_references(eqn.params):
         outs = self._call(
             plan, eqn.primitive, trace, tracers, avals, eqn.params,
             lambda tracers, _, narrowed, eqn=eqn: compat.emit(

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jax_cse import compat
+from jax_cse import jaxprs
 from jax_cse import keys
 from jax_cse.jaxpr_numbering import (
     Body, Scope, Walk, equations, number_call, number_equation)
@@ -65,10 +66,10 @@ def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
     return found[1]
   local = Scope(scope.numbering)
   leaves = [local.leaf() for _ in classes]
-  eqn = compat.equation(primitive, params, len(numbers), len(keep))
+  eqn = jaxprs.equation(primitive, params, len(numbers), len(keep))
   _, bodies = number_call(local, primitive, params,
                           [leaves[c] for c in pattern], avals, None)
-  operands, new = compat.drop_dead(_with_bodies(local, eqn, bodies), keep)
+  operands, new = jaxprs.drop_dead(_with_bodies(local, eqn, bodies), keep)
   place = {var: i for i, var in enumerate(eqn.outvars)}
   narrowed = Narrowed(new.params, new.effects,
                       [i for i, used in enumerate(operands) if used],
@@ -81,7 +82,7 @@ def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
 def rewrite(numbering, closed_jaxpr):
   """A closed jaxpr that computes everything once; its interface is kept."""
   scope = Scope(numbering)
-  jaxpr, _ = compat.open_jaxpr(closed_jaxpr)
+  jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
   return _rewrite(scope, Body(closed_jaxpr, [scope.leaf() for _ in jaxpr.invars]))
 
 
@@ -89,11 +90,11 @@ def _with_bodies(scope, eqn, bodies):
   new = [_rewrite(scope, body) for body in bodies]
   if all(x is body.closed_jaxpr for x, body in zip(new, bodies)):
     return eqn
-  return eqn.replace(params=compat.with_jaxprs(eqn.params, iter(new)))
+  return eqn.replace(params=jaxprs.with_jaxprs(eqn.params, iter(new)))
 
 
 def _rewrite(scope, body):
-  jaxpr, consts = compat.open_jaxpr(body.closed_jaxpr)
+  jaxpr, consts = jaxprs.open_jaxpr(body.closed_jaxpr)
   walk = Walk(scope, jaxpr, consts, body.leaves)
   numbers, read = walk.numbers, walk.read
   first: dict[int, Any] = {}   # number to what has it first
@@ -114,11 +115,11 @@ def _rewrite(scope, body):
     invars = [first.get(n, atom) for n, atom in zip(operands, eqn.invars)]
     new = eqn
     if any(a is not b for a, b in zip(invars, eqn.invars)):
-      new = compat.with_operands(eqn, invars)
+      new = jaxprs.with_operands(eqn, invars)
     if bodies:
       new = _with_bodies(scope, new, bodies)
       if not all(keep) or len(set(operands)) < len(operands):
-        _, new = compat.drop_dead(new, keep)
+        _, new = jaxprs.drop_dead(new, keep)
     changed = changed or new is not eqn
     if new is not None:
       eqns.append(new)
@@ -129,4 +130,4 @@ def _rewrite(scope, body):
              for atom in jaxpr.outvars]
   if not changed and all(a is b for a, b in zip(outvars, jaxpr.outvars)):
     return body.closed_jaxpr
-  return compat.with_equations(body.closed_jaxpr, eqns, outvars)
+  return jaxprs.with_equations(body.closed_jaxpr, eqns, outvars)

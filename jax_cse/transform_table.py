@@ -20,6 +20,7 @@ otherwise than its equations one by one.
 import functools
 
 from jax_cse import compat
+from jax_cse import jaxprs
 from jax_cse import keys
 from jax_cse import reasons
 from jax_cse.jaxpr_numbering import Scope, number_call
@@ -67,7 +68,7 @@ class TransformTable:
       return self._to_user(plan, out) if memo.shares_arrays else out
     if (plan.is_structured and self.traced and self.against is None
         and not compat.checks_key_reuse()
-        and not compat.uses_references(params)):
+        and not jaxprs.uses_references(params)):
       return self._call(plain, plan, primitive, trace, args, avals, params)
     reason = plan.against or self.against
     if reason is None and plan.carries_jaxprs:
@@ -123,7 +124,7 @@ class TransformTable:
     if (all(keep) and len(given) == len(numbers) and not scope.repeats):
       results = self._run(plain, primitive, trace, args, avals, params)
     else:
-      if any(keep) or compat.has_effects_inside(params):
+      if any(keep) or jaxprs.has_effects_inside(params):
         narrowed = narrow(scope, plan, primitive, params, numbers, avals, keep)
         known = self._run(plain, primitive, trace,
                           [args[i] for i in narrowed.operands],
