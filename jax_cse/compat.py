@@ -12,9 +12,11 @@ from jax._src import ad_checkpoint
 from jax._src import ad_util
 from jax._src import config
 from jax._src import core
+from jax._src import custom_derivatives
 from jax._src import dispatch
 from jax._src import dtypes
 from jax._src import effects
+from jax._src import linear_util as lu
 from jax._src import pjit
 from jax._src import source_info_util
 from jax._src import traceback_util
@@ -276,11 +278,6 @@ join_effects = core.join_effects
 JaxprInputEffect = effects.JaxprInputEffect
 
 
-def identity_of_rule(rule):
-  """What tells the rule of a `custom_jvp` or `custom_vjp` from others."""
-  return rule.f, rule.transforms
-
-
 def is_scalar(x) -> bool:
   """Whether a constant has no axes."""
   return type(x) in SCALARS or (
@@ -360,10 +357,24 @@ def freeze_host_array(x):
   return frozen
 
 
+def _generator(transformation):
+  """The function that stands in the `transforms` of what it transformed."""
+  nothing = lu.DebugInfo("custom_jvp", "", (), None)
+  wrapped = transformation(lu.wrap_init(lambda: None, debug_info=nothing), *"1234")
+  return (wrapped[0] if isinstance(wrapped, tuple) else wrapped).transforms[0][0]
+
+
+flatten_jvp = _generator(custom_derivatives._flatten_jvp)
+
+
 # What is patched: the one place through which every ordinary bind goes,
-# `Primitive.bind` and the traces' own calls alike, and the three through which
-# results leave a transformation.
+# `Primitive.bind` and the traces' own calls alike; those through which the call
+# of a `custom_jvp` function goes when it is bound, staged and taken from a
+# jaxpr again; and the three through which results leave a transformation.
 BIND = (core.Primitive, "bind_with_trace")
+CUSTOM_BIND = (type(custom_jvp_call_p), "bind_with_trace")
+CUSTOM_STAGE = (pe.DynamicJaxprTrace, "emit_eqn")
+CUSTOM_UNSTAGE = (type(custom_jvp_call_p), "get_bind_params")
 EXITS = (
     (ad.JVPTrace, "to_primal_tangent_pair"),
     (ad.LinearizeTrace, "to_primal_tangent_pair"),

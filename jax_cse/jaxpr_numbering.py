@@ -12,10 +12,10 @@ is what starts, steps and the number of steps make of it:
     cond     what each branch gives, and which is taken
     solve    the maps as functions of a bound variable, and the right-hand side
 
-A call that is the user's (`custom_jvp`, `custom_vjp`) is known by its operands,
-its function and its rule, not by what is inside, since its derivative is not
-that of what is inside. What has effects or is a barrier has new numbers every
-time, and keeps them to itself; what is pure beside it is numbered as ever.
+A `custom_jvp` call is known by its operands, its function and its rule, not by
+what is inside alone, since its derivative is not that of what is inside. What
+has effects, is a barrier or has a rule for cotangents (`custom_vjp`) has new
+numbers every time; what is pure beside it is numbered as ever.
 
 Limits: an equation that runs in a context of its own (`compute_on`, metadata)
 equals only those of the same context.
@@ -27,6 +27,7 @@ import weakref
 
 from jax_cse import compat
 from jax_cse import congruence
+from jax_cse import custom_rules
 from jax_cse import identities
 from jax_cse import jaxprs
 from jax_cse import keys
@@ -250,16 +251,20 @@ def _number_remat(scope, params, numbers, avals, context):
   return _private(scope, number_body(scope, body)), [body]
 
 
-def _number_custom_call(rules):
-  def number(scope, params, numbers, avals, context):
-    call_jaxpr = params["call_jaxpr"]
-    body = Body(call_jaxpr, _as_binders(scope, call_jaxpr, numbers, avals))
-    outs = number_body(scope, body)
-    which = tuple(compat.identity_of_rule(params[name]) for name in rules)
-    call = scope.of(("custom", which, params["symbolic_zeros"], context),
-                    *numbers, *outs)
-    return [scope.of(("result", i), call) for i in range(len(outs))], [body]
-  return number
+def _number_custom_jvp(scope, params, numbers, avals, context):
+  call_jaxpr = params["call_jaxpr"]
+  body = Body(call_jaxpr, _as_binders(scope, call_jaxpr, numbers, avals))
+  outs = number_body(scope, body)
+  rule = custom_rules.rule_of(params["jvp_jaxpr_fun"])
+  call = scope.of(("custom_jvp", rule, params["symbolic_zeros"], context),
+                  *numbers, *outs)
+  return [scope.of(("result", i), call) for i in range(len(outs))], [body]
+
+
+def _number_custom_vjp(scope, params, numbers, avals, context):
+  call_jaxpr = params["call_jaxpr"]
+  body = Body(call_jaxpr, _as_binders(scope, call_jaxpr, numbers, avals))
+  return _private(scope, number_body(scope, body)), [body]
 
 
 def _number_cond(scope, params, numbers, avals, context):
@@ -375,8 +380,8 @@ _rules = {
     compat.call_p: _number_closed_call,
     compat.closed_call_p: _number_closed_call,
     compat.remat_p: _number_remat,
-    compat.custom_jvp_call_p: _number_custom_call(("jvp_jaxpr_fun",)),
-    compat.custom_vjp_call_p: _number_custom_call(("fwd_jaxpr_thunk", "bwd")),
+    compat.custom_jvp_call_p: _number_custom_jvp,
+    compat.custom_vjp_call_p: _number_custom_vjp,
     compat.cond_p: _number_cond,
     compat.linear_solve_p: _number_solve,
     compat.scan_p: _number_scan,

@@ -198,6 +198,30 @@ class JaxprTable:
       self._enter(*zip(*mine))
     return [known[n] for n in outs]
 
+  def stage(self, stage, primitive, trace, tracers, params):
+    """Results of a `custom_jvp` call whose function was traced just now."""
+    memo, plan = self.memo, keys.plan_of(primitive)
+    reason = self.against or reasons.against_call(plan, params)
+    if reason is None and compat.checks_key_reuse():
+      reason = reasons.CHECKED
+    if reason is not None:
+      memo.stats.bypass(plan.name, reason)
+      return stage()
+    memo.numbering.traced = True
+    numbers = [self._scope.leaf() if n is None else n
+               for n in self._numbers(trace, tracers)]
+    outs, _ = number_call(self._scope, primitive, params, numbers,
+                          [x.aval for x in tracers], memo.context())
+    known = self._recall(outs)
+    if known is not None and outs:
+      memo.stats.hits_of[plan.name] += 1
+      return known
+    memo.stats.misses_of[plan.name] += 1
+    results = stage()
+    if results:
+      self._enter(outs, results)
+    return results
+
   def _inline(self, trace, closed_jaxpr, args):
     """Stages the equations of an effect-free call one by one."""
     memo, jaxpr = self.memo, closed_jaxpr.jaxpr

@@ -6,6 +6,7 @@ about its operands and results. JAX has none for `while`, whose carries it keeps
 all; here stands one.
 """
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -79,9 +80,19 @@ def drop_dead(eqn, keep):
 
 
 def drop_dead_equations(closed_jaxpr):
-  """Drops equations that no result depends on; operands stay."""
-  jaxpr, _ = compat.dce_jaxpr(closed_jaxpr.jaxpr, True, True)
-  return compat.ClosedJaxpr(jaxpr, closed_jaxpr.consts)
+  """Drops what no result depends on; the operands stay."""
+  jaxpr = closed_jaxpr.jaxpr
+  is_read = {v for v in jaxpr.outvars if type(v) is not compat.Literal}
+  eqns = []
+  for eqn in reversed(jaxpr.eqns):
+    _, eqn = drop_dead(eqn, [v in is_read for v in eqn.outvars])
+    if eqn is not None:
+      eqns.append(eqn)
+      is_read.update(v for v in eqn.invars if type(v) is not compat.Literal)
+  if len(eqns) == len(jaxpr.eqns) and all(map(
+      operator.is_, reversed(eqns), jaxpr.eqns)):
+    return closed_jaxpr
+  return with_equations(closed_jaxpr, eqns[::-1], jaxpr.outvars)
 
 
 def _drop_dead_in_while(keep, eqn):
