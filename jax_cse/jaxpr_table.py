@@ -185,8 +185,9 @@ class JaxprTable:
       given = range(len(outs))
     else:
       narrowed = narrow(scope, plan, primitive, params, numbers, avals, keep)
-      results = stage([args[i] for i in narrowed.operands],
-                      [avals[i] for i in narrowed.operands], narrowed)
+      results = [] if narrowed.params is None else stage(
+          [args[i] for i in narrowed.operands],
+          [avals[i] for i in narrowed.operands], narrowed)
       given = narrowed.results
     for i, x in zip(given, results):
       known.setdefault(outs[i], x)

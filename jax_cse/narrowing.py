@@ -30,12 +30,12 @@ class Narrowed(NamedTuple):
   """A primitive with fewer operands and results.
 
   Attributes:
-    params: its params.
+    params: its params; None if nothing is left of it.
     effects: what it does beside.
     operands: which of the operands it takes.
     results: which of the results it gives.
   """
-  params: dict[str, Any]
+  params: dict[str, Any] | None
   effects: Any
   operands: list[int]
   results: list[int]
@@ -70,10 +70,13 @@ def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
   _, bodies = number_call(local, primitive, params,
                           [leaves[c] for c in pattern], avals, None)
   operands, new = jaxprs.drop_dead(_with_bodies(local, eqn, bodies), keep)
-  place = {var: i for i, var in enumerate(eqn.outvars)}
-  narrowed = Narrowed(new.params, new.effects,
-                      [i for i, used in enumerate(operands) if used],
-                      [place[var] for var in new.outvars])
+  if new is None:
+    narrowed = Narrowed(None, None, [], [])
+  else:
+    place = {var: i for i, var in enumerate(eqn.outvars)}
+    narrowed = Narrowed(new.params, new.effects,
+                        [i for i, used in enumerate(operands) if used],
+                        [place[var] for var in new.outvars])
   if key is not None:
     scope.narrowed[key] = params, narrowed
   return narrowed

@@ -126,10 +126,9 @@ class TransformTable:
     else:
       if any(keep) or jaxprs.has_effects_inside(params):
         narrowed = narrow(scope, plan, primitive, params, numbers, avals, keep)
-        known = self._run(plain, primitive, trace,
-                          [args[i] for i in narrowed.operands],
-                          [avals[i] for i in narrowed.operands],
-                          narrowed.params)
+        known = [] if narrowed.params is None else self._run(
+            plain, primitive, trace, [args[i] for i in narrowed.operands],
+            [avals[i] for i in narrowed.operands], narrowed.params)
         given = {outs[i]: x for i, x in zip(narrowed.results, known)} | given
       results = [given[n] for n in outs]
     if reason is None:
