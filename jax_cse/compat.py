@@ -367,14 +367,27 @@ def _generator(transformation):
 flatten_jvp = _generator(custom_derivatives._flatten_jvp)
 
 
+def rule_inside(fun):
+  """The wrapped rule of which JAX made a function of its own, or None.
+
+  It makes one to stage a `custom_jvp` call out, and one to take it from a
+  jaxpr again. They hold the rule in their closures and nowhere else.
+  """
+  for maker, name in (("_memoize", "fn"), ("process_custom_jvp_call", "jvp"),
+                      ("lift_jvp", "jvp_jaxpr_fun")):
+    if f".{maker}.<locals>." in f".{getattr(fun, '__qualname__', '')}":
+      free = dict(zip(fun.__code__.co_freevars, fun.__closure__))
+      fun = free[name].cell_contents
+      if isinstance(fun, lu.WrappedFun):
+        return fun
+  return None
+
+
 # What is patched: the one place through which every ordinary bind goes,
-# `Primitive.bind` and the traces' own calls alike; those through which the call
-# of a `custom_jvp` function goes when it is bound, staged and taken from a
-# jaxpr again; and the three through which results leave a transformation.
+# `Primitive.bind` and the traces' own calls alike; where an equation is staged;
+# and the three through which results leave a transformation.
 BIND = (core.Primitive, "bind_with_trace")
-CUSTOM_BIND = (type(custom_jvp_call_p), "bind_with_trace")
-CUSTOM_STAGE = (pe.DynamicJaxprTrace, "emit_eqn")
-CUSTOM_UNSTAGE = (type(custom_jvp_call_p), "get_bind_params")
+STAGE = (pe.DynamicJaxprTrace, "emit_eqn")
 EXITS = (
     (ad.JVPTrace, "to_primal_tangent_pair"),
     (ad.LinearizeTrace, "to_primal_tangent_pair"),

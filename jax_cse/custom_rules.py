@@ -11,36 +11,30 @@ that the user wrote, and to what it was transformed by:
 `custom_vjp` has no such identity: a rule for cotangents need not be linear. One
 that clips gives something else for the sum of two cotangents than for each, so
 two calls stay two.
+
+Limits: a rule with arguments that are not differentiated (`nondiff_argnums`) is
+like no other.
 """
 
 from typing import Any
-import weakref
 
 from jax_cse import compat
 from jax_cse import fingerprint
-
-# Function that JAX made of a rule to what the rule is.
-_origins: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
-
-
-def note(made: Any, rule: Any) -> None:
-  """Notes that JAX made the function `made` of `rule`."""
-  _origins[made.f] = rule
 
 
 def rule_of(wrapped: Any) -> Any:
   """What tells the rule in a wrapped function from others; has a hash."""
   transformations = []
-  for generator, arguments in wrapped.transforms:
-    if generator is compat.flatten_jvp:
-      arguments = arguments[:3]   # the rest is for error messages
-    try:
-      transformations.append(
-          (generator, fingerprint.of_param(tuple(arguments))))
-    except fingerprint.Unkeyable:
-      return object()   # like no other
-  try:
-    origin = _origins.get(wrapped.f)
-  except TypeError:
-    origin = None
-  return (wrapped.f if origin is None else origin), tuple(transformations)
+  while True:
+    for generator, arguments in wrapped.transforms:
+      if generator is compat.flatten_jvp:
+        arguments = arguments[:3]   # the rest is for error messages
+      try:
+        transformations.append(
+            (generator, fingerprint.of_param(tuple(arguments))))
+      except fingerprint.Unkeyable:
+        return object()   # like no other
+    inside = compat.rule_inside(wrapped.f)
+    if inside is None:
+      return wrapped.f, tuple(transformations)
+    wrapped = inside

@@ -67,8 +67,6 @@ class Memo:
     self.depth = 0               # of rules of transformations that are running
     self.linearizing = 0         # how many of them are of `linearize`
     self.shares_arrays = False   # an eager transformation handed one out twice
-    # Rules of the `custom_jvp` calls that are being bound, innermost last.
-    self.rules: list[Any] = []
     self.users = 0               # contexts that this memo answers in
     # Whether the transformations that run now began with this memo, so that it
     # is there when their results leave.

@@ -4,9 +4,9 @@
 traces skip the first half and call `bind_with_trace` of their parent directly.
 So `bind_with_trace` is the seam through which all of them go, and replacing it
 alone catches every bind once. Primitives that override it (calls with
-functions as operands: `custom_vjp_call`, `shard_map`) stay as they are.
-`custom_jvp_call` is followed from its bind to where its equation is staged and
-looked up there, since only then it is known what it computes; `custom_rules`.
+functions as operands: `custom_vjp_call`, `shard_map`) stay as they are, save
+that `custom_jvp_call` is looked up where its equation is staged, since only
+then it is known what it computes.
 
 Beside these the methods are replaced by which results leave a transformation;
 why, stands in `eval_table`.
@@ -24,7 +24,6 @@ import os
 import threading
 
 from jax_cse import compat
-from jax_cse import custom_rules
 from jax_cse.active import here
 
 compat.exclude_from_tracebacks(os.path.dirname(__file__) + os.sep)
@@ -41,43 +40,17 @@ def _memoized(plain):
   return bind_with_trace
 
 
-def _remembering(plain):
-  @functools.wraps(plain)
-  def bind_with_trace(self, trace, args, avals, params, /):
-    memo = here.cell.memo
-    if memo is None:
-      return plain(self, trace, args, avals, params)
-    # What is bound inside pushes and pops its own.
-    memo.rules.append(custom_rules.rule_of(params["subfuns"][1]))
-    try:
-      return plain(self, trace, args, avals, params)
-    finally:
-      memo.rules.pop()
-  return bind_with_trace
-
-
 def _staging(plain):
   @functools.wraps(plain)
   def emit_eqn(self, tracers, out_avals, primitive, params, *rest, **kwargs):
     if primitive is compat.custom_jvp_call_p:
       memo = here.cell.memo
-      if memo is not None and memo.rules:
-        custom_rules.note(params["jvp_jaxpr_fun"], memo.rules[-1])
+      if memo is not None:
         return memo.table(self).stage(
             lambda: plain(self, tracers, out_avals, primitive, params, *rest,
                           **kwargs), primitive, self, tracers, params)
     return plain(self, tracers, out_avals, primitive, params, *rest, **kwargs)
   return emit_eqn
-
-
-def _unstaging(plain):
-  @functools.wraps(plain)
-  def get_bind_params(self, params):
-    new = plain(self, params)
-    custom_rules.note(new["subfuns"][1],
-                      custom_rules.rule_of(params["jvp_jaxpr_fun"]))
-    return new
-  return get_bind_params
 
 
 def _isolating(plain):
@@ -107,9 +80,7 @@ def acquire() -> None:
     _users += 1
     if _users == 1:
       _replace(*compat.BIND, _memoized)
-      _replace(*compat.CUSTOM_BIND, _remembering)
-      _replace(*compat.CUSTOM_STAGE, _staging)
-      _replace(*compat.CUSTOM_UNSTAGE, _unstaging)
+      _replace(*compat.STAGE, _staging)
       for exit_ in compat.EXITS:
         _replace(*exit_, _isolating)
 

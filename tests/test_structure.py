@@ -15,7 +15,7 @@ ROOT = pathlib.Path(jax_cse.__file__).parent
 # Tables, keys of host values, modes: no JAX, so they can be read and tested
 # without it.
 PURE = {"active", "eager_table", "errors", "fingerprint", "modes",
-        "statistics", "version"}
+        "congruence", "expressions", "statistics", "version"}
 
 
 def imports(path):

@@ -1,0 +1,104 @@
+"""Calls, loops and linear algebra under nested differentiation."""
+
+import re
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+from jax import lax
+import jax.numpy as jnp
+from jax.test_util import check_grads
+import numpy as np
+
+import jax_cse
+from jax_cse.blowup import nested_jvp
+from programs import POINT, PROGRAMS, REVERSIBLE
+
+LOOPS = {name: fun for name, fun in REVERSIBLE.items()
+         if re.search("scan|loop|cond|switch|map", name)}
+LIMIT = 10   # equations at order 8 over those at order 4; plain: 40 to 80
+
+
+def count(fun):
+  with jax_cse.enabled():
+    return jax_cse.count_primitives(fun)(POINT).total()
+
+
+def reverse(fun, order):
+  """Reverse over forward: the gradient of a nested `jvp`."""
+  return jax.grad(nested_jvp(fun, order - 1))
+
+
+class GrowthTest(parameterized.TestCase):
+
+  @parameterized.named_parameters(PROGRAMS.items())
+  def test_forward(self, fun):
+    self.assertLessEqual(count(nested_jvp(fun, 8)),
+                         LIMIT * count(nested_jvp(fun, 4)))
+
+  @parameterized.named_parameters(REVERSIBLE.items())
+  def test_reverse_over_forward(self, fun):
+    self.assertLessEqual(count(reverse(fun, 8)),
+                         LIMIT * count(reverse(fun, 4)))
+
+  def test_the_limit_can_be_missed(self):
+    sizes = [jax_cse.count_primitives(nested_jvp(PROGRAMS["scan"], n))(POINT)
+             .total() for n in (2, 4, 6)]
+    self.assertGreater(sizes[2], 7 * sizes[1])  # and so at 8
+
+  def test_forward_through_a_solver(self):
+    diffrax = __import__("diffrax")
+
+    def solve(t):
+      term = diffrax.ODETerm(lambda s, y, args: jnp.sin(y) * t)
+      return diffrax.diffeqsolve(
+          term, diffrax.Tsit5(), 0., 1., 0.1, t, max_steps=64,
+          adjoint=diffrax.ForwardMode(),
+          stepsize_controller=diffrax.PIDController(1e-4, 1e-4)).ys[0]
+
+    self.assertLessEqual(count(nested_jvp(solve, 8)),
+                         LIMIT * count(nested_jvp(solve, 4)))
+    expected = jax.jit(nested_jvp(solve, 2))(POINT)
+    with jax_cse.enabled():
+      actual = jax.jit(nested_jvp(solve, 2))(POINT)
+    np.testing.assert_allclose(actual, expected, rtol=2e-4)
+
+
+class ValuesTest(parameterized.TestCase):
+
+  @parameterized.product(name=list(PROGRAMS), order=(2, 4))
+  def test_forward(self, name, order):
+    self._check(nested_jvp(PROGRAMS[name], order))
+
+  @parameterized.product(name=list(REVERSIBLE), order=(2, 3))
+  def test_reverse_over_forward(self, name, order):
+    self._check(reverse(REVERSIBLE[name], order))
+
+  def _check(self, fun):
+    with jax.enable_x64(True):
+      expected = jax.jit(fun)(POINT)
+      with jax_cse.enabled():
+        actual = jax.jit(fun)(POINT)
+    np.testing.assert_allclose(actual, expected, rtol=2e-6, atol=1e-6)
+
+  @parameterized.named_parameters(LOOPS.items())
+  def test_gradients(self, fun):
+    modes = ["fwd", "rev"]
+    with jax.enable_x64(True), jax_cse.enabled():
+      check_grads(jax.jit(fun), (POINT,), order=2, modes=modes, rtol=1e-3)
+      batch = np.linspace(0.9, 1.2, 3)
+      check_grads(jax.vmap(fun), (batch,), order=2, modes=modes, rtol=1e-3)
+
+  def test_vmap_of_derivatives(self):
+    batch = np.linspace(0.9, 1.2, 3)
+    for name, fun in PROGRAMS.items():
+      with self.subTest(name), jax.enable_x64(True):
+        derive = jax.vmap(nested_jvp(fun, 2))
+        expected = jax.jit(derive)(batch)
+        with jax_cse.enabled():
+          actual = jax.jit(derive)(batch)
+        np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-8)
+
+
+if __name__ == "__main__":
+  absltest.main()
