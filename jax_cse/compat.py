@@ -360,8 +360,9 @@ def freeze_host_array(x):
 def _generator(transformation):
   """The function that stands in the `transforms` of what it transformed."""
   nothing = lu.DebugInfo("custom_jvp", "", (), None)
-  wrapped = transformation(lu.wrap_init(lambda: None, debug_info=nothing), *"1234")
-  return (wrapped[0] if isinstance(wrapped, tuple) else wrapped).transforms[0][0]
+  wrapped, _ = transformation(
+      lu.wrap_init(lambda: None, debug_info=nothing), *"1234")
+  return wrapped.transforms[0][0]
 
 
 flatten_jvp = _generator(custom_derivatives._flatten_jvp)

@@ -63,8 +63,8 @@ def sequences(expressions: Expressions, starts: Sequence[int],
     depth: how many loops are around this one.
 
   Returns:
-    The number of each one as a sequence. In another step, or in the results of
-    the loop, `current(sequence)` stands for its value.
+    The number of each one as a sequence. In the step, `current(sequence)`
+    stands for its value.
   """
   if not leaves:
     return []
@@ -75,7 +75,8 @@ def sequences(expressions: Expressions, starts: Sequence[int],
   named: dict[int, int] = {}
   for component in _components(uses):
     members = set(component)
-    lower = {leaves[i]: current(expressions, n) for i, n in named.items()}
+    lower = {leaves[i]: current(expressions, n, depth)
+             for i, n in named.items()}
     found = {}
     for i in component:
       order = [i]
@@ -90,9 +91,12 @@ def sequences(expressions: Expressions, starts: Sequence[int],
   return [named[i] for i in range(len(leaves))]
 
 
-def current(expressions: Expressions, sequence: int) -> int:
-  """The value of a sequence in the step that the loop is at."""
-  return expressions.of("current", (sequence,))
+def current(expressions: Expressions, sequence: int, depth: int) -> int:
+  """The value of a sequence in the step that the loop at `depth` is at.
+
+  A loop in a loop is at another step than the one around it.
+  """
+  return expressions.of(("current", depth), (sequence,))
 
 
 def _components(uses: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -18,6 +18,7 @@ which `substitute` goes, without recursion.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+import operator
 from typing import Any
 
 
@@ -29,8 +30,11 @@ class Expressions:
       params decides what else must agree for a key to be the same.
   """
 
-  def __init__(self, fresh: Callable[[], int]):
+  def __init__(self, fresh: Callable[[], int],
+               agree: Callable[[Any, Any], bool] = operator.is_):
+    """`agree` tells whether params under one key are the same."""
     self.leaf = fresh
+    self._agree = agree
     self.known: dict[tuple, tuple[Any, tuple[int, ...]]] = {}
     # The key of what a number is a result of, which result, and how many parts
     # stand in the key, from the third place on.
@@ -99,5 +103,8 @@ class Expressions:
         key = key[:2] + changed + key[2 + arity:]
         found = self.known.get(key) or self.enter(
             key, arity, len(results), params)
-        new[n] = found[1][index]
+        if found[0] is params or self._agree(params, found[0]):
+          new[n] = found[1][index]
+        else:
+          new[n] = self.leaf()
     return [new.get(n, n) for n in numbers]

@@ -41,6 +41,9 @@ class Scope:
   Attributes:
     expressions: what is known.
     context: the number of the context of an equation, given its `ctx`.
+    depth: how many loops are around what is numbered. What is bound in one,
+      an element or a value of a carry, is named by it, lest it be taken for
+      what is bound in another around it.
     repeats: whether a body computed the same twice since this was last reset.
     narrowed: calls that were specialised; see `narrowing`.
   """
@@ -49,7 +52,7 @@ class Scope:
 
   def __init__(self, numbering, context: Callable[[Any], Any] | None = None):
     self.numbering = numbering
-    self.expressions = Expressions(numbering.fresh)
+    self.expressions = Expressions(numbering.fresh, keys.agree)
     self.context = context or (lambda ctx: ctx)
     self.depth = 0
     self.repeats = False
@@ -82,6 +85,8 @@ class Scope:
                            params)
     if found is None:
       found = self.expressions.enter(key, len(numbers), 1, params)
+    elif not keys.agree(params, found[0]):
+      return self.leaf()
     return found[1][0]
 
   def operation(self, number):
@@ -97,7 +102,10 @@ class Scope:
 
 
 class Body(NamedTuple):
-  """A jaxpr in the params of an equation, and the numbers of its operands."""
+  """A jaxpr in the params of an equation, and the numbers of its operands.
+
+  Bodies stand in the order of the names of the params.
+  """
   closed_jaxpr: Any
   leaves: list[int]
 
@@ -331,7 +339,8 @@ class _Carries:
         scope.expressions, [starts[first[n]] for n in leaves], leaves,
         [self.results[first[n]] for n in leaves], scope.depth)
     self.sequences = dict(zip(leaves, named))
-    self.now = {leaf: congruence.current(scope.expressions, sequence)
+    self.now = {leaf: congruence.current(scope.expressions, sequence,
+                                         scope.depth)
                 for leaf, sequence in self.sequences.items()}
 
 
@@ -341,7 +350,8 @@ def _number_scan(scope, params, numbers, avals, context):
   num_fixed = params["num_consts"] + params["num_carry"]
   fixed = _as_binders(scope, body, numbers[:num_fixed], avals)
   consts, starts = (fixed[:params["num_consts"]], fixed[params["num_consts"]:])
-  elements = [scope.of(("element", way), n) for n in numbers[num_fixed:]]
+  elements = [scope.of(("element", way, scope.depth), n)
+              for n in numbers[num_fixed:]]
   carries = _Carries(
       scope, starts, consts,
       lambda leaves: number_body(scope, Body(body, consts + leaves + elements)))
@@ -372,7 +382,7 @@ def _number_while(scope, params, numbers, avals, context):
   outs = [numbers[num_fixed + i] if leaf not in carries.sequences else
           scope.of("until", carries.sequences[leaf], *until)
           for i, leaf in enumerate(carries.leaves)]
-  return outs, [tested, Body(body, consts + carries.leaves)]
+  return outs, [Body(body, consts + carries.leaves), tested]
 
 
 _rules = {

@@ -130,7 +130,16 @@ class JaxprTable:
       return  # folded to a constant or forwarded, which costs no equation
     if numbers is None:
       _, numbers = self._scope.expressions.enter(key, arity, len(outs), params)
-    self._enter(numbers, outs)
+    if len(outs) > 1:
+      return self._enter(numbers, outs)
+    # One result is the rule, and this runs for every equation.
+    x, = outs
+    if x.val not in self.variables:
+      if type(x.aval) is compat.ShapedArray:
+        self.variables[x.val], = numbers
+        self._results[numbers[0]] = (weakref.ref(x),), 0
+      else:
+        self.variables[x.val] = None
 
   def _enter(self, numbers, outs) -> None:
     """Notes the numbers of the results of one equation."""

@@ -29,7 +29,11 @@ def with_equations(x, eqns, outvars):
 
 
 def with_jaxprs(params: dict[str, Any], jaxprs) -> dict[str, Any]:
-  """Params with their jaxprs replaced, in order, by those of an iterator."""
+  """Params with their jaxprs replaced by those of an iterator.
+
+  They are taken in the order of the names: that of the params differs from one
+  `while` to another.
+  """
   def replace(x):
     if isinstance(x, (compat.Jaxpr, compat.ClosedJaxpr)):
       return next(jaxprs)
@@ -37,7 +41,7 @@ def with_jaxprs(params: dict[str, Any], jaxprs) -> dict[str, Any]:
       new = map(replace, x)
       return type(x)(*new) if hasattr(x, "_fields") else tuple(new)
     return x
-  return {name: replace(x) for name, x in params.items()}
+  return params | {name: replace(params[name]) for name in sorted(params)}
 
 
 def equation(primitive, params, num_operands: int, num_results: int):
@@ -48,13 +52,9 @@ def equation(primitive, params, num_operands: int, num_results: int):
       primitive, params, _effects_inside(params))
 
 
-def with_operands(eqn, invars):
-  """The same equation on other operands."""
-  return eqn.replace(invars=invars)
-
-
 def _effects_inside(params):
-  return compat.join_effects(*(j.effects for j in compat.jaxprs_in_params(params)))
+  return compat.join_effects(
+      *(j.effects for j in compat.jaxprs_in_params(params)))
 
 
 def uses_references(params: dict[str, Any]) -> bool:
@@ -65,7 +65,8 @@ def uses_references(params: dict[str, Any]) -> bool:
 
 def has_effects_inside(params: dict[str, Any]) -> bool:
   """Whether what is inside does more than name axes."""
-  return not all(compat.benign(j.effects) for j in compat.jaxprs_in_params(params))
+  return not all(
+      compat.benign(j.effects) for j in compat.jaxprs_in_params(params))
 
 
 def drop_dead(eqn, keep):

@@ -28,8 +28,8 @@ _numbers = count()
 
 class Plan:
   """What holds for every bind of one primitive."""
-  __slots__ = ("number", "name", "against", "against_eager",
-               "carries_jaxprs", "is_jit", "is_structured", "commutes", "multiple_results",
+  __slots__ = ("number", "name", "against", "against_eager", "carries_jaxprs",
+               "is_jit", "is_structured", "commutes", "multiple_results",
                "makes_aliases", "impl", "is_compiled", "reference")
 
   def __init__(self, primitive: compat.Primitive):

@@ -86,11 +86,14 @@ def rewrite(numbering, closed_jaxpr):
   """A closed jaxpr that computes everything once; its interface is kept."""
   scope = Scope(numbering)
   jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
-  return _rewrite(scope, Body(closed_jaxpr, [scope.leaf() for _ in jaxpr.invars]))
+  leaves = [scope.leaf() for _ in jaxpr.invars]
+  return _rewrite(scope, Body(closed_jaxpr, leaves))
 
 
 def _with_bodies(scope, eqn, bodies):
+  scope.depth += 1
   new = [_rewrite(scope, body) for body in bodies]
+  scope.depth -= 1
   if all(x is body.closed_jaxpr for x, body in zip(new, bodies)):
     return eqn
   return eqn.replace(params=jaxprs.with_jaxprs(eqn.params, iter(new)))
@@ -118,7 +121,7 @@ def _rewrite(scope, body):
     invars = [first.get(n, atom) for n, atom in zip(operands, eqn.invars)]
     new = eqn
     if any(a is not b for a, b in zip(invars, eqn.invars)):
-      new = jaxprs.with_operands(eqn, invars)
+      new = eqn.replace(invars=invars)
     if bodies:
       new = _with_bodies(scope, new, bodies)
       if not all(keep) or len(set(operands)) < len(operands):

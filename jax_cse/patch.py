@@ -42,14 +42,16 @@ def _memoized(plain):
 
 def _staging(plain):
   @functools.wraps(plain)
-  def emit_eqn(self, tracers, out_avals, primitive, params, *rest, **kwargs):
+  def emit_eqn(self, tracers, out_avals, primitive, params, effects,
+               source_info=None, ctx=None):
     if primitive is compat.custom_jvp_call_p:
       memo = here.cell.memo
       if memo is not None:
         return memo.table(self).stage(
-            lambda: plain(self, tracers, out_avals, primitive, params, *rest,
-                          **kwargs), primitive, self, tracers, params)
-    return plain(self, tracers, out_avals, primitive, params, *rest, **kwargs)
+            lambda: plain(self, tracers, out_avals, primitive, params, effects,
+                          source_info, ctx), primitive, self, tracers, params)
+    return plain(self, tracers, out_avals, primitive, params, effects,
+                 source_info, ctx)
   return emit_eqn
 
 

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 _random = np.random.RandomState(0)
-_weights = [_random.normal(size=shape, scale=0.3) for shape in ((4, 8), (8, 8), (8, 3))]
+_weights = [_random.normal(size=shape, scale=0.3)
+            for shape in ((4, 8), (8, 8), (8, 3))]
 _x = _random.normal(size=4)
 _matrix = _random.normal(size=(4, 4))
 _vector = _random.normal(size=4)

@@ -291,6 +291,60 @@ class SurvivalTest(absltest.TestCase):
       self.assertLessEqual(residuals(), plain)
 
 
+def _delays(op):
+  """Two loops, one in the other, whose carries are x and then y."""
+  def outer(a, _):
+    return 3., _scan(lambda b, _: (3., op(a, b)), 2.)[1]
+  return _scan(outer, 2.)[1]
+
+
+def _solve(matvec, b, solve):
+  return lax.custom_linear_solve(matvec, b, solve, symmetric=True)
+
+
+def _nested_solve(b):
+  return _solve(lambda w: 2 * w, b, lambda _, v: _solve(
+      lambda w: w * v, 3 * b, lambda _, r: r * v))
+
+
+def _while_with_a_reference(x):
+  ref = jax.new_ref(x)
+
+  def body(c):
+    ref[...] = ref[...] + 1.
+    return c[0] + 1, c[1] * 2, c[2] * 2
+
+  lax.while_loop(lambda c: c[0] < 3, body, (0, x, x))
+  return ref[...]
+
+
+class NestedBindersTest(parameterized.TestCase):
+  """What is bound in a loop is not what is bound in the loop around it."""
+
+  @parameterized.named_parameters(
+      ("elements of one array", lambda xs: _scan(
+          lambda c, x: (c, _scan(lambda d, y: (d, x - y), 0., xs,
+                                 length=None)[1]), 0., xs, length=None)[1], X),
+      ("elements backwards", lambda xs: _scan(
+          lambda c, x: (_scan(lambda d, y: (d + x * x * y, None), c, xs,
+                              length=None, reverse=True)[0], None),
+          0., xs, length=None)[0], X),
+      ("carries that are delays", lambda x: [
+          _delays(op) for op in (lambda a, b: a * b, lambda a, b: b * b,
+                                 lambda a, b: a * a)], X),
+      ("linear solves", _nested_solve, X),
+      ("while with a reference", _while_with_a_reference, np.float32(2)),
+  )
+  def test_values(self, fun, x):
+    expected = jax.jit(fun)(x)
+    plain = checking.trace(fun, x)
+    with jax_cse.enabled():
+      checking.assert_same_bits(jax.jit(fun)(x), expected)
+    checking.assert_same_bits(
+        core.jaxpr_as_fun(jax_cse.cse_jaxpr(plain))(x),
+        jax.tree.leaves(expected))
+
+
 class ExplicitTest(absltest.TestCase):
 
   def test_drops_what_nobody_reads(self):
@@ -340,6 +394,14 @@ class PureCoreTest(absltest.TestCase):
     swapped = e.substitute([pair[1], x, pair[0], y], {x: y})
     _, other = e.known["both", None, y]
     self.assertEqual(swapped, [other[1], y, other[0], y])
+
+  def test_substitute_where_keys_are_equal_and_params_are_not(self):
+    e = self.e
+    x, y = e.leaf(), e.leaf()
+    # As 1 and True: the key does not tell the params apart.
+    _, (first,) = e.enter(("op", None, x, "s", 1), 1, 1, {"s": 1})
+    _, (other,) = e.enter(("op", None, y, "s", True), 1, 1, {"s": True})
+    self.assertNotEqual(e.substitute([first], {x: y}), [other])
 
   def test_deep_expressions(self):
     e = self.e

@@ -5,7 +5,6 @@ import re
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
-from jax import lax
 import jax.numpy as jnp
 from jax.test_util import check_grads
 import numpy as np
