@@ -89,13 +89,11 @@ FUNCTIONS = {
     "matrix power": lambda t: jnp.sum(jnp.linalg.matrix_power(_M * t, 5)),
     "cg": lambda t: jnp.sum(jax.scipy.sparse.linalg.cg(
         lambda x: (_M @ _M.T + t * jnp.eye(4)) @ x, _V * t)[0]),
-    # collectives, random numbers, ODEs
+    # collectives, random numbers
     "psum": _collective(lax.psum),
     "pmean": _collective(lax.pmean),
     "random normal": lambda t: jnp.sum(jnp.sin(
         t * jax.random.normal(jax.random.key(0), (3,)))),
-    "odeint": lambda t: jax.experimental.ode.odeint(
-        lambda y, s: jnp.sin(y) * s, t, jnp.linspace(0., 1., 3))[-1],
 } | PROGRAMS
 
 
@@ -132,7 +130,6 @@ def cell(way: str, fun, order: int, expected) -> tuple[str, bool]:
 
 def main(orders: list[int]) -> None:
   warnings.filterwarnings("ignore")
-  import jax.experimental.ode  # noqa: F401
   columns = [(way, order) for way in WAYS for order in orders]
   print("| function | " + " | ".join(f"{way}, {order}"
                                       for way, order in columns) + " |")
