@@ -205,8 +205,7 @@ class TablesTest(parameterized.TestCase):
     with jax_cse.enabled():
       merged = checking.trace(fun, *args)
     self.assertEqual(str(merged), str(plain))
-    self.assertEqual(checking.size(jax_cse.cse_jaxpr(plain, mode="exact")),
-                     checking.size(plain))
+    self.assertEqual(str(jax_cse.cse_jaxpr(plain, mode="exact")), str(plain))
 
   def test_more_must_not_than_must(self):
     self.assertGreater(len(MUST_NOT_MERGE), len(MUST_MERGE))
