@@ -1,21 +1,9 @@
-"""Numbering the equations of a jaxpr without running them, calls and loops
-included.
+"""Numbering the equations of a jaxpr without running them.
 
-The body of a call is numbered on the numbers of the operands, so a result of a
-call has the number that it would have if the call were inlined, and two calls
-that compute the same share it, whatever function objects they were made from. A
-loop is entered with the classes of its carries (`congruence`); a result of it
-is what starts, steps and the number of steps make of it:
-
-    scan     element of a scanned input, carry as a sequence, final, stacked
-    while    the same, and until when
-    cond     what each branch gives, and which is taken
-    solve    the maps as functions of a bound variable, and the right-hand side
-
-A `custom_jvp` call is known by its operands, its function and its rule, not by
-what is inside alone, since its derivative is not that of what is inside. What
-has effects, is a barrier or has a rule for cotangents (`custom_vjp`) has new
-numbers every time; what is pure beside it is numbered as ever.
+An equation has the number of what it computes, as an expression of numbers, so
+two that compute the same share it wherever they stand. What is inside of a
+primitive is numbered by its rule: `call_numbering` has those of calls and
+branches, `loop_numbering` those of loops.
 
 Limits: an equation that runs in a context of its own (`compute_on`, metadata)
 equals only those of the same context.
@@ -26,8 +14,6 @@ from typing import Any, NamedTuple
 import weakref
 
 from jax_cse import compat
-from jax_cse import congruence
-from jax_cse import custom_rules
 from jax_cse import identities
 from jax_cse import jaxprs
 from jax_cse import keys
@@ -119,6 +105,11 @@ class Equation(NamedTuple):
   is_opaque: bool
 
 
+# How the results of a primitive with jaxprs inside are numbered. A rule takes a
+# scope, the params, the numbers and the types of the operands and the context,
+# and returns the numbers of the results and the bodies.
+rules: dict[Any, Callable] = {}
+
 _equations: weakref.WeakKeyDictionary[Any, list[Equation]] = (
     weakref.WeakKeyDictionary())
 
@@ -165,7 +156,7 @@ def number_equation(scope: Scope, equation: Equation, numbers: list[int]
 def number_call(scope: Scope, primitive, params, numbers, avals, context
                 ) -> tuple[Sequence[int], list[Body]]:
   """`number_equation` for a primitive that has jaxprs inside."""
-  return _rules[primitive](scope, params, numbers, avals, context)
+  return rules[primitive](scope, params, numbers, avals, context)
 
 
 class Walk:
@@ -203,197 +194,10 @@ def number_body(scope: Scope, body: Body) -> list[int]:
   return [read(atom) for atom in jaxpr.outvars]
 
 
-def _as_binders(scope, closed_jaxpr, numbers, avals) -> list[int]:
+def as_binders(scope, closed_jaxpr, numbers, avals) -> list[int]:
   """The numbers of operands as a jaxpr takes them, which may be as another
   type (weak or not)."""
   jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
   return [n if v.aval is have or v.aval == have
           else scope.of(("as", v.aval), n)
           for v, n, have in zip(jaxpr.invars, numbers, avals)]
-
-
-# Calls.
-
-
-def _number_jit(scope, params, numbers, avals, context):
-  body = Body(params["jaxpr"],
-              _as_binders(scope, params["jaxpr"], numbers, avals))
-  donates = True in params["donated_invars"]
-  if compat.is_plainly_placed(params):
-    outs = number_body(scope, body)
-    if not donates:
-      return outs, [body]
-  else:
-    for i, where in enumerate(compat.placements_in(params)):
-      if where is not None:
-        body.leaves[i] = scope.of(("placed", where), body.leaves[i])
-    options = params["compiler_options_kvs"]
-    outs = [n if where is None and not options else
-            scope.of(("placed", where, options), n)
-            for n, where in zip(number_body(scope, body),
-                                compat.placements_out(params))]
-  if donates:
-    # A donated operand is used up by this call alone.
-    for i, donated in enumerate(params["donated_invars"]):
-      if donated:
-        body.leaves[i] = scope.leaf()
-    outs = _private(scope, number_body(scope, body))
-  return outs, [body]
-
-
-def _private(scope, outs):
-  """New numbers, equal where the old ones are."""
-  new = {n: scope.leaf() for n in outs}
-  return [new[n] for n in outs]
-
-
-def _number_closed_call(scope, params, numbers, avals, context):
-  body = Body(params["call_jaxpr"],
-              _as_binders(scope, params["call_jaxpr"], numbers, avals))
-  return number_body(scope, body), [body]
-
-
-def _number_remat(scope, params, numbers, avals, context):
-  body = Body(params["jaxpr"],
-              _as_binders(scope, params["jaxpr"], numbers, avals))
-  return _private(scope, number_body(scope, body)), [body]
-
-
-def _number_custom_jvp(scope, params, numbers, avals, context):
-  call_jaxpr = params["call_jaxpr"]
-  body = Body(call_jaxpr, _as_binders(scope, call_jaxpr, numbers, avals))
-  outs = number_body(scope, body)
-  rule = custom_rules.rule_of(params["jvp_jaxpr_fun"])
-  call = scope.of(("custom_jvp", rule, params["symbolic_zeros"], context),
-                  *numbers, *outs)
-  return [scope.of(("result", i), call) for i in range(len(outs))], [body]
-
-
-def _number_custom_vjp(scope, params, numbers, avals, context):
-  call_jaxpr = params["call_jaxpr"]
-  body = Body(call_jaxpr, _as_binders(scope, call_jaxpr, numbers, avals))
-  return _private(scope, number_body(scope, body)), [body]
-
-
-def _number_cond(scope, params, numbers, avals, context):
-  which, *numbers = numbers
-  bodies = [Body(b, _as_binders(scope, b, numbers, avals[1:]))
-            for b in params["branches"]]
-  results = zip(*[number_body(scope, body) for body in bodies])
-  platforms = params.get("branches_platforms")
-  return [outs[0] if len(set(outs)) == 1 else
-          scope.of(("cond", platforms, context), which, *outs)
-          for outs in results], bodies
-
-
-def _number_solve(scope, params, numbers, avals, context):
-  bodies, maps, start = [], [], 0
-  scope.depth += 1
-  for length, jaxpr in zip(params["const_lengths"], params["jaxprs"]):
-    stop = start + length
-    if jaxpr is not None:
-      bound = [scope.of(("bound", scope.depth, i, v.aval))
-               for i, v in enumerate(jaxpr.jaxpr.invars[length:])]
-      body = Body(jaxpr, [*_as_binders(scope, jaxpr, numbers[start:stop],
-                                       avals[start:stop]), *bound])
-      bodies.append(body)
-      maps.append(scope.of("map", *number_body(scope, body)))
-    start = stop
-  scope.depth -= 1
-  present = tuple(jaxpr is not None for jaxpr in params["jaxprs"])
-  solve = scope.of(("solve", present, context), *maps, *numbers[start:])
-  count = len(params["jaxprs"].solve.out_avals)
-  return [scope.of(("result", i), solve) for i in range(count)], bodies
-
-
-# Loops.
-
-
-class _Carries:
-  """The carries of a loop in their classes."""
-
-  def __init__(self, scope, starts, consts, step):
-    """`step` gives the numbers after a step; its first are those of carries."""
-    # A constant is a carry that stays. A carry that starts as one and stays
-    # falls into its class.
-    fixed = [n for n in dict.fromkeys(consts) if n in set(starts)]
-    count = len(starts)
-    scope.depth += 1
-
-    def after(classes):
-      leaf_of = dict(zip(classes[count:], fixed))
-      for c in classes:
-        if c not in leaf_of:
-          leaf_of[c] = scope.leaf()
-      self.leaves = [leaf_of[c] for c in classes[:count]]
-      self.results = step(self.leaves)
-      return [*self.results[:count], *fixed]
-
-    congruence.greatest_fixpoint([*starts, *fixed], after)
-    scope.depth -= 1
-    known = set(fixed)
-    first = {leaf: i for i, leaf in reversed(list(enumerate(self.leaves)))
-             if leaf not in known}
-    leaves = sorted(first)
-    named = congruence.sequences(
-        scope.expressions, [starts[first[n]] for n in leaves], leaves,
-        [self.results[first[n]] for n in leaves], scope.depth)
-    self.sequences = dict(zip(leaves, named))
-    self.now = {leaf: congruence.current(scope.expressions, sequence,
-                                         scope.depth)
-                for leaf, sequence in self.sequences.items()}
-
-
-def _number_scan(scope, params, numbers, avals, context):
-  body, length = params["jaxpr"], params["length"]
-  way = (length, params["reverse"], params["unroll"])
-  num_fixed = params["num_consts"] + params["num_carry"]
-  fixed = _as_binders(scope, body, numbers[:num_fixed], avals)
-  consts, starts = (fixed[:params["num_consts"]], fixed[params["num_consts"]:])
-  elements = [scope.of(("element", way, scope.depth), n)
-              for n in numbers[num_fixed:]]
-  carries = _Carries(
-      scope, starts, consts,
-      lambda leaves: number_body(scope, Body(body, consts + leaves + elements)))
-  outs = [start if not length or leaf not in carries.sequences else
-          scope.of(("final", way), carries.sequences[leaf])
-          for start, leaf in zip(starts, carries.leaves)]
-  scanned = dict(zip(elements, numbers[num_fixed:]))
-  for n in scope.expressions.substitute(carries.results[len(starts):],
-                                        carries.now):
-    outs.append(scanned[n] if n in scanned else
-                scope.of(("stacked", way), n))
-  return outs, [Body(body, consts + carries.leaves + elements)]
-
-
-def _number_while(scope, params, numbers, avals, context):
-  test, body = params["cond_jaxpr"], params["body_jaxpr"]
-  num_test = params["cond_nconsts"]
-  num_fixed = num_test + params["body_nconsts"]
-  inner = _as_binders(scope, body, numbers[num_test:], avals[num_test:])
-  test_consts = _as_binders(scope, test, numbers[:num_test], avals)
-  consts = inner[:params["body_nconsts"]]
-  starts = inner[params["body_nconsts"]:]
-  carries = _Carries(
-      scope, starts, consts,
-      lambda leaves: number_body(scope, Body(body, consts + leaves)))
-  tested = Body(test, test_consts + carries.leaves)
-  until = scope.expressions.substitute(number_body(scope, tested), carries.now)
-  outs = [numbers[num_fixed + i] if leaf not in carries.sequences else
-          scope.of("until", carries.sequences[leaf], *until)
-          for i, leaf in enumerate(carries.leaves)]
-  return outs, [Body(body, consts + carries.leaves), tested]
-
-
-_rules = {
-    compat.jit_p: _number_jit,
-    compat.call_p: _number_closed_call,
-    compat.closed_call_p: _number_closed_call,
-    compat.remat_p: _number_remat,
-    compat.custom_jvp_call_p: _number_custom_jvp,
-    compat.custom_vjp_call_p: _number_custom_vjp,
-    compat.cond_p: _number_cond,
-    compat.linear_solve_p: _number_solve,
-    compat.scan_p: _number_scan,
-    compat.while_p: _number_while,
-}

@@ -19,9 +19,11 @@ operands, since its rule takes them; inside, its body is rewritten.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from jax_cse import call_numbering  # noqa: F401, for the rules
 from jax_cse import compat
 from jax_cse import jaxprs
 from jax_cse import keys
+from jax_cse import loop_numbering  # noqa: F401, for the rules
 from jax_cse.jaxpr_numbering import (
     Body, Scope, Walk, equations, number_call, number_equation)
 

@@ -77,6 +77,10 @@ class StructureTest(absltest.TestCase):
         self.assertIsNotNone(ast.get_docstring(ast.parse(text)), path)
       self.assertLess(text.count("\n"), 400, path)
 
+  def test_what_is_structured_has_a_rule(self):
+    from jax_cse import compat, jaxpr_numbering, narrowing  # noqa: F401
+    self.assertEqual(compat.STRUCTURED, jaxpr_numbering.rules.keys())
+
   def test_every_exclusion_has_a_reason(self):
     for table in (exclusions.NEVER, exclusions.EAGER):
       for name, reason in table.items():

@@ -1,0 +1,122 @@
+"""Rules for calls and branches: their results are known by what is inside.
+
+The body of a call is numbered on the numbers of the operands, so a result of a
+call has the number that it would have if the call were inlined, and two calls
+that compute the same share it, whatever function objects they were made from:
+
+    jit      what the body gives
+    cond     what each branch gives, and which is taken
+    solve    the maps as functions of a bound variable, and the right-hand side
+
+A `custom_jvp` call is known by its operands, its function and its rule, not by
+what is inside alone, since its derivative is not that of what is inside. What
+has effects, is a barrier or has a rule for cotangents (`custom_vjp`) has new
+numbers every time; what is pure beside it is numbered as ever.
+"""
+
+from jax_cse import compat
+from jax_cse import custom_rules
+from jax_cse.jaxpr_numbering import Body, as_binders, number_body, rules
+
+
+def _number_jit(scope, params, numbers, avals, context):
+  body = Body(params["jaxpr"],
+              as_binders(scope, params["jaxpr"], numbers, avals))
+  donates = True in params["donated_invars"]
+  if compat.is_plainly_placed(params):
+    outs = number_body(scope, body)
+    if not donates:
+      return outs, [body]
+  else:
+    for i, where in enumerate(compat.placements_in(params)):
+      if where is not None:
+        body.leaves[i] = scope.of(("placed", where), body.leaves[i])
+    options = params["compiler_options_kvs"]
+    outs = [n if where is None and not options else
+            scope.of(("placed", where, options), n)
+            for n, where in zip(number_body(scope, body),
+                                compat.placements_out(params))]
+  if donates:
+    # A donated operand is used up by this call alone.
+    for i, donated in enumerate(params["donated_invars"]):
+      if donated:
+        body.leaves[i] = scope.leaf()
+    outs = _private(scope, number_body(scope, body))
+  return outs, [body]
+
+
+def _private(scope, outs):
+  """New numbers, equal where the old ones are."""
+  new = {n: scope.leaf() for n in outs}
+  return [new[n] for n in outs]
+
+
+def _number_closed_call(scope, params, numbers, avals, context):
+  body = Body(params["call_jaxpr"],
+              as_binders(scope, params["call_jaxpr"], numbers, avals))
+  return number_body(scope, body), [body]
+
+
+def _number_remat(scope, params, numbers, avals, context):
+  body = Body(params["jaxpr"],
+              as_binders(scope, params["jaxpr"], numbers, avals))
+  return _private(scope, number_body(scope, body)), [body]
+
+
+def _number_custom_jvp(scope, params, numbers, avals, context):
+  call_jaxpr = params["call_jaxpr"]
+  body = Body(call_jaxpr, as_binders(scope, call_jaxpr, numbers, avals))
+  outs = number_body(scope, body)
+  rule = custom_rules.rule_of(params["jvp_jaxpr_fun"])
+  call = scope.of(("custom_jvp", rule, params["symbolic_zeros"], context),
+                  *numbers, *outs)
+  return [scope.of(("result", i), call) for i in range(len(outs))], [body]
+
+
+def _number_custom_vjp(scope, params, numbers, avals, context):
+  call_jaxpr = params["call_jaxpr"]
+  body = Body(call_jaxpr, as_binders(scope, call_jaxpr, numbers, avals))
+  return _private(scope, number_body(scope, body)), [body]
+
+
+def _number_cond(scope, params, numbers, avals, context):
+  which, *numbers = numbers
+  bodies = [Body(b, as_binders(scope, b, numbers, avals[1:]))
+            for b in params["branches"]]
+  results = zip(*[number_body(scope, body) for body in bodies])
+  platforms = params.get("branches_platforms")
+  return [outs[0] if len(set(outs)) == 1 else
+          scope.of(("cond", platforms, context), which, *outs)
+          for outs in results], bodies
+
+
+def _number_solve(scope, params, numbers, avals, context):
+  bodies, maps, start = [], [], 0
+  scope.depth += 1
+  for length, jaxpr in zip(params["const_lengths"], params["jaxprs"]):
+    stop = start + length
+    if jaxpr is not None:
+      bound = [scope.of(("bound", scope.depth, i, v.aval))
+               for i, v in enumerate(jaxpr.jaxpr.invars[length:])]
+      body = Body(jaxpr, [*as_binders(scope, jaxpr, numbers[start:stop],
+                                       avals[start:stop]), *bound])
+      bodies.append(body)
+      maps.append(scope.of("map", *number_body(scope, body)))
+    start = stop
+  scope.depth -= 1
+  present = tuple(jaxpr is not None for jaxpr in params["jaxprs"])
+  solve = scope.of(("solve", present, context), *maps, *numbers[start:])
+  count = len(params["jaxprs"].solve.out_avals)
+  return [scope.of(("result", i), solve) for i in range(count)], bodies
+
+
+rules.update({
+    compat.jit_p: _number_jit,
+    compat.call_p: _number_closed_call,
+    compat.closed_call_p: _number_closed_call,
+    compat.remat_p: _number_remat,
+    compat.custom_jvp_call_p: _number_custom_jvp,
+    compat.custom_vjp_call_p: _number_custom_vjp,
+    compat.cond_p: _number_cond,
+    compat.linear_solve_p: _number_solve,
+})
