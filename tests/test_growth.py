@@ -65,32 +65,32 @@ class GrowthTest(parameterized.TestCase):
 
 class ValuesTest(parameterized.TestCase):
 
-  @parameterized.product(name=list(PROGRAMS), order=(2, 4))
-  def test_forward(self, name, order):
-    self._check(nested_jvp(PROGRAMS[name], order))
+  @parameterized.named_parameters(PROGRAMS.items())
+  def test_forward(self, fun):
+    self._check(lambda t: [nested_jvp(fun, n)(t) for n in (1, 2, 3, 4)])
 
-  @parameterized.product(name=list(REVERSIBLE), order=(2, 3))
-  def test_reverse_over_forward(self, name, order):
-    self._check(reverse(REVERSIBLE[name], order))
+  @parameterized.named_parameters(REVERSIBLE.items())
+  def test_reverse_over_forward(self, fun):
+    self._check(reverse(fun, 3))
 
   def _check(self, fun):
     with jax.enable_x64(True):
       expected = jax.jit(fun)(POINT)
       with jax_cse.enabled():
         actual = jax.jit(fun)(POINT)
-    np.testing.assert_allclose(actual, expected, rtol=2e-6, atol=1e-6)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)):
+      np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-6)
 
   @parameterized.named_parameters(LOOPS.items())
   def test_gradients(self, fun):
     modes = ["fwd", "rev"]
     with jax.enable_x64(True), jax_cse.enabled():
-      check_grads(jax.jit(fun), (POINT,), order=2, modes=modes, rtol=1e-3)
       batch = np.linspace(0.9, 1.2, 3)
       check_grads(jax.vmap(fun), (batch,), order=2, modes=modes, rtol=1e-3)
 
   def test_vmap_of_derivatives(self):
     batch = np.linspace(0.9, 1.2, 3)
-    for name, fun in PROGRAMS.items():
+    for name, fun in LOOPS.items():
       with self.subTest(name), jax.enable_x64(True):
         derive = jax.vmap(nested_jvp(fun, 2))
         expected = jax.jit(derive)(batch)
