@@ -53,9 +53,14 @@ class Expressions:
   def enter(self, key: tuple, arity: int, count: int, params: Any = None
             ) -> tuple[Any, tuple[int, ...]]:
     """Numbers an expression with `count` results that is not known."""
-    numbers = tuple(self.leaf() for _ in range(count))
-    for i, n in enumerate(numbers):
-      self._nodes[n] = key, i, arity
+    if count == 1:  # nearly always, and for every equation that is traced
+      number = self.leaf()
+      numbers = (number,)
+      self._nodes[number] = key, 0, arity
+    else:
+      numbers = tuple([self.leaf() for _ in range(count)])
+      for i, n in enumerate(numbers):
+        self._nodes[n] = key, i, arity
     entry = self.known[key] = (params, numbers)
     return entry
 
