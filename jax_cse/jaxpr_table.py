@@ -188,12 +188,11 @@ class JaxprTable:
     else:
       memo.stats.bypass(plan.name, reason)
     keep = [n not in known and n not in outs[:i] for i, n in enumerate(outs)]
-    if (all(keep) and len(set(numbers)) == len(numbers)
-        and not scope.repeats):
+    narrowed = narrow(scope, plan, primitive, params, numbers, avals, keep)
+    if narrowed is None:
       results = stage(args, avals, None)
       given = range(len(outs))
     else:
-      narrowed = narrow(scope, plan, primitive, params, numbers, avals, keep)
       results = [] if narrowed.params is None else stage(
           [args[i] for i in narrowed.operands],
           [avals[i] for i in narrowed.operands], narrowed)

@@ -45,8 +45,8 @@ class Narrowed(NamedTuple):
 
 def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
            numbers: Sequence[int], avals: Sequence[Any], keep: Sequence[bool]
-           ) -> Narrowed:
-  """Specialises a primitive that has jaxprs inside.
+           ) -> Narrowed | None:
+  """Specialises a primitive that has jaxprs inside, if there is anything to it.
 
   The same call narrowed alike is the same object, so that what JAX caches for
   its jaxprs is found.
@@ -59,7 +59,13 @@ def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
     numbers: of the operands; equal ones are the same value.
     avals: their types.
     keep: which of the results are wanted.
+
+  Returns:
+    None if its operands are distinct, its results all wanted, and nothing is
+    computed twice inside, as `scope.repeats` says after numbering it.
   """
+  if all(keep) and len(set(numbers)) == len(numbers) and not scope.repeats:
+    return None
   classes: dict[int, int] = {}
   pattern = [classes.setdefault(n, len(classes)) for n in numbers]
   key, found = keys.find(scope.narrowed.get, plan, None, (*pattern, *keep),

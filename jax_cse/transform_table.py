@@ -121,15 +121,16 @@ class TransformTable:
       memo.stats.misses_of[plan.name] += 1
     given = dict(zip(numbers, args))
     keep = [n not in given and n not in outs[:i] for i, n in enumerate(outs)]
-    if (all(keep) and len(given) == len(numbers) and not scope.repeats):
+    narrowed = narrow(scope, plan, primitive, params, numbers, avals, keep)
+    if narrowed is None:
       results = self._run(plain, primitive, trace, args, avals, params)
     else:
-      if any(keep) or jaxprs.has_effects_inside(params):
-        narrowed = narrow(scope, plan, primitive, params, numbers, avals, keep)
-        known = [] if narrowed.params is None else self._run(
+      if narrowed.params is not None and (
+          any(keep) or jaxprs.has_effects_inside(params)):
+        staged = self._run(
             plain, primitive, trace, [args[i] for i in narrowed.operands],
             [avals[i] for i in narrowed.operands], narrowed.params)
-        given = {outs[i]: x for i, x in zip(narrowed.results, known)} | given
+        given = {outs[i]: x for i, x in zip(narrowed.results, staged)} | given
       results = [given[n] for n in outs]
     if reason is None:
       self._store(key, {}, results)
