@@ -23,26 +23,20 @@ def _number_jit(scope, params, numbers, avals, context):
   body = Body(params["jaxpr"],
               as_binders(scope, params["jaxpr"], numbers, avals))
   donates = True in params["donated_invars"]
-  if compat.is_plainly_placed(params):
-    outs = number_body(scope, body)
-    if not donates:
-      return outs, [body]
-  else:
-    for i, where in enumerate(compat.placements_in(params)):
-      if where is not None:
-        body.leaves[i] = scope.of(("placed", where), body.leaves[i])
-    options = params["compiler_options_kvs"]
-    outs = [n if where is None and not options else
-            scope.of(("placed", where, options), n)
-            for n, where in zip(number_body(scope, body),
-                                compat.placements_out(params))]
-  if donates:
-    # A donated operand is used up by this call alone.
-    for i, donated in enumerate(params["donated_invars"]):
-      if donated:
-        body.leaves[i] = scope.leaf()
-    outs = _private(scope, number_body(scope, body))
-  return outs, [body]
+  if compat.is_plainly_placed(params) and not donates:
+    return number_body(scope, body), [body]
+  for i, (where, donated) in enumerate(zip(compat.placements_in(params),
+                                           params["donated_invars"])):
+    if donated:  # it is used up by this call alone
+      body.leaves[i] = scope.leaf()
+    elif where is not None:
+      body.leaves[i] = scope.of(("placed", where), body.leaves[i])
+  options = params["compiler_options_kvs"]
+  outs = [n if where is None and not options else
+          scope.of(("placed", where, options), n)
+          for n, where in zip(number_body(scope, body),
+                              compat.placements_out(params))]
+  return _private(scope, outs) if donates else outs, [body]
 
 
 def _private(scope, outs):

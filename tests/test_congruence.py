@@ -233,6 +233,16 @@ class SurvivalTest(absltest.TestCase):
     eqn = self._eqn(lambda x: call(x, x, x), X)
     self.assertEqual(eqn.params["donated_invars"], (True, False))
 
+  def test_results_placed_apart_stay_apart(self):
+    mesh = jax.make_mesh((1,), ("i",))
+    apart = [jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*s))
+             for s in ((), ("i",))]
+    for donated in ((), 0):
+      call = jax.jit(lambda a, b: (lax.sin(b), lax.sin(b)),
+                     donate_argnums=donated, out_shardings=tuple(apart))
+      eqn = self._eqn(lambda x, call=call: call(x, x * 2), X)
+      self.assertLen(eqn.outvars, 2)
+
   def test_trip_count_and_unrolling_of_a_loop(self):
     eqn = self._eqn(lambda x: _scan(
         lambda c, s: ((lax.sin(c[0]), lax.sin(c[1])), s), (X, X), x,
