@@ -1,0 +1,1 @@
+"""Running test suites that this project did not write, plain and with CSE."""
