@@ -63,7 +63,8 @@ def report(suites, expected, reference="plain") -> tuple[str, bool]:
   """
   ways = list(suites)
   files = sorted(set().union(*suites.values()))
-  lines = ["| file | " + " | ".join(ways) + " |", "|---" * (len(ways) + 1) + "|"]
+  lines = ["| file | " + " | ".join(ways) + " |",
+           "|---" * (len(ways) + 1) + "|"]
   for file in files:
     cells = [summary(count({file: suites[way].get(file, {})})) for way in ways]
     lines.append(f"| {file} | " + " | ".join(cells) + " |")
@@ -78,11 +79,11 @@ def report(suites, expected, reference="plain") -> tuple[str, bool]:
         differences(plain, suites[way]), expected.get(way, {}), plain)
     both = plain.keys() & suites[way].keys()
     lines += ["", f"{way} against {reference}, {len(both)} files: "
-              f"{len(unexpected)} unexpected differences, {len(known)} expected, "
-              f"{len(stale)} stale entries."]
+              f"{len(unexpected)} unexpected differences, "
+              f"{len(known)} expected, {len(stale)} stale entries."]
     for d in unexpected:
-      lines.append(f"- NEW {d.file} {d.test}: {d.plain['outcome']} {reference}, "
-                   f"{d.other['outcome']} {way}. "
+      lines.append(f"- NEW {d.file} {d.test}: {d.plain['outcome']} "
+                   f"{reference}, {d.other['outcome']} {way}. "
                    f"{d.other['why'] or d.plain['why']}")
     for d in known:
       lines.append(f"- expected {d.file} {d.test}: "

@@ -38,6 +38,9 @@ def main(argv=None) -> int:
                       help="of JAX, at the tag of the installed version")
   parser.add_argument("files", nargs="*")
   parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+  parser.add_argument("--cases", type=int, default=10,
+                      help="of each test that JAX draws at random (JAX's own "
+                      "default, %(default)s); each number has records apart")
   parser.add_argument("--workers", type=int, default=os.cpu_count())
   parser.add_argument("--records", type=pathlib.Path,
                       default=pathlib.Path(".suites") / "jax",
@@ -48,7 +51,7 @@ def main(argv=None) -> int:
                       help="run again what differs and is not expected to")
   parser.add_argument("--report", action="store_true",
                       help="run nothing; report what is recorded")
-  args = parser.parse_args(argv)
+  args = parser.parse_intermixed_args(argv)
   _check(parser, args.checkout)
   expected = tomllib.loads(_EXPECTED.read_text())
   tests = args.checkout.resolve() / "tests"
@@ -85,11 +88,14 @@ def _check(parser, checkout):
 
 def _unit(way, file, args):
   checkout = args.checkout.resolve()
-  options = ["-p", "suites.jax_checkout", "-c", str(checkout / "pyproject.toml"), *WAYS[way],
+  options = ["-p", "suites.jax_checkout",
+             "-c", str(checkout / "pyproject.toml"), *WAYS[way],
              str(checkout / "tests" / file)]
-  journal = args.records / jax.__version__ / way / (file + ".jsonl")
+  records = args.records / f"{jax.__version__}-{args.cases}" / way
+  environment = {jax_checkout.CHECKOUT: str(checkout),
+                 "JAX_NUM_GENERATED_CASES": str(args.cases)}
   return running.Unit(way, file, options, str(checkout / "tests"),
-                      journal.resolve(), {jax_checkout.CHECKOUT: str(checkout)})
+                      (records / (file + ".jsonl")).resolve(), environment)
 
 
 if __name__ == "__main__":

@@ -35,10 +35,8 @@ def outcomes(path) -> dict[str, dict]:
 
 def is_complete(path) -> bool:
   """Whether the last pytest of this journal came to its end."""
-  last = None
-  for last in _records(path):
-    pass
-  return last is not None and "exit" in last
+  *_, last = {}, *_records(path)
+  return "exit" in last
 
 
 def append(path, **record):

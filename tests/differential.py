@@ -1,0 +1,159 @@
+"""A whole program with CSE against the same without, in one of four ways.
+
+    eager      under disable_jit, so that control flow is Python's and nothing
+               but primitives is compiled; twice in one context. Same bits.
+    traced     the jaxpr of plain JAX, of the memoized bind, and of cse_jaxpr,
+               evaluated one primitive at a time. Same bits, unless cotangents
+               are summed, whose order CSE may change: there up to rounding.
+    compiled   under jit; up to rounding.
+    dispatched called as it stands, so that loops and jnp functions are compiled
+               one by one; twice in one context; up to rounding.
+
+What plain JAX refuses CSE must refuse with the same type of error. A program
+whose result jumps when its input moves by a rounding error cannot be compared
+up to rounding, and is counted as ill-conditioned instead.
+"""
+
+import functools
+
+import jax
+from jax._src import core
+import jax.numpy as jnp
+import numpy as np
+
+import checking
+import jax_cse
+import op_by_op
+import whole_programs
+
+TRANSFORMS = {
+    "none": lambda f: f,
+    "jvp": lambda f: lambda x: jax.jvp(f, (x,), (x,)),
+    "jvp jvp": lambda f: lambda x: jax.jvp(
+        lambda y: jax.jvp(f, (y,), (x,))[1], (x,), (x,)),
+    "vmap": lambda f: lambda x: jax.vmap(f)(jnp.stack([x, x + 1])),
+    "vmap jvp": lambda f: lambda x: jax.vmap(
+        lambda v: jax.jvp(f, (x,), (v,)))(jnp.stack([x, x + 1])),
+    "grad": lambda f: jax.grad(lambda x: f(x).sum()),
+    "vjp": lambda f: lambda x: jax.vjp(f, x)[1](x),
+    "jvp grad": lambda f: lambda x: jax.jvp(
+        jax.grad(lambda y: f(y).sum()), (x,), (x,)),
+}
+_SUMS_COTANGENTS = {"grad", "vjp", "jvp grad"}
+# Rounding in float64, after at most some hundred operations.
+_TOLERANCE = 1e-9
+
+
+def check(program, row: int, transform: str, way: str) -> str:
+  """Raises AssertionError if CSE can be seen; says how it was compared.
+
+  Args:
+    program: of whole_programs.programs.
+    row: the argument, an index into whole_programs.ROWS.
+    transform: a name in TRANSFORMS.
+    way: a name in WAYS.
+
+  Returns:
+    "bits", "rounding", "ill-conditioned" or "raises".
+  """
+  sums_cotangents = (transform in _SUMS_COTANGENTS
+                     or whole_programs.is_reverse(program))
+  to_the_bit = way == "eager" or way == "traced" and not sums_cotangents
+  def make(with_contexts):
+    return TRANSFORMS[transform](
+        whole_programs.meaning(program, with_contexts))
+  with jax.enable_x64(not to_the_bit):
+    dtype = np.float32 if to_the_bit else np.float64
+    x = jnp.asarray(whole_programs.ROWS[row].astype(dtype))
+    compare = _compare_bits if to_the_bit else _compare_up_to_rounding
+    return WAYS[way](make, x, functools.partial(
+        compare, f"{way} {transform} of {program} at row {row}"))
+
+
+def _eager(make, x, compare):
+  with jax.disable_jit():
+    return _dispatched(make, x, compare)
+
+
+def _dispatched(make, x, compare):
+  with jax_cse.enabled():
+    fun = make(True)
+    results = [_attempt(fun, x), _attempt(fun, x)]
+  return compare(results, make(False), x)
+
+
+def _compiled(make, x, compare):
+  with jax_cse.enabled():
+    result = _attempt(jax.jit(make(True)), x)
+  return compare([result], jax.jit(make(False)), x)
+
+
+def _traced(make, x, compare):
+  plain = _attempt(checking.trace, make(False), x)
+  with jax_cse.enabled():
+    merged = _attempt(checking.trace, make(True), x)
+  if isinstance(plain, Exception) or isinstance(merged, Exception):
+    return compare([merged], lambda _: _raise(plain), x)
+  core.check_jaxpr(merged.jaxpr)
+  assert checking.size(merged) <= checking.size(plain), (
+      f"{compare.args[0]}: grew\n{plain}\n{merged}")
+  results = [_attempt(op_by_op.evaluate, jaxpr, x)
+             for jaxpr in (merged, jax_cse.cse_jaxpr(plain))]
+  return compare(results, lambda y: op_by_op.evaluate(plain, y), x)
+
+
+WAYS = {"eager": _eager, "traced": _traced, "compiled": _compiled,
+        "dispatched": _dispatched}
+
+
+def _attempt(fun, *args):
+  try:
+    return jax.block_until_ready(fun(*args))
+  except Exception as e:  # what plain JAX refuses CSE must refuse alike
+    return e
+
+
+def _raise(outcome):
+  if isinstance(outcome, Exception):
+    raise outcome
+  return outcome
+
+
+def _compare_bits(what, results, plain, x) -> str:
+  return _compare(what, results, _attempt(plain, x),
+                  lambda a, b: checking.assert_same_bits(a, b, what) or "bits")
+
+
+def _compare_up_to_rounding(what, results, plain, x) -> str:
+  def compare(actual, expected):
+    if _close(actual, expected):
+      return "rounding"
+    for step in (1e-14, -1e-14):
+      if not _close(plain(x * (1 + step)), expected, _TOLERANCE / 10):
+        return "ill-conditioned"
+    raise AssertionError(f"{what}:\n  with CSE:    {actual}\n"
+                         f"  without CSE: {expected}")
+  return _compare(what, results, _attempt(plain, x), compare)
+
+
+def _compare(what, results, expected, compare) -> str:
+  outcomes = set()
+  for actual in results:
+    if isinstance(actual, Exception) or isinstance(expected, Exception):
+      assert type(actual) is type(expected), (
+          f"{what}: {actual!r}, not {expected!r}")
+      outcomes.add("raises")
+    else:
+      outcomes.add(compare(actual, expected))
+  return min(outcomes)  # ill-conditioned before rounding
+
+
+def _close(actual, expected, tolerance=_TOLERANCE) -> bool:
+  """Whether arrays agree up to `tolerance` of their largest finite number."""
+  for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)):
+    a, b = np.asarray(a), np.asarray(b)
+    finite = np.abs(b[np.isfinite(b)])
+    scale = finite.max(initial=1)
+    if not np.allclose(a, b, rtol=0, atol=tolerance * scale, equal_nan=True):
+      return False
+  return True
