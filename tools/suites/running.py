@@ -89,6 +89,7 @@ def _run_unit(unit, patience, python):
       process = subprocess.Popen(
           [python, "-c", "import pytest, sys; sys.exit(pytest.console_main())",
            "-q", "-p", "no:cacheprovider", "-p", "suites.journal",
+           "--continue-on-collection-errors",
            "--journal", str(unit.journal), *unit.options],
           cwd=unit.directory, env=environment, stdout=log, stderr=log,
           stdin=subprocess.DEVNULL)

@@ -1,0 +1,153 @@
+"""The runner of other people's suites: journals, going on, comparing."""
+
+import contextlib
+import io
+import pathlib
+import tempfile
+
+from absl.testing import absltest
+
+from suites import comparison
+from suites import jax_suite
+from suites import journal
+from suites import running
+
+_SUITE = '''
+import os, pytest, jax_cse
+def test_good(): pass
+def test_bad(): assert 0, "a reason"
+def test_counts(): assert jax_cse.active_mode() is None
+@pytest.mark.skip(reason="not here")
+def test_skipped(): pass
+@pytest.mark.xfail
+def test_known(): assert 0
+def test_broken_fixture(nobody_has_it): pass
+def test_dies(): os._exit(7)
+def test_after(): pass
+'''
+_CUT_OFF = '''
+import os, pathlib
+def test_first(): pass
+def test_second():
+  marker = pathlib.Path(__file__).with_name("was here")
+  if not marker.exists():
+    marker.touch()
+    os._exit(1)
+'''
+
+
+def passed(*tests):
+  return {test: {"outcome": "passed", "why": ""} for test in tests}
+
+
+class RunningTest(absltest.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.directory = pathlib.Path(self.enterContext(
+        tempfile.TemporaryDirectory()))
+
+  def units(self, text, ways):
+    (self.directory / "suite_test.py").write_text(text)
+    return [running.Unit(way, "suite_test.py", [*options, "suite_test.py"],
+                         str(self.directory),
+                         self.directory / way / "suite_test.jsonl", {})
+            for way, options in ways.items()]
+
+  def run_units(self, units, patience=60):
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+      running.run(units, 1, patience)
+    return printed.getvalue()
+
+  def test_both_ways_with_a_test_that_dies(self):
+    units = self.units(_SUITE, jax_suite.WAYS)
+    printed = self.run_units(units)
+    self.assertIn("[2/2] exact", printed)
+    suites = running.suites(units)
+    outcomes = {test: record["outcome"]
+                for test, record in suites["plain"]["suite_test.py"].items()}
+    self.assertEqual(outcomes, {
+        "test_good": "passed", "test_bad": "failed", "test_counts": "passed",
+        "test_skipped": "skipped", "test_known": "xfailed",
+        "test_broken_fixture": "failed", "test_dies": "crashed",
+        "test_after": "passed"})
+    found = comparison.differences(suites["plain"], suites["exact"])
+    self.assertEqual([(d.test, d.other["outcome"]) for d in found],
+                     [("test_counts", "failed")])
+    self.assertIn("assert", found[0].other["why"])
+    self.assertIn("2 of 2 were done before", self.run_units(units))
+    running.forget(units, found)
+    self.assertIn("0 of 2 were done before", self.run_units(units))
+    self.assertEqual(comparison.differences(*running.suites(units).values()),
+                     found)
+
+  def test_a_run_that_was_cut_off_goes_on(self):
+    unit, = self.units(_CUT_OFF, {"plain": []})
+    self.run_units([unit])
+    self.assertEqual(comparison.summary(comparison.count(
+        {"": running.outcomes_of(unit)})), "2 passed")
+    started = unit.journal.read_text().count('"started"')
+    self.assertEqual(started, 3)  # the first test was not run twice
+
+  def test_a_test_that_hangs_is_killed(self):
+    unit, = self.units("import time\ndef test_hangs(): time.sleep(600)\n",
+                       {"plain": []})
+    self.run_units([unit], patience=3)
+    self.assertEqual(running.outcomes_of(unit)["test_hangs"]["outcome"],
+                     "crashed")
+
+  def test_a_file_that_cannot_be_imported(self):
+    unit, = self.units("import nowhere", {"plain": []})
+    self.run_units([unit])
+    record, = running.outcomes_of(unit).values()
+    self.assertEqual(record["outcome"], "failed")
+    self.assertTrue(journal.is_complete(unit.journal))
+
+
+class ComparisonTest(absltest.TestCase):
+
+  def test_the_table_of_expected_differences(self):
+    failed = {"t": {"outcome": "failed", "why": "it counts"}}
+    suites = {"plain": {"f": passed("t", "u")},
+              "exact": {"f": passed("u") | failed}}
+    for table, good, words in (
+        ({}, False, "NEW f t: passed plain, failed exact. it counts"),
+        ({"f": {"t": "counts"}}, True, "expected f t: counts"),
+        ({"f": {"t": "counts", "u": "old"}}, False, "STALE f u"),
+        ({"g": {"t": "in a file that was not run"}, "f": {"t": "counts"}}, True,
+         "0 stale")):
+      text, actual = comparison.report(suites, {"exact": table})
+      self.assertEqual(actual, good, text)
+      self.assertIn(words, text)
+
+  def test_a_test_that_was_run_one_way_only(self):
+    suites = {"plain": {"f": passed("t", "u")}, "exact": {"f": passed("t")}}
+    text, good = comparison.report(suites, {})
+    self.assertFalse(good)
+    self.assertIn("NEW f u: passed plain, not run exact", text)
+
+  def test_files_run_one_way_only_are_not_compared(self):
+    suites = {"plain": {"f": passed("t")}, "exact": {"f": passed("t"),
+                                                     "g": passed("t")}}
+    text, good = comparison.report(suites, {})
+    self.assertTrue(good)
+    self.assertIn("exact against plain, 1 files", text)
+
+
+class JaxSuiteTest(absltest.TestCase):
+
+  def test_another_version(self):
+    with tempfile.TemporaryDirectory() as checkout:
+      for text, words in ((None, "is not a checkout of JAX"),
+                          ('_version = "0.3.1"\n', "is at 0.3.1, installed")):
+        if text:
+          (pathlib.Path(checkout) / "jax").mkdir()
+          (pathlib.Path(checkout) / "jax" / "version.py").write_text(text)
+        with (self.assertRaises(SystemExit),
+              contextlib.redirect_stderr(io.StringIO()) as printed):
+          jax_suite.main([checkout])
+        self.assertIn(words, printed.getvalue())
+
+
+if __name__ == "__main__":
+  absltest.main()
