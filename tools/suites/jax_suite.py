@@ -37,23 +37,12 @@ def main(argv=None) -> int:
   parser.add_argument("checkout", type=pathlib.Path,
                       help="of JAX, at the tag of the installed version")
   parser.add_argument("files", nargs="*")
-  parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
   parser.add_argument("--cases", type=int, default=10,
                       help="of each test that JAX draws at random (JAX's own "
                       "default, %(default)s); each number has records apart")
-  parser.add_argument("--workers", type=int, default=os.cpu_count())
-  parser.add_argument("--records", type=pathlib.Path,
-                      default=pathlib.Path(".suites") / "jax",
-                      help="where outcomes are kept (default: %(default)s)")
-  parser.add_argument("--patience", type=float, default=1800, metavar="SECONDS",
-                      help="kill a test that takes longer (%(default)s)")
-  parser.add_argument("--again", action="store_true",
-                      help="run again what differs and is not expected to")
-  parser.add_argument("--report", action="store_true",
-                      help="run nothing; report what is recorded")
+  add_options(parser, pathlib.Path(".suites") / "jax")
   args = parser.parse_intermixed_args(argv)
   _check(parser, args.checkout)
-  expected = tomllib.loads(_EXPECTED.read_text())
   tests = args.checkout.resolve() / "tests"
   files = args.files or sorted(
       (str(path.relative_to(tests)) for path in tests.rglob("*_test.py")))
@@ -61,6 +50,26 @@ def main(argv=None) -> int:
   if missing:
     parser.error(f"not in {tests}: {', '.join(missing)}")
   units = [_unit(way, file, args) for file in files for way in args.ways]
+  return run_and_report(units, args)
+
+
+def add_options(parser, records):
+  """The options that every suite has."""
+  parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+  parser.add_argument("--workers", type=int, default=os.cpu_count())
+  parser.add_argument("--records", type=pathlib.Path, default=records,
+                      help="where outcomes are kept (default: %(default)s)")
+  parser.add_argument("--patience", type=float, default=1800, metavar="SECONDS",
+                      help="kill a test that takes longer (%(default)s)")
+  parser.add_argument("--again", action="store_true",
+                      help="run again what differs and is not expected to")
+  parser.add_argument("--report", action="store_true",
+                      help="run nothing; report what is recorded")
+
+
+def run_and_report(units, args) -> int:
+  """Runs what is left of `units`; prints the report; the exit status."""
+  expected = tomllib.loads(_EXPECTED.read_text())
   if args.again:
     found = running.suites(units)
     for way in args.ways:

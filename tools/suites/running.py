@@ -19,6 +19,8 @@ from . import comparison
 from . import journal
 
 _TOOLS = str(pathlib.Path(__file__).parent.parent)
+# As the command pytest does; `-m pytest` would put the directory on the path.
+_PYTEST = "import pytest, sys; sys.exit(pytest.console_main())"
 _GIVE_UP = 40  # starts of one unit
 
 
@@ -29,10 +31,10 @@ class Unit(NamedTuple):
   directory: str  # where pytest runs
   journal: pathlib.Path
   environment: dict[str, str]
+  python: str = sys.executable
 
 
-def run(units: Sequence[Unit], workers: int, patience: float,
-        python: str = sys.executable):
+def run(units: Sequence[Unit], workers: int, patience: float):
   """Runs the units that are not complete; prints a line as each ends."""
   waiting = [u for u in units if not journal.is_complete(u.journal)]
   print(f"{len(units) - len(waiting)} of {len(units)} were done before",
@@ -41,7 +43,7 @@ def run(units: Sequence[Unit], workers: int, patience: float,
 
   def one(unit):
     start = time.monotonic()
-    _run_unit(unit, patience, python)
+    _run_unit(unit, patience)
     with lock:
       ended.append(unit)
       counts = comparison.count({unit.name: outcomes_of(unit)})
@@ -79,7 +81,7 @@ def forget(units, found):
         journal.append(unit.journal, forget=test)
 
 
-def _run_unit(unit, patience, python):
+def _run_unit(unit, patience):
   unit.journal.parent.mkdir(parents=True, exist_ok=True)
   path = os.pathsep.join(
       filter(None, [_TOOLS, os.environ.get("PYTHONPATH")]))
@@ -87,7 +89,7 @@ def _run_unit(unit, patience, python):
   for _ in range(_GIVE_UP):
     with open(unit.journal.with_suffix(".log"), "w") as log:
       process = subprocess.Popen(
-          [python, "-c", "import pytest, sys; sys.exit(pytest.console_main())",
+          [unit.python, "-c", _PYTEST,
            "-q", "-p", "no:cacheprovider", "-p", "suites.journal",
            "--continue-on-collection-errors",
            "--journal", str(unit.journal), *unit.options],
