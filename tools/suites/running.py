@@ -8,6 +8,7 @@ one whose journal stands still for `patience` seconds is killed.
 import concurrent.futures
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -35,15 +36,18 @@ class Unit(NamedTuple):
 
 
 def run(units: Sequence[Unit], workers: int, patience: float):
-  """Runs the units that are not complete; prints a line as each ends."""
+  """Runs the units that are not complete; prints a line as each ends.
+
+  Interrupted or terminated it stops what runs, to go on there next time.
+  """
   waiting = [u for u in units if not journal.is_complete(u.journal)]
   print(f"{len(units) - len(waiting)} of {len(units)} were done before",
         flush=True)
-  ended, lock = [], threading.Lock()
+  ended, lock, stop = [], threading.Lock(), threading.Event()
 
   def one(unit):
     start = time.monotonic()
-    _run_unit(unit, patience)
+    _run_unit(unit, patience, stop)
     with lock:
       ended.append(unit)
       counts = comparison.count({unit.name: outcomes_of(unit)})
@@ -51,9 +55,19 @@ def run(units: Sequence[Unit], workers: int, patience: float):
             f"{comparison.summary(counts)} in {time.monotonic() - start:.0f} s",
             flush=True)
 
-  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-    for future in [pool.submit(one, unit) for unit in waiting]:
-      future.result()
+  terminate = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+  pool = concurrent.futures.ThreadPoolExecutor(workers)
+  try:
+    running = {pool.submit(one, unit) for unit in waiting}
+    while running:  # with a timeout, for a signal must find this thread awake
+      done, running = concurrent.futures.wait(
+          running, 1, concurrent.futures.FIRST_COMPLETED)
+      for future in done:
+        future.result()
+  finally:
+    stop.set()
+    pool.shutdown(cancel_futures=True)
+    signal.signal(signal.SIGTERM, terminate)
 
 
 def outcomes_of(unit) -> dict[str, dict]:
@@ -81,7 +95,7 @@ def forget(units, found):
         journal.append(unit.journal, forget=test)
 
 
-def _run_unit(unit, patience):
+def _run_unit(unit, patience, stop):
   unit.journal.parent.mkdir(parents=True, exist_ok=True)
   path = os.pathsep.join(
       filter(None, [_TOOLS, os.environ.get("PYTHONPATH")]))
@@ -96,19 +110,20 @@ def _run_unit(unit, patience):
           cwd=unit.directory, env=environment, stdout=log, stderr=log,
           stdin=subprocess.DEVNULL)
       try:
-        _wait(process, unit.journal, patience)
+        _wait(process, unit.journal, patience, stop)
       finally:
         process.kill()
-    if journal.is_complete(unit.journal):
+        process.wait()
+    if journal.is_complete(unit.journal) or stop.is_set():
       return
   journal.append(unit.journal, test="::the process", outcome="crashed",
                  seconds=0, why=f"died {_GIVE_UP} times; see its .log")
   journal.append(unit.journal, exit=-1)
 
 
-def _wait(process, path, patience):
+def _wait(process, path, patience, stop):
   size, since = -1, time.monotonic()
-  while process.poll() is None:
+  while process.poll() is None and not stop.is_set():
     time.sleep(0.2)
     grown = path.stat().st_size if path.exists() else 0
     if grown != size:
