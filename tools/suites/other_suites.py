@@ -50,8 +50,8 @@ def main(argv=None) -> int:
       prog="tools/other_suites", description=__doc__,
       formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("names", nargs="*", metavar="NAMES")
-  parser.add_argument("--files", default="", metavar="SUBSTRING",
-                      help="only the test files whose path has it")
+  parser.add_argument("--files", nargs="+", default=[""], metavar="PART",
+                      help="only the test files whose path has one of these")
   jax_suite.add_options(parser, pathlib.Path(".suites") / "other")
   args = parser.parse_intermixed_args(argv)
   if unknown := set(args.names) - set(SUITES):
@@ -62,7 +62,7 @@ def main(argv=None) -> int:
   for name in args.names or SUITES:
     source, python = _prepare(name, records)
     for file in _files(name, source):
-      if args.files in file:
+      if any(part in file for part in args.files):
         units += [_unit(way, name, file, source, records, python)
                   for way in args.ways]
   return jax_suite.run_and_report(units, args)
