@@ -22,8 +22,8 @@ import differential
 import whole_programs
 
 # The way of comparing, how deep the programs nest, and the share of a campaign
-# that they have, in percent. Nested ones cost 70 ms, three times as much as flat
-# ones; those that are compiled cost 300.
+# that they have, in percent. Nested ones cost 70 ms, three times what flat ones
+# cost; those that are compiled cost 300.
 KINDS = {
     "flat eager": ("eager", 0, 40),
     "eager": ("eager", 2, 6),
