@@ -96,8 +96,15 @@ def _files(name, source):
 
 def _unit(way, name, file, source, records, python):
   journal = records / "outcomes" / way / source.name / (file + ".jsonl")
-  return running.Unit(way, f"{name}/{file}", [*jax_suite.WAYS[way], file],
-                      str(source), journal, {}, str(python))
+  options = ["-c", _configuration(source), *jax_suite.WAYS[way], file]
+  return running.Unit(way, f"{name}/{file}", options, str(source), journal, {},
+                      str(python))
+
+
+def _configuration(source):
+  """The suite's own, even if empty: pytest would go up to this checkout's."""
+  own = source / "pytest.ini"
+  return str(own if own.exists() else source / "pyproject.toml")
 
 
 if __name__ == "__main__":
