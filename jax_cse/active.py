@@ -24,26 +24,26 @@ class Cell:
     self._stack: list[tuple[object, Any]] = []
     self._base = base
     self.memo = base
-    # The value of the user context outside of all that the thread entered.
-    self.outer_context: Any = None
-    # An entry left on another thread, and the user context is still set here.
-    self.is_stranded = False
 
-  def push(self, memo: Any) -> object:
-    """Makes `memo` the one that answers; returns the token to remove it."""
-    token = object()
+  def push(self, token: object, memo: Any) -> None:
+    """Makes `memo` the one that answers, until `token` is removed."""
     self._stack.append((token, memo))
-    self.memo = memo
-    return token
+    self._refresh()
 
   def remove(self, token: object) -> None:
     self._stack[:] = [e for e in self._stack if e[0] is not token]
     self._refresh()
 
   def strand(self) -> None:
-    """Plain JAX until this thread enters or leaves something again."""
-    self.is_stranded = True
+    """Plain JAX until this thread enters or leaves something again.
+
+    An entry left on another thread, and the user context is still set here.
+    """
     self.memo = None
+
+  def answers_with(self, memo: Any) -> bool:
+    """Whether `memo` answers here, now or when others have left."""
+    return memo is self._base or any(e[1] is memo for e in self._stack)
 
   def set_base(self, base: Any) -> None:
     self._base = base

@@ -5,6 +5,7 @@ compilation cache: a function traced with CSE is never reused without it, nor
 the other way round.
 """
 
+from concurrent import futures
 import contextlib
 import functools
 import itertools
@@ -28,6 +29,14 @@ def _rim():
   return memo_table, patch, compat.user_context
 
 
+@functools.cache
+def _outside() -> Any:
+  """The value of the user context on a thread that is inside of nothing."""
+  # Asked on a thread that ends: on this one an interrupt could lose it.
+  with futures.ThreadPoolExecutor(1) as pool:
+    return pool.submit(_rim()[2].swap, None).result()
+
+
 # A generator may be closed on another thread than it entered on. JAX's user
 # context then stays set on the first, since no thread can set another's, until
 # that thread enters or leaves something again. Until then plain JAX answers on
@@ -42,19 +51,36 @@ def _context_value(memo: Any) -> tuple[str, int] | None:
   return None if memo is None else (memo.mode, _epoch)
 
 
-def _push(exits: contextlib.ExitStack, memo: Any) -> None:
-  """Makes `memo` answer on this thread until `exits` unwinds."""
-  user_context, cell = _rim()[2], here.cell
-  before = user_context.swap(_context_value(memo))
-  if not cell and not cell.is_stranded:
-    cell.outer_context = before
-  cell.is_stranded = False
-  token = cell.push(memo)
+class _Entry:
+  """One time that a context was entered, and the way back.
 
-  @exits.callback
-  def leave():
+  An interrupt may come at any point, so every step back may be made twice, and
+  without the step forth.
+  """
+
+  def __init__(self):
+    self.thread = threading.get_ident()
+    self._cell = here.cell
+    self._memo: Any = None
+    self._began = False
+
+  def make(self, memo: Any) -> None:
+    """Makes `memo` answer on this thread."""
+    _, patch, user_context = _rim()
+    _outside()
+    self._memo, self._began = memo, True
+    if memo is not None:
+      patch.acquire(self)
+    user_context.set(_context_value(memo))
+    self._cell.push(self, memo)
+
+  def undo(self) -> None:
     global _epoch
-    cell.remove(token)
+    if not self._began:
+      return
+    _, patch, user_context = _rim()
+    cell, memo = self._cell, self._memo
+    cell.remove(self)
     if cell is not here.cell:
       cell.strand()
       _epoch = next(_epochs)
@@ -62,43 +88,60 @@ def _push(exits: contextlib.ExitStack, memo: Any) -> None:
     elif cell:
       user_context.set(_context_value(cell.memo))
     else:
-      user_context.set(cell.outer_context)
+      user_context.set(_outside())
+    patch.release(self)
+    if memo is not None and not cell.answers_with(memo):
+      memo.clear()
 
 
 class _Context(contextlib.ContextDecorator):
-  """A context manager that may be entered any number of times, nested too."""
+  """A context manager that may be entered any number of times, nested too.
+
+  An interrupt while it enters undoes that, and one while it leaves does not
+  stop it. Limits: one that comes before the first instruction of `__exit__`
+  leaves it entered, as it does every context manager written in Python.
+  """
 
   def __init__(self):
-    # Thread and what to undo there, oldest first.
-    self._exits: list[tuple[int, contextlib.ExitStack]] = []
+    self._entries: list[_Entry] = []   # oldest first
 
   def _recreate_cm(self):
     # A decorated function may call itself, and run on several threads at once.
     context = object.__new__(type(self))
-    context.__dict__.update(self.__dict__, _exits=[])
+    context.__dict__.update(self.__dict__, _entries=[])
     return context
 
-  def _enter(self, exits: contextlib.ExitStack) -> Any:
+  def _enter(self, entry: _Entry) -> Any:
     raise NotImplementedError
 
   def __enter__(self):
-    with contextlib.ExitStack() as exits:
-      entered = self._enter(exits)
-      self._exits.append((threading.get_ident(), exits.pop_all()))
-    return entered
+    entry = None
+    try:
+      entry = _Entry()
+      self._entries.append(entry)
+      return self._enter(entry)
+    except BaseException:
+      self._leave(entry)
+      raise
 
   def __exit__(self, *exc_info):
-    mine = [e for e in self._exits if e[0] == threading.get_ident()]
-    entry = (mine or self._exits)[-1]
-    self._exits.remove(entry)
-    return entry[1].__exit__(*exc_info)
+    entry = None
+    try:
+      entry = self._newest()
+      self._leave(entry)
+    except BaseException:
+      self._leave(entry or self._newest())
+      raise
 
+  def _newest(self) -> _Entry:
+    mine = [e for e in self._entries if e.thread == threading.get_ident()]
+    return (mine or self._entries)[-1]
 
-def _release(memo) -> None:
-  """Frees what a memo holds when the last context that it answers in ends."""
-  memo.users -= 1
-  if memo.users == 0:
-    memo.clear()
+  def _leave(self, entry: _Entry | None) -> None:
+    if entry is not None:
+      entry.undo()
+      if entry in self._entries:
+        self._entries.remove(entry)
 
 
 class _InertMemo:
@@ -155,18 +198,14 @@ class enabled(_Context):
     self._own = max_bytes is not None
     self._max_bytes = eager_table.validate_max_bytes(max_bytes)
 
-  def _enter(self, exits):
+  def _enter(self, entry):
     if self._off:
       return _InertMemo()
-    memo_table, patch, _ = _rim()
+    memo_table = _rim()[0]
     memo = here.cell.memo
     if memo is None or memo.mode != self._mode or self._own:
       memo = memo_table.Memo(self._mode, self._max_bytes)
-    memo.users += 1
-    exits.callback(_release, memo)
-    patch.acquire()
-    exits.callback(patch.release)
-    _push(exits, memo)
+    entry.make(memo)
     return memo
 
 
@@ -176,8 +215,8 @@ class disabled(_Context):
   It may be nested, entered again, and used as a decorator.
   """
 
-  def _enter(self, exits):
-    _push(exits, None)
+  def _enter(self, entry):
+    entry.make(None)
 
 
 def active_mode() -> str | None:
@@ -197,15 +236,10 @@ def enable_process_wide(mode: str) -> None:
   """
   mode = modes.validate(mode)
   memo_table, patch, user_context = _rim()
-  patch.acquire()
+  patch.acquire("the process, which never leaves")
   user_context.set_global((mode, _epoch))
-
-  def make_memo():
-    memo = memo_table.Memo(mode, eager_table.DEFAULT_MAX_BYTES)
-    memo.users = 1   # the process, which never leaves
-    return memo
-
-  set_process_wide(make_memo)
+  set_process_wide(
+      lambda: memo_table.Memo(mode, eager_table.DEFAULT_MAX_BYTES))
 
 
 def follow_environment() -> None:

@@ -11,17 +11,20 @@ then it is known what it computes.
 Beside these the methods are replaced by which results leave a transformation;
 why, stands in `eval_table`.
 
-    with patched():      # the first user installs, the last one restores
-      ...
+    acquire(me)     # the first user installs
+    release(me)     # the last one restores
+
+An interrupt may come between any two steps: what is replaced is noted first,
+and `release` may be called twice, and without `acquire`.
 
 Limits: the replacement is seen by every thread; one without a memo pays for a
 look at its cell and no more.
 """
 
-import contextlib
 import functools
 import os
 import threading
+from typing import Any
 
 from jax_cse import compat
 from jax_cse.active import here
@@ -64,33 +67,35 @@ def _isolating(plain):
   return convert
 
 
+# Owner, name, and what to put there.
+_SEAMS = ((*compat.BIND, _memoized), (*compat.STAGE, _staging),
+          *((*exit_, _isolating) for exit_ in compat.EXITS))
 _lock = threading.Lock()
-_users = 0
-_restore = contextlib.ExitStack()
+_users: set[Any] = set()
+_replaced: list[tuple[Any, str, Any]] = []   # owner, name, and what was there
 
 
-def _replace(owner, name, wrap):
-  plain = getattr(owner, name)
-  setattr(owner, name, wrap(plain))
-  _restore.callback(setattr, owner, name, plain)
+def _restore() -> None:
+  for owner, name, plain in reversed(_replaced):
+    setattr(owner, name, plain)
+  _replaced.clear()
 
 
-def acquire() -> None:
+def acquire(user: Any) -> None:
   """Installs the patch unless it is installed."""
-  global _users
   with _lock:
-    _users += 1
-    if _users == 1:
-      _replace(*compat.BIND, _memoized)
-      _replace(*compat.STAGE, _staging)
-      for exit_ in compat.EXITS:
-        _replace(*exit_, _isolating)
+    if not _users:
+      _restore()   # what an interrupt left
+      for owner, name, wrap in _SEAMS:
+        plain = getattr(owner, name)
+        _replaced.append((owner, name, plain))
+        setattr(owner, name, wrap(plain))
+    _users.add(user)
 
 
-def release() -> None:
+def release(user: Any) -> None:
   """Restores what was there when the last user leaves."""
-  global _users
   with _lock:
-    _users -= 1
-    if _users == 0:
-      _restore.close()
+    _users.discard(user)
+    if not _users:
+      _restore()
