@@ -1,0 +1,94 @@
+"""Several devices and several processes: nothing is seen of CSE there either.
+
+The programs are in scale_out_program.py, which runs in processes of its own.
+Every result must have the bits, the sharding and the commitment that it has
+without CSE, on every device, and something must have been merged.
+
+Two processes of one program must trace the same, or they wait for each other
+for ever: whatever hash seed they have, and whatever they did before.
+"""
+
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+PROGRAM = pathlib.Path(__file__).parent / "scale_out_program.py"
+CASES = tuple(re.findall(
+    r"@case\ndef (\w+)", PROGRAM.read_text()))
+
+
+def start(*args, devices, **environment):
+  flags = f"--xla_force_host_platform_device_count={devices}"
+  env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags,
+         **environment}
+  return subprocess.Popen([sys.executable, str(PROGRAM), *args], env=env,
+                          text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+
+
+class DevicesTest(parameterized.TestCase):
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    out, err = start("devices", devices=8).communicate(timeout=600)
+    lines = [json.loads(line) for line in out.splitlines()]
+    cls.found = {line.pop("case"): line for line in lines}
+    cls.errors = err
+
+  def test_every_case_ran(self):
+    self.assertContainsSubset(CASES, self.found, self.errors)
+    self.assertGreater(len(self.found), len(CASES))
+
+  @parameterized.parameters(*CASES)
+  def test_results(self, case):
+    self._check(case)
+
+  def test_results_of_collectives(self):
+    for case in self.found:
+      if case not in CASES:
+        with self.subTest(case):
+          self._check(case)
+
+  def _check(self, case):
+    found = self.found[case]
+    self.assertNotIn("error", found, found.get("error"))
+    self.assertGreater(found["hits"], 5)
+
+
+class ProcessesTest(absltest.TestCase):
+
+  def test_two_processes_trace_the_same(self):
+    with socket.socket() as s:
+      s.bind(("127.0.0.1", 0))
+      address = f"127.0.0.1:{s.getsockname()[1]}"
+    processes = [start("process", address, str(i), devices=2,
+                       PYTHONHASHSEED=str(i * 77)) for i in range(2)]
+    try:
+      outputs = [p.communicate(timeout=200) for p in processes]
+    finally:
+      for p in processes:
+        p.kill()
+    for p, (_, err) in zip(processes, outputs):
+      self.assertEqual(p.returncode, 0, err)
+    one, two = (json.loads(out.splitlines()[-1]) for out, _ in outputs)
+    self.assertEqual((one["devices"], one["local"]), (4, 2))
+    for name in ("whole_batch", "by_hand"):
+      self.assertEqual(one[name]["text"], two[name]["text"])
+      self.assertGreater(len(one[name]["text"]), 2000)
+      self.assertEqual(one[name]["value"], two[name]["value"])
+      for found in (one[name], two[name]):
+        self.assertGreater(found["hits"], 20)
+        self.assertLen(found["same"], 3)
+        self.assertTrue(all(found["same"]))
+
+
+if __name__ == "__main__":
+  absltest.main()
