@@ -184,6 +184,7 @@ REVERSE = {
     "grad": _of_first(lambda f, x, v, n: jax.grad(lambda y: f(y).sum())(x)),
     "vjp": _of_first(lambda f, x, v, n: jax.vjp(f, x)[1](v)[0]),
 }
+DERIVATIVES = {"jvp", "jvp jvp", "linearize", "jacfwd", *REVERSE}
 CONTEXTS = {"enabled": jax_cse.enabled, "disabled": jax_cse.disabled}
 NESTED = FORWARD | REVERSE
 
@@ -210,10 +211,10 @@ def programs(depth: int, size: int):
   return st.lists(st.one_of(_flat, nested), min_size=1, max_size=size)
 
 
-def is_reverse(program) -> bool:
-  """Whether cotangents are summed anywhere in it."""
-  return any(i[0] in REVERSE or i[0] in NESTED and any(map(is_reverse, i[1]))
-             or i[0] in CONTEXTS and any(map(is_reverse, i[1]))
+def has(kinds, program) -> bool:
+  """Whether an instruction of these kinds is anywhere in it."""
+  return any(i[0] in kinds or (i[0] in NESTED or i[0] in CONTEXTS)
+             and any(has(kinds, inner) for inner in i[1])
              for i in program)
 
 
