@@ -1,14 +1,15 @@
 """An interrupt at any point: JAX is left unpatched, and goes on.
 
 Python takes a signal where a function begins and where a call of C returns, and
-memory can run out where a function begins and where C is called. All of these
-points inside of jax_cse are known to `sys.setprofile`, so a program is run once
-to count them, and then again and again with an exception at one of them, drawn
-from a fixed seed. `SignalTest` sends real signals at random times, which come
-inside of JAX too.
+memory can run out where a function begins and where C is called. The function
+given to `sys.setprofile` is told of these points, so a program is run once to
+count those inside of jax_cse, and then again and again with an exception at one
+of them, drawn from a fixed seed. `test_signals` sends real signals at random times, which come inside
+of JAX too.
 
-Limits: one point is left out, the first instruction of `__exit__`. A signal
-taken there leaves every context manager that is written in Python entered.
+Limits: calls of types and of C++ are not told of; only signals come there. One
+point is left out, the first instruction of `__exit__`: a signal taken there
+leaves every context manager that is written in Python entered, JAX's too.
 """
 
 import contextlib
