@@ -4,8 +4,8 @@ Python takes a signal where a function begins and where a call of C returns, and
 memory can run out where a function begins and where C is called. The function
 given to `sys.setprofile` is told of these points, so a program is run once to
 count those inside of jax_cse, and then again and again with an exception at one
-of them, drawn from a fixed seed. `test_signals` sends real signals at random times, which come inside
-of JAX too.
+of them, drawn from a fixed seed. `test_signals` sends real signals at random
+times, which come inside of JAX too.
 
 Limits: calls of types and of C++ are not told of; only signals come there. One
 point is left out, the first instruction of `__exit__`: a signal taken there
