@@ -60,9 +60,10 @@ class Arrays:
 
   def see(self, x, number: int) -> int:
     """Gives an array that somebody else holds its number."""
-    self.known[id(x)] = seen = _Seen(x, self._forget)
+    seen = _Seen(x, self._forget)
     seen.id = id(x)
     seen.number = number
+    self.known[seen.id] = seen   # last, lest an interrupt leave half of it
     return number
 
   def hold(self, x) -> None:

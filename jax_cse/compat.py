@@ -108,6 +108,7 @@ class UserContext:
     setting = config.make_user_context(None)._obj
     # On this thread: sets a value and returns what to `set` to undo that.
     self.swap: Callable[[Any], Any] = setting.swap_local
+    self.get: Callable[[], Any] = setting.get_local
     self.set: Callable[[Any], None] = setting.set_local
     self.set_global: Callable[[Any], None] = setting.set_global
 
@@ -141,9 +142,10 @@ def plainly(run: Callable, args):
     with config.disable_jit(False):
       return plainly(run, args)
   cell = here.cell
-  memo, cell.memo = cell.memo, None
-  before = user_context.swap(None)
+  memo, before = cell.memo, user_context.get()
   try:
+    cell.memo = None
+    user_context.set(None)
     return run(*args)
   finally:
     user_context.set(before)

@@ -73,6 +73,9 @@ class EagerTable:
       return False
     self.nbytes += entry[0] + ENTRY_BYTES
     while self.nbytes > self.max_bytes:
+      if not self._entries:
+        self.nbytes = 0   # an interrupt came before something was subtracted
+        break
       _, old = self._entries.popitem(last=False)
       self.nbytes -= old[0] + ENTRY_BYTES
       self._on_evict(old, old[0] + ENTRY_BYTES)

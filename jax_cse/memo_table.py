@@ -21,6 +21,7 @@ only. Merged tangents would add up cotangents in another order, which can be
 told by the bits. In a traced program they are merged.
 """
 
+import functools
 from typing import Any
 import weakref
 
@@ -67,7 +68,6 @@ class Memo:
     self.depth = 0               # of rules of transformations that are running
     self.linearizing = 0         # how many of them are of `linearize`
     self.shares_arrays = False   # an eager transformation handed one out twice
-    self.users = 0               # contexts that this memo answers in
     # Whether the transformations that run now began with this memo, so that it
     # is there when their results leave.
     self.sees_exits = compat.outside_transformations()
@@ -112,18 +112,21 @@ class Memo:
           self, trace, self.table(trace.parent_trace))
     else:
       table = _NoTable(self)
-    tables, key = self.tables, id(trace)
-    tables[key] = table
-    table.reference = weakref.ref(trace, lambda _: tables.pop(key, None))
+    key = id(trace)
+    # No function of Python, in which an interrupt could come.
+    table.reference = weakref.ref(
+        trace, functools.partial(self.tables.pop, key))
+    self.tables[key] = table
     return table
 
   def context(self) -> int:
     """The number of the context that JAX would stamp on an equation now."""
     context = compat.trace_context()
     if context != self._context:
-      self._context = context
-      self._context_number = self._context_numbers.setdefault(
+      number = self._context_numbers.setdefault(
           context, self.numbering.fresh())
+      # Both at once, lest an interrupt leave a context with another's number.
+      self._context, self._context_number = context, number
     return self._context_number
 
   def context_of(self, eqn_context) -> Any:
@@ -148,6 +151,9 @@ class Memo:
 
     Arrays that were handed out more than once are replaced by copies.
     """
-    if self.depth or not self.shares_arrays or self.table(trace).traced:
+    # Made here at the latest: where a `linearize` begins with a `custom_jvp`
+    # call nothing was bound at it yet, and its tangents must not be merged.
+    table = self.table(trace)
+    if self.depth or not self.shares_arrays or table.traced:
       return parts
     return self.numbering.separate(tracer, parts)

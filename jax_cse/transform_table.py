@@ -139,13 +139,13 @@ class TransformTable:
   def _run(self, plain, primitive, trace, args, avals, params):
     """Runs the rule of the transformation, one level deeper."""
     memo = self.memo
-    memo.depth += 1
-    memo.linearizing += self._linearizes
+    before = memo.depth, memo.linearizing
     try:
+      memo.depth += 1
+      memo.linearizing += self._linearizes
       return plain(primitive, trace, args, avals, params)
     finally:
-      memo.depth -= 1
-      memo.linearizing -= self._linearizes
+      memo.depth, memo.linearizing = before
 
   def _to_user(self, plan, out):
     own = self.memo.numbering.arrays.own_shared

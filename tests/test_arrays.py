@@ -381,6 +381,23 @@ class BytesTest(absltest.TestCase):
     self.assertEqual(sizes[0][0], sizes[1][0])
     self.assertLessEqual(sizes[1][1], sizes[0][1] + 10)
 
+  def test_a_gradient_that_begins_with_custom_jvp_calls(self):
+    # Its tangents were merged, since nothing was bound at the trace before.
+    @jax.custom_jvp
+    def sin(x):
+      return lax.sin(x)
+
+    @sin.defjvp
+    def _(primals, tangents):
+      return sin(*primals), lax.mul(lax.cos(*primals), *tangents)
+
+    fun = lambda x: lax.add(sin(x), lax.add(lax.mul(1.3, sin(x)),
+                                            lax.mul(1.7, sin(x)))).sum()
+    x = jnp.linspace(0.1, 3, 1000)
+    plain = jax.grad(fun)(x)
+    with jax_cse.enabled():
+      checking.assert_same_bits(jax.grad(fun)(x), plain)
+
 
 if __name__ == "__main__":
   absltest.main()

@@ -287,6 +287,55 @@ class FaultsTest(parameterized.TestCase):
 
 
 @contextlib.contextmanager
+def interrupt_after(file, function, called, skip=0):
+  """A `KeyboardInterrupt` where a call of C in jax_cse returns."""
+  calls = itertools.count()
+
+  def profile(frame, event, arg):
+    code = frame.f_code
+    if (event == "c_return" and code.co_filename == ROOT + file
+        and (code.co_name, arg.__name__) == (function, called)
+        and next(calls) == skip):
+      raise KeyboardInterrupt
+
+  sys.setprofile(profile)
+  try:
+    yield
+  except KeyboardInterrupt:
+    pass
+  finally:
+    sys.setprofile(None)
+
+
+class GoingOnTest(absltest.TestCase):
+  """An interrupt that is caught inside of a context that goes on."""
+
+  def test_an_array_that_was_half_known(self):
+    with jax_cse.enabled():
+      with interrupt_after("array_owners.py", "see", "id", skip=1):
+        lax.sin(X)
+      checking.assert_same_bits(lax.sin(X), jax.jit(lax.sin)(X))
+
+  def test_a_context_that_had_no_number_yet(self):
+    def fun(x):
+      a = lax.cos(x)
+      with jax.default_matmul_precision("highest"):
+        with interrupt_after("memo_table.py", "context", "setdefault"):
+          lax.cos(x)
+        return a, lax.cos(x)
+
+    with jax_cse.enabled():
+      self.assertLen(checking.trace(fun, X).jaxpr.eqns, 2)
+
+  def test_evictions_that_were_not_counted(self):
+    with jax_cse.enabled(max_bytes=1 << 14):
+      for i in range(12):
+        with interrupt_after("eager_table.py", "put", "popitem"):
+          lax.sin(jnp.full(1000, float(i)))
+      checking.assert_same_bits(lax.cos(X), jax.jit(lax.cos)(X))
+
+
+@contextlib.contextmanager
 def restored(number, handler):
   """Another handler of a signal."""
   before = signal.signal(number, handler)
