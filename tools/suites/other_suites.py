@@ -35,12 +35,14 @@ SUITES = {
                   ["cloudpickle", "dm-tree"]),
     "optax": Suite("0.2.8", ["optax/**/*_test.py"],
                    ["dm-tree", "flax", "scikit-learn", "scipy"]),
+    # Right below tests/ some want TensorFlow and Orbax.
     "flax": Suite("0.12.8", ["tests/core/**/*_test.py", "tests/nnx/*_test.py",
                              "tests/linen/linen_*_test.py"],
                   ["cloudpickle", "einops", "jaxtyping", "ml-collections",
                    "treescope"]),
     "blackjax": Suite("1.7.1", ["tests/**/test_*.py"], ["chex", "numpy"]),
-    "numpyro": Suite("0.22.0", ["test/test_*.py", "test/infer/test_*.py"],
+    # The distribution leaves out test/infer.
+    "numpyro": Suite("0.22.0", ["test/test_*.py"],
                      ["importlib-metadata", "pyro-api", "scikit-learn"]),
 }
 
