@@ -10,7 +10,7 @@ import numpy as np
 from jax_cse import keys
 import primitive_corpus
 
-PER_PRIMITIVE = 3
+PER_PRIMITIVE = 2
 
 
 class PrimitiveCorpusTest(absltest.TestCase):

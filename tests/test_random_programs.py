@@ -12,7 +12,7 @@ from absl.testing import parameterized
 from jax_cse import keys
 import random_programs
 
-IN_THE_SUITE = {"flat eager": 1500, "eager": 200, "flat traced": 500,
+IN_THE_SUITE = {"flat eager": 800, "eager": 200, "flat traced": 200,
                 "traced": 200, "dispatched": 20, "compiled": 20}
 
 
