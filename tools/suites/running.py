@@ -20,8 +20,8 @@ from . import comparison
 from . import journal
 
 _TOOLS = str(pathlib.Path(__file__).parent.parent)
-# As the command pytest does; `-m pytest` would put the directory on the path.
-_PYTEST = "import pytest, sys; sys.exit(pytest.console_main())"
+# As the command pytest does, without the directory on the path.
+_PYTEST = ("-P", "-c", "import pytest, sys; sys.exit(pytest.main())")
 _GIVE_UP = 40  # starts of one unit
 
 
@@ -103,7 +103,7 @@ def _run_unit(unit, patience, stop):
   for _ in range(_GIVE_UP):
     with open(unit.journal.with_suffix(".log"), "w") as log:
       process = subprocess.Popen(
-          [unit.python, "-c", _PYTEST,
+          [unit.python, *_PYTEST,
            "-q", "-p", "no:cacheprovider", "-p", "suites.journal",
            "--continue-on-collection-errors",
            "--journal", str(unit.journal), *unit.options],
