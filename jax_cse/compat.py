@@ -106,8 +106,7 @@ class UserContext:
 
   def __init__(self):
     setting = config.make_user_context(None)._obj
-    # On this thread: sets a value and returns what to `set` to undo that.
-    self.swap: Callable[[Any], Any] = setting.swap_local
+    # On this thread; what `get` returns may be `set` again.
     self.get: Callable[[], Any] = setting.get_local
     self.set: Callable[[Any], None] = setting.set_local
     self.set_global: Callable[[Any], None] = setting.set_global

@@ -32,9 +32,9 @@ def _rim():
 @functools.cache
 def _outside() -> Any:
   """The value of the user context on a thread that is inside of nothing."""
-  # Asked on a thread that ends: on this one an interrupt could lose it.
+  # Asked on a thread of its own: this one may be inside of something.
   with futures.ThreadPoolExecutor(1) as pool:
-    return pool.submit(_rim()[2].swap, None).result()
+    return pool.submit(_rim()[2].get).result()
 
 
 # A generator may be closed on another thread than it entered on. JAX's user

@@ -18,6 +18,14 @@ def size(closed_jaxpr) -> int:
   return sum(1 for _ in equations(closed_jaxpr.jaxpr))
 
 
+def attempt(fun, *args):
+  """What `fun` gives, or the exception that it raises."""
+  try:
+    return jax.block_until_ready(fun(*args))
+  except Exception as e:  # what plain JAX refuses CSE may refuse alike
+    return e
+
+
 def bits(tree) -> list:
   """What tells two results apart to the last bit: type, shape and bytes."""
   return [(str(core.typeof(x)), np.asarray(x).tobytes())

@@ -95,20 +95,20 @@ def _eager(make, x, compare):
 def _dispatched(make, x, compare):
   with jax_cse.enabled():
     fun = make(True)
-    results = [_attempt(fun, x), _attempt(fun, x)]
+    results = [checking.attempt(fun, x), checking.attempt(fun, x)]
   return compare(results, make(False), x)
 
 
 def _compiled(make, x, compare):
   with jax_cse.enabled():
-    result = _attempt(jax.jit(make(True)), x)
+    result = checking.attempt(jax.jit(make(True)), x)
   return compare([result], jax.jit(make(False)), x)
 
 
 def _traced(make, x, compare):
-  plain = _attempt(checking.trace, make(False), x)
+  plain = checking.attempt(checking.trace, make(False), x)
   with jax_cse.enabled():
-    merged = _attempt(checking.trace, make(True), x)
+    merged = checking.attempt(checking.trace, make(True), x)
   if isinstance(plain, Exception) or isinstance(merged, Exception):
     return compare([merged if isinstance(merged, Exception) else 0],
                    lambda _: _raise(plain), x)
@@ -117,7 +117,7 @@ def _traced(make, x, compare):
       f"{compare.args[0]}: grew\n{plain}\n{merged}")
   plain, merged, explicit = map(
       _live, (plain, merged, jax_cse.cse_jaxpr(plain)))
-  results = [_attempt(op_by_op.evaluate, jaxpr, x)
+  results = [checking.attempt(op_by_op.evaluate, jaxpr, x)
              for jaxpr in (merged, explicit)]
   return compare(results, lambda y: op_by_op.evaluate(plain, y), x)
 
@@ -139,13 +139,6 @@ WAYS = {"eager": _eager, "traced": _traced, "compiled": _compiled,
         "dispatched": _dispatched}
 
 
-def _attempt(fun, *args):
-  try:
-    return jax.block_until_ready(fun(*args))
-  except Exception as e:  # what plain JAX refuses CSE must refuse alike
-    return e
-
-
 def _raise(outcome):
   if isinstance(outcome, Exception):
     raise outcome
@@ -153,7 +146,7 @@ def _raise(outcome):
 
 
 def _compare_bits(what, results, plain, x) -> str:
-  return _compare(what, results, _attempt(plain, x),
+  return _compare(what, results, checking.attempt(plain, x),
                   lambda a, b: checking.assert_same_bits(a, b, what) or "bits")
 
 
@@ -173,7 +166,7 @@ def _compare_up_to_rounding(what, results, plain, x) -> str:
         return "ill-conditioned"
     raise AssertionError(f"{what}:\n  with CSE:    {actual}\n"
                          f"  without CSE: {expected}")
-  return _compare(what, results, _attempt(plain, x), compare)
+  return _compare(what, results, checking.attempt(plain, x), compare)
 
 
 def _compare(what, results, expected, compare) -> str:

@@ -63,25 +63,18 @@ def check(case) -> str:
   for name, make in (("eager", lambda: lambda *xs: case.dyn_fun(*xs)),
                      ("jit", lambda: jax.jit(
                          lambda *xs: [case.dyn_fun(*xs), case.dyn_fun(*xs)]))):
-    plain = _attempt(make(), args)
+    plain = checking.attempt(make(), *args)
     with jax_cse.enabled() as memo:
       fun = make()
-      first = _attempt(fun, args)
+      first = checking.attempt(fun, *args)
       before = memo.stats.hits if name == "eager" else 0
-      again = _attempt(fun, args)
+      again = checking.attempt(fun, *args)
       hit = memo.stats.hits > before
     _assert_same(first, plain, f"{case.fullname}, {name}")
     _assert_same(again, plain, f"{case.fullname}, {name}, a second time")
     worth.append("raises" if isinstance(plain, Exception)
                  else "hit" if hit else "no hit")
   return " and ".join(dict.fromkeys(worth))
-
-
-def _attempt(fun, args):
-  try:
-    return jax.block_until_ready(fun(*args))
-  except Exception as e:  # what plain JAX refuses CSE must refuse alike
-    return e
 
 
 def _assert_same(actual, plain, message):

@@ -235,7 +235,6 @@ class FaultsTest(parameterized.TestCase):
     del memo
     self.assertEqual(self.alive(), alive)
 
-
   @parameterized.parameters(name for name in PROGRAMS if name != "contexts")
   def test_in_a_rule(self, name):
     program = PROGRAMS[name]
