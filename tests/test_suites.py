@@ -11,6 +11,7 @@ import time
 
 from absl.testing import absltest
 
+from suites import command
 from suites import comparison
 from suites import jax_suite
 from suites import journal
@@ -64,7 +65,7 @@ class RunningTest(absltest.TestCase):
     return printed.getvalue()
 
   def test_both_ways_with_a_test_that_dies(self):
-    units = self.units(_SUITE, jax_suite.WAYS)
+    units = self.units(_SUITE, command.WAYS)
     printed = self.run_units(units)
     self.assertIn("[2/2] exact", printed)
     suites = running.suites(units)

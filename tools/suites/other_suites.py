@@ -18,7 +18,7 @@ import tarfile
 import venv
 from typing import NamedTuple
 
-from . import jax_suite
+from . import command
 from . import running
 
 _CHECKOUT = pathlib.Path(__file__).parent.parent.parent
@@ -54,7 +54,7 @@ def main(argv=None) -> int:
   parser.add_argument("names", nargs="*", metavar="NAMES")
   parser.add_argument("--files", nargs="+", default=[""], metavar="PART",
                       help="only the test files whose path has one of these")
-  jax_suite.add_options(parser, pathlib.Path(".suites") / "other")
+  command.add_options(parser, pathlib.Path(".suites") / "other")
   args = parser.parse_intermixed_args(argv)
   if unknown := set(args.names) - set(SUITES):
     parser.error(f"no suite {', '.join(sorted(unknown))}; there are "
@@ -67,7 +67,7 @@ def main(argv=None) -> int:
       if any(part in file for part in args.files):
         units += [_unit(way, name, file, source, records, python)
                   for way in args.ways]
-  return jax_suite.run_and_report(units, args)
+  return command.run_and_report(units, args)
 
 
 def _prepare(name, records):
@@ -98,7 +98,7 @@ def _files(name, source):
 
 def _unit(way, name, file, source, records, python):
   journal = records / "outcomes" / way / source.name / (file + ".jsonl")
-  options = ["-c", _configuration(source), *jax_suite.WAYS[way], file]
+  options = ["-c", _configuration(source), *command.WAYS[way], file]
   return running.Unit(way, f"{name}/{file}", options, str(source), journal, {},
                       str(python))
 
