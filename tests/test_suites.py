@@ -156,6 +156,11 @@ class ComparisonTest(absltest.TestCase):
     self.assertTrue(good)
     self.assertIn("exact against plain, 1 files", text)
 
+  def test_one_way_alone(self):
+    text, good = comparison.report({"exact": {"f": passed("t")}}, {})
+    self.assertTrue(good)
+    self.assertIn("exact against plain, 0 files", text)
+
 
 class JaxSuiteTest(absltest.TestCase):
 

@@ -34,11 +34,12 @@ def run_and_report(units, args) -> int:
   expected = tomllib.loads(_EXPECTED.read_text())
   if args.again:
     found = running.suites(units)
+    plain = found.get("plain", {})
     for way in args.ways:
       if way != "plain":
         running.forget(units, comparison.sort_out(
-            comparison.differences(found["plain"], found[way]),
-            expected.get(way, {}), found["plain"])[0])
+            comparison.differences(plain, found[way]), expected.get(way, {}),
+            plain)[0])
   if not args.report:
     running.run(units, args.workers, args.patience)
   text, good = comparison.report(running.suites(units), expected)

@@ -71,7 +71,7 @@ def report(suites, expected, reference="plain") -> tuple[str, bool]:
   totals = [summary(count(suites[way])) for way in ways]
   lines.append("| **all** | " + " | ".join(totals) + " |")
   good = True
-  plain = suites[reference]
+  plain = suites.get(reference, {})
   for way in ways:
     if way == reference:
       continue
