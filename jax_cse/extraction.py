@@ -1,0 +1,210 @@
+"""Extraction: which sums and products to compute, and in which way.
+
+A core can be computed as it was written, as the sum of its terms with what they
+have in common taken out, or from its normal form. None is best everywhere:
+expanding all explodes, expanding nothing misses what collapses.
+
+The cores that are needed are looked at from the last to the first, and for each
+the way is taken that adds the fewest equations: its own, and those of what it
+takes and nothing else needs so far. Ties go to what was written. The order of
+the operands sees to the elements: what stands for one number is multiplied
+before what stands for an array.
+
+Limits: it is a heuristic. What is added is counted as written, and no further
+than `_MAX_LOOK` equations.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+import heapq
+from typing import NamedTuple
+
+from jax_cse import factoring
+from jax_cse.coefficients import Coefficient
+from jax_cse.factoring import ONE, Tree
+from jax_cse.normal_form import NormalForms
+from jax_cse.ring import (
+    Element, Factor, One, Power, Product, Reciprocal, Ring, Sum)
+
+_MAX_LOOK = 96
+_MAX_EXPANDED = 4
+
+
+class Choice(NamedTuple):
+  """How a core is computed: as a multiple of a tree.
+
+  The tree is None for an atom, which is not for the ring to compute.
+  """
+  number: int
+  multiple: tuple[Coefficient, Tree] | None
+  wanted: list[Coefficient]    # the multiples of it that are needed
+
+
+class Extraction:
+  """Choices for cores of a ring."""
+
+  def __init__(self, ring: Ring, forms: NormalForms | None):
+    """`forms`: the normal forms to choose from, if any."""
+    self._ring = ring
+    self._forms = forms
+
+  def choose(self, wanted: Iterable[Element],
+             is_there: Callable[[int], bool],
+             operands: Callable[[int], Sequence[Element]]) -> list[Choice]:
+    """What to compute for `wanted`, each after what it takes.
+
+    Args:
+      wanted: the elements that are needed.
+      is_there: whether a core has been computed before.
+      operands: what an atom that has not is computed from.
+    """
+    wanted = list(wanted)
+    needed: dict[int, list[Coefficient]] = {}
+    todo: list[int] = []
+    expected = self._expected(wanted, is_there, operands)
+
+    def need(c, n):
+      if type(self._ring.cores.get(n)) is One:
+        return
+      if n not in needed:
+        needed[n] = []
+        heapq.heappush(todo, -n)
+      if c not in needed[n]:
+        needed[n].append(c)
+
+    def is_free(n):
+      return n in needed or n in expected or is_there(n)
+
+    for c, n in wanted:
+      need(c, n)
+    chosen = []
+    while todo:
+      n = -heapq.heappop(todo)
+      core = self._ring.cores.get(n)   # None for what is in no ring
+      multiple = None
+      if is_there(n):
+        pass
+      elif type(core) in (Sum, Product, Power, Factor):
+        multiple = self._best(core, n, is_free)
+        for c, leaf in _multiples(multiple[1]):
+          need(c, leaf)
+      elif type(core) is Reciprocal:
+        need(*core.parts[0])
+      else:
+        for c, leaf in operands(n):
+          need(c, leaf)
+      chosen.append(Choice(n, multiple, needed[n]))
+    return chosen[::-1]
+
+  def _expected(self, wanted, is_there, operands) -> set[int]:
+    """What atoms under `wanted` are computed from: needed however the rest is
+    computed, but for atoms that cancel."""
+    seen, expected = set(), set()
+    todo = [n for _, n in wanted]
+    while todo:
+      n = todo.pop()
+      if n in seen or is_there(n):
+        continue
+      seen.add(n)
+      core = self._ring.cores.get(n)
+      if type(core) is One:
+        continue
+      if core is not None and core.parts:
+        todo += [m for _, m in core.parts]
+      else:
+        below = [m for _, m in operands(n)]
+        expected.update(below)
+        todo += below
+    return expected
+
+  def _best(self, core, number, is_free):
+    best, least = None, _MAX_LOOK + 1
+    for multiple in self._ways(core, number, is_free):
+      leaves = factoring.leaves(multiple[1])
+      if best is not None and not self._ring.within(core.shape, leaves):
+        continue   # an array that cancels, and would leave its shape
+      cost = factoring.cost(multiple)
+      if cost <= least:
+        cost += self._beneath(leaves, is_free, least + 1 - cost)
+      # The normal form comes last and takes a tie: in it scalars meet.
+      is_last = best is not None and self._forms is not None
+      if best is None or cost < least or cost == least and is_last:
+        best, least = multiple, cost
+      if least <= 1:
+        break   # the least there is
+    return best
+
+  def _ways(self, core, number, is_free):
+    exact = self._ring.is_exact(core.domain)
+    yield self._written(core, exact)
+    if type(core) is Sum:
+      terms = [(c, self._monomial(n, is_free)) for n, c in core.terms.items()]
+      for expand in (None, lambda n: self._expand(n, is_free)):
+        yield factoring.total(
+            factoring.factored(terms, exact, expand), exact)
+    if self._forms is not None:
+      form = self._forms.of(number)
+      if number not in form.factors:
+        yield factoring.of_form(form, exact)
+
+  def _written(self, core, exact) -> tuple[Coefficient, Tree]:
+    if type(core) is Power:
+      return 1, factoring.Times(((core.parts[0].core, core.exponent),))
+    if type(core) is Product:
+      return 1, factoring.Times(tuple((p.core, 1) for p in core.parts))
+    return factoring.total([(c, self._tree(n)) for c, n in core.parts],
+                           exact)
+
+  def _tree(self, n) -> Tree:
+    return ONE if type(self._ring.cores[n]) is One else n
+
+  def _monomial(self, n, is_free):
+    core = self._ring.cores[n]
+    if type(core) is One:
+      return ()
+    if not is_free(n):
+      if type(core) is Product:
+        return tuple((p.core, 1) for p in core.parts)
+      if type(core) is Power:
+        return ((core.parts[0].core, core.exponent),)
+    return ((n, 1),)
+
+  def _expand(self, n, is_free):
+    """The terms of a core that nothing needs by itself so far."""
+    core = self._ring.cores[n]
+    if type(core) is Sum and len(core.terms) <= _MAX_EXPANDED and (
+        not is_free(n)):
+      return [(c, self._monomial(m, is_free)) for m, c in core.terms.items()]
+    return [(1, self._monomial(n, is_free))]
+
+  def _beneath(self, numbers, is_free, limit):
+    """How many equations there are under `numbers` that nothing needs yet, as
+    they were written; counted up to `limit`."""
+    cores, seen, count = self._ring.cores, set(), 0
+    todo = list(numbers)
+    while todo and count < limit:
+      n = todo.pop()
+      if n in seen or is_free(n):
+        continue
+      seen.add(n)
+      core = cores.get(n)
+      if core is not None and core.parts:
+        count += 1
+        if type(core) is Sum:
+          count += sum(abs(c) != 1 and type(cores[m]) is not One
+                       for c, m in core.parts)
+        todo += [m for _, m in core.parts]
+    return count
+
+
+def _multiples(tree):
+  """The numbers in a tree, with the multiple of each that is taken."""
+  found, todo = [], [(1, tree)]
+  while todo:
+    c, t = todo.pop()
+    if type(t) is int:
+      found.append((c, t))
+    elif type(t) is factoring.Plus:
+      todo += [(1 if abs(k) == 1 else k, x) for k, x in t.terms]
+    else:
+      todo += [(1, x) for x, _ in t.factors]
+  return found

@@ -1,0 +1,146 @@
+"""Ways to compute a polynomial, and what they cost.
+
+A way is a tree: the number of something that is there already, a sum of
+multiples of trees, or a product of powers of trees.
+
+    factored(2*a*x + 2*a*y + 3*b)     ==  2 * a*(x + y) + 3*b
+    factored(1 + 2*y**2 + y**4)       ==  1 + y**2 * (2 + y**2)
+
+What most terms have in common is taken out first, so a polynomial in one
+variable comes out as Horner's rule has it.
+
+Source: Horner's rule for several variables, Ceberio and Kreinovich 2004.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Union
+
+from jax_cse.coefficients import Coefficient, over, unit
+from jax_cse.normal_form import Form, Monomial, Polynomial
+
+
+class Plus(NamedTuple):
+  """A sum of multiples."""
+  terms: tuple[tuple[Coefficient, "Tree"], ...]
+
+
+class Times(NamedTuple):
+  """A product of powers; of nothing, the constant one."""
+  factors: tuple[tuple["Tree", int], ...]
+
+
+Terms = Sequence[tuple[Coefficient, Monomial]]
+Tree = Union[int, Plus, Times]
+ONE = Times(())
+
+
+def product(factors: Iterable[tuple[Tree, int]]) -> Tree:
+  factors = tuple(factors)
+  if len(factors) == 1 and factors[0][1] == 1:
+    return factors[0][0]
+  return Times(factors)
+
+
+def factored(terms: Terms, exact: bool,
+             expand: Callable[[int], Terms] | None = None
+             ) -> list[tuple[Coefficient, Tree]]:
+  """A sum of multiples of monomials, as multiples of trees.
+
+  Args:
+    terms: the multiples.
+    exact: no coefficient may be divided but by what divides them all.
+    expand: what a number that is a term by itself is the sum of.
+  """
+  if expand is not None:
+    terms = _collected(terms, expand)
+  uses = Counter(n for _, monomial in terms for n, _ in monomial)
+  best = max(uses, key=lambda n: (uses[n], -n), default=None)
+  if best is None or uses[best] < 2:
+    return [(c, product(monomial)) for c, monomial in terms]
+  inside, outside = [], []
+  for c, monomial in terms:
+    (inside if any(n == best for n, _ in monomial) else outside).append(
+        (c, monomial))
+  e = min(k for _, monomial in inside for n, k in monomial if n == best)
+  c, inner = total(factored(
+      [(c, _without(monomial, best, e)) for c, monomial in inside], exact,
+      expand), exact)
+  power = best, e
+  factors = inner.factors if type(inner) is Times else ((inner, 1),)
+  return [(c, product((power, *factors))),
+          *(factored(outside, exact, expand) if outside else ())]
+
+
+def _collected(terms, expand):
+  """Terms with those expanded that are numbers, and like terms collected."""
+  total: dict[Monomial, Coefficient] = {}
+  for c, monomial in terms:
+    alone = len(monomial) == 1 and monomial[0][1] == 1
+    for k, m in expand(monomial[0][0]) if alone else ((1, monomial),):
+      total[m] = total.get(m, 0) + c * k
+  left = [(c, m) for m, c in total.items() if c]
+  return left or terms   # which cannot cancel, but for what nobody knew
+
+
+def _without(monomial, number, exponent):
+  return tuple((n, k - exponent if n == number else k) for n, k in monomial
+               if n != number or k > exponent)
+
+
+def total(terms: Sequence[tuple[Coefficient, Tree]], exact: bool
+          ) -> tuple[Coefficient, Tree]:
+  """The sum of multiples as one multiple of a tree."""
+  if len(terms) == 1:
+    return terms[0]
+  divisor = unit([c for c, _ in terms], exact)
+  return divisor, Plus(tuple((over(c, divisor), tree) for c, tree in terms))
+
+
+def of_form(form: Form, exact: bool) -> tuple[Coefficient, Tree]:
+  """A normal form as a multiple of a tree."""
+  c, factors = form.coefficient, []
+  for base, e in form.factors.items():
+    if type(base) is Polynomial:
+      k, base = total(factored([(k, m) for m, k in base], exact), exact)
+      c *= k ** e
+    factors.append((base, e))
+  return c, product(factors)
+
+
+def leaves(tree: Tree) -> list[int]:
+  """The numbers in a tree, in order."""
+  found, todo = [], [tree]
+  while todo:
+    t = todo.pop()
+    if type(t) is int:
+      found.append(t)
+    elif type(t) is Plus:
+      todo += [x for _, x in reversed(t.terms)]
+    else:
+      todo += [x for x, _ in reversed(t.factors)]
+  return found
+
+
+def cost(multiple: tuple[Coefficient, Tree]) -> int:
+  """How many equations it takes, each subtree once."""
+  c, tree = multiple
+  seen: set = set()
+  return _cost(tree, seen) + (abs(c) != 1 and tree != ONE)
+
+
+def _cost(tree, seen):
+  if type(tree) is int or tree in seen:
+    return 0
+  seen.add(tree)
+  if type(tree) is Plus:
+    scalings = {abs(c) for c, t in tree.terms if t != ONE} - {1}
+    return (len(tree.terms) - 1 + len(scalings)
+            + sum(_cost(t, seen) for _, t in tree.terms))
+  count = max(len(tree.factors) - 1, 0)
+  for t, e in tree.factors:
+    if e != 1 and (t, e) not in seen:
+      seen.add((t, e))
+      count += 1
+    count += _cost(t, seen)
+  return count
