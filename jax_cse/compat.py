@@ -5,6 +5,7 @@ under a comment with the version and the change, and nowhere else.
 """
 
 from collections.abc import Callable
+import contextlib
 import functools
 from typing import Any
 
@@ -67,6 +68,11 @@ add_p, mul_p, max_p, min_p = lax.add_p, lax.mul_p, lax.max_p, lax.min_p
 and_p, or_p, xor_p, eq_p, ne_p = (
     lax.and_p, lax.or_p, lax.xor_p, lax.eq_p, lax.ne_p)
 div_p, select_n_p, transpose_p = lax.div_p, lax.select_n_p, lax.transpose_p
+sub_p, neg_p, square_p, integer_pow_p = (
+    lax.sub_p, lax.neg_p, lax.square_p, lax.integer_pow_p)
+broadcast_in_dim_p, convert_element_type_p = (
+    lax.broadcast_in_dim_p, lax.convert_element_type_p)
+tanh_p, cosh_p = lax.tanh_p, lax.cosh_p
 add_any_p = ad_util.add_jaxvals_p
 # Element by element, for operands of one shape or scalars.
 ELEMENTWISE = frozenset({
@@ -288,6 +294,112 @@ def is_scalar(x) -> bool:
 def is_float(x) -> bool:
   """Whether a concrete scalar is a real floating-point number."""
   return dtypes.issubdtype(core.typeof(x).dtype, np.floating)
+
+
+def is_number(dtype) -> bool:
+  """Whether a dtype is of integers or floats, complex ones included."""
+  return dtypes.issubdtype(dtype, np.number) and not isinstance(
+      dtype, dtypes.ExtendedDType)
+
+
+def is_integer(dtype) -> bool:
+  return dtypes.issubdtype(dtype, np.integer)
+
+
+def is_inexact(dtype) -> bool:
+  return dtypes.issubdtype(dtype, np.inexact)
+
+
+def is_plain_type(aval: ShapedArray) -> bool:
+  """Whether a type says nothing about placement."""
+  return (aval.sharding.mesh.empty and aval.manual_axis_type.empty
+          and aval.memory_space == core.MemorySpace.Device)
+
+
+def rounded(value, dtype):
+  """A number of Python with the value that it has in a dtype."""
+  return np.asarray(value, dtype).item()
+
+
+def weak_scalar(value, dtype):
+  """A constant of a dtype that leaves the type of what it meets as it is."""
+  value = rounded(value, dtype)
+  if dtypes.issubdtype(dtype, np.complexfloating):
+    return TypedComplex(complex(value), dtype)
+  if dtypes.issubdtype(dtype, np.integer):
+    return TypedInt(value, dtype)
+  return TypedFloat(float(value), dtype)
+
+
+finfo, iinfo = dtypes.finfo, dtypes.iinfo
+
+
+def convert(x, aval):
+  """A value with the shape and the weak type of `aval`, of the same dtype."""
+  if type(x) in SCALARS and not aval.weak_type:
+    x = np.asarray(x, aval.dtype)
+  have = core.typeof(x)
+  if have.shape != aval.shape:
+    axes = range(len(aval.shape)) if have.shape else ()
+    x = broadcast_in_dim_p.bind(x, shape=aval.shape, sharding=None,
+                                broadcast_dimensions=tuple(axes))
+  if have.weak_type != aval.weak_type:
+    x = lax._convert_element_type(x, aval.dtype, aval.weak_type)
+  return x
+
+
+def zero_tangent(aval):
+  """A tangent of zeros, of dtype `float0` for what is not differentiated."""
+  return ad.instantiate_zeros(Zero(aval.to_tangent_aval()))
+
+
+def trace_to_jaxpr(fun, avals, debug_info):
+  """The closed jaxpr of a function of flat operands."""
+  jaxpr, _, consts = pe.trace_to_jaxpr_dynamic(
+      lu.wrap_init(fun, debug_info=debug_info), avals)
+  return core.ClosedJaxpr(jaxpr, consts)
+
+
+mul = functools.partial(mul_p.bind, out_dtype=None)
+
+Trace = core.Trace
+take_current_trace, set_current_trace = (
+    core.take_current_trace, core.set_current_trace)
+to_concrete_value = core.to_concrete_value
+
+
+@contextlib.contextmanager
+def at(context, source):
+  """What is bound inside is bound in a context and at a place in the source."""
+  with (source_info_util.user_context(source.traceback,
+                                      name_stack=source.name_stack),
+        context.manager):
+    yield
+
+
+def source_of(eqn):
+  """Where an equation was, inside of where it is evaluated."""
+  source = eqn.source_info
+  return source.replace(
+      name_stack=source_info_util.current_name_stack() + source.name_stack)
+
+
+def has_rule_of_its_own(primitive) -> bool:
+  """Whether it is a call of a function that the user wrote a rule for."""
+  return primitive in (custom_jvp_call_p, custom_vjp_call_p)
+
+
+def bind_later(primitive, operands, params, context, source):
+  """Binds at the current trace what was bound elsewhere with this context."""
+  with at(context, source):
+    results = primitive.bind(*operands, **primitive.get_bind_params(params))
+  return results if primitive.multiple_results else [results]
+
+
+def abstract_evaluation(primitive, avals, params):
+  """Types of the results and effects."""
+  out, effects = primitive.abstract_eval(*avals, **params)
+  return (list(out) if primitive.multiple_results else [out]), effects
 
 
 def host_address(x) -> tuple:

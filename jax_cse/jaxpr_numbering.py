@@ -18,6 +18,7 @@ from jax_cse import identities
 from jax_cse import jaxprs
 from jax_cse import keys
 from jax_cse import reasons
+from jax_cse.algebra import Algebra
 from jax_cse.expressions import Expressions
 
 
@@ -27,19 +28,23 @@ class Scope:
   Attributes:
     expressions: what is known.
     context: the number of the context of an equation, given its `ctx`.
+    algebra: what knows sums and products, in the modes that reorder them.
     depth: how many loops are around what is numbered. What is bound in one,
       an element or a value of a carry, is named by it, lest it be taken for
       what is bound in another around it.
     repeats: whether a body computed the same twice since this was last reset.
     narrowed: calls that were specialised; see `narrowing`.
   """
-  __slots__ = ("numbering", "expressions", "context", "depth", "repeats",
-               "narrowed")
+  __slots__ = ("numbering", "mode", "expressions", "context", "algebra",
+               "depth", "repeats", "narrowed")
 
-  def __init__(self, numbering, context: Callable[[Any], Any] | None = None):
+  def __init__(self, numbering, context: Callable[[Any], Any] | None = None,
+               mode: str = "exact"):
     self.numbering = numbering
+    self.mode = mode
     self.expressions = Expressions(numbering.fresh, keys.agree)
     self.context = context or (lambda ctx: ctx)
+    self.algebra = None if mode == "exact" else Algebra(self, mode)
     self.depth = 0
     self.repeats = False
     self.narrowed: dict[tuple, Any] = {}
@@ -50,10 +55,16 @@ class Scope:
   def of(self, operation, *parts: int) -> int:
     return self.expressions.of(operation, parts)
 
-  def look_up(self, plan, context, numbers, params
+  def look_up(self, plan, context, numbers, avals, params
               ) -> tuple[tuple | None, tuple[int, ...] | None]:
     """The key of an equation, None if it has none, and the numbers of its
-    results, None if it is not known."""
+    results, None if it is not known. May put `numbers` in order."""
+    if self.algebra is not None:
+      result = self.algebra.number(plan, numbers, avals, params)
+      # What cancels to a constant may be NaN, and stands for no constant.
+      if result is not None and not self.algebra.is_known(result[0]):
+        return ("ring", result[0]), (result[0],)
+    keys.put_in_order(plan, numbers, avals, eager=False)
     get = self.expressions.known.get
     key, found = keys.find(get, plan, context, numbers, params)
     if found is not None and not keys.agree(params, found[0]):
@@ -143,8 +154,8 @@ def number_equation(scope: Scope, equation: Equation, numbers: list[int]
   if plan.is_structured:
     return number_call(scope, eqn.primitive, eqn.params, numbers,
                        equation.avals, scope.context(eqn.ctx))
-  keys.put_in_order(plan, numbers, equation.avals, eager=False)
-  key, outs = scope.look_up(plan, scope.context(eqn.ctx), numbers, eqn.params)
+  key, outs = scope.look_up(plan, scope.context(eqn.ctx), numbers,
+                            equation.avals, eqn.params)
   if key is None:
     return [scope.leaf() for _ in eqn.outvars], []
   if outs is None:

@@ -39,7 +39,7 @@ class JaxprTable:
     # Variable to number; to None where what it stands for can change.
     self.variables: dict[Any, int | None] = {}
     self.revivable: dict[Any, Any] = {}
-    self._scope = Scope(memo.numbering, memo.context_of)
+    self._scope = Scope(memo.numbering, memo.context_of, memo.mode)
     # Number to weak references to the results of the equation that computed it,
     # and to which of them.
     self._results: dict[int, tuple[tuple, int]] = {}
@@ -73,8 +73,8 @@ class JaxprTable:
       if None in numbers:
         reason = reasons.NO_NUMBER
       else:
-        keys.put_in_order(plan, numbers, avals, eager=False)
-        key, found = self._scope.look_up(plan, memo.context(), numbers, params)
+        key, found = self._scope.look_up(plan, memo.context(), numbers, avals,
+                                         params)
         if key is None:
           reason = reasons.NO_KEY
     if reason is not None:
@@ -266,8 +266,7 @@ class JaxprTable:
       else:
         numbers = self._numbers(trace, tracers)
         if None not in numbers:
-          keys.put_in_order(plan, numbers, avals, eager=False)
-          key, found = look_up(plan, context, numbers, eqn.params)
+          key, found = look_up(plan, context, numbers, avals, eqn.params)
       if key is not None:
         if found is not None:
           outs = self._recall(found)

@@ -1,8 +1,13 @@
 """The modes of `enabled()`, and what `JAX_CSE` in the environment may say.
 
-A mode says which equations count as the same. `"exact"` merges equations of
-the same primitive on the same values with the same params, so every remaining
-primitive application gives the bits that it gave without merging.
+A mode says which equations count as the same:
+
+    exact        those of the same primitive on the same values with the same
+                 params: each gives the bits that it gives without merging
+    reassociate  also sums and products that differ in grouping and order only:
+                 equal in real arithmetic, rounding may differ
+    ring         also by distributivity: equal in real arithmetic for finite
+                 values, and to the bit for integers
 
 `JAX_CSE` turns one experiment script into two runs without an edit:
 
@@ -15,7 +20,7 @@ primitive application gives the bits that it gave without merging.
 import os
 from typing import Any
 
-MODES = ("exact",)
+MODES = ("exact", "reassociate", "ring")
 DEFAULT = "exact"
 VARIABLE = "JAX_CSE"
 _OFF = ("0", "off")

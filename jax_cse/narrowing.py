@@ -72,7 +72,7 @@ def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
                          params)
   if found is not None and keys.agree(params, found[0]):
     return found[1]
-  local = Scope(scope.numbering)
+  local = Scope(scope.numbering, mode=scope.mode)
   leaves = [local.leaf() for _ in classes]
   eqn = jaxprs.equation(primitive, params, len(numbers), len(keep))
   _, bodies = number_call(local, primitive, params,
@@ -90,9 +90,9 @@ def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
   return narrowed
 
 
-def rewrite(numbering, closed_jaxpr):
+def rewrite(numbering, closed_jaxpr, mode: str):
   """A closed jaxpr that computes everything once; its interface is kept."""
-  scope = Scope(numbering)
+  scope = Scope(numbering, mode=mode)
   jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
   leaves = [scope.leaf() for _ in jaxpr.invars]
   return _rewrite(scope, Body(closed_jaxpr, leaves))

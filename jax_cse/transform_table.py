@@ -50,7 +50,7 @@ class TransformTable:
       parent.is_outermost = False
     self.values = TracerValues()
     self._entries: dict[tuple, tuple] = {}
-    self._scope = Scope(memo.numbering, memo.context_of)
+    self._scope = Scope(memo.numbering, memo.context_of, memo.mode)
     self._linearizes = type(trace) is compat.LinearizeTrace
     if self._linearizes and not self.traced:
       self.against = reasons.COTANGENTS

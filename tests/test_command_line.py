@@ -62,7 +62,7 @@ class CommandLineTest(parameterized.TestCase):
     self.assertRegex(run.stderr, r"sin +1 +1 +0 +0")
 
   @parameterized.parameters(
-      (("run", "--mode", "fast", "script.py"), "'exact'; got 'fast'"),
+      (("run", "--mode", "fast", "script.py"), "'ring'; got 'fast'"),
       (("run",), "SCRIPT"),
       (("run", "none.py"), "there is no script 'none.py'"),
       (("blowup", "--order", "0"), "1 or more; got 0"),
@@ -100,7 +100,7 @@ class CommandLineTest(parameterized.TestCase):
   def test_plugin_with_a_bad_mode(self):
     run = self.python("-m", "pytest", "-q", "--jax-cse=fast")
     self.assertEqual(run.returncode, 4)
-    self.assertIn("exact; got 'fast'", run.stdout + run.stderr)
+    self.assertIn("ring; got 'fast'", run.stdout + run.stderr)
 
   def test_plugin_imports_nothing_without_the_option(self):
     (self.dir / "test_it.py").write_text(

@@ -335,7 +335,8 @@ class EnvironmentTest(parameterized.TestCase):
     self.assertNotEqual(run.returncode, 0)
     self.assertRegex(
         run.stderr,
-        "ValueError: JAX_CSE must be .* 0, off, 1, exact; got 'yes'")
+        "ValueError: JAX_CSE must be .* 0, off, 1, exact, reassociate, ring; "
+        "got 'yes'")
 
   def test_off_still_checks_the_mode(self):
     with mock.patch.dict(os.environ, {"JAX_CSE": "off"}):

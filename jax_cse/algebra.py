@@ -1,0 +1,223 @@
+"""The algebra of primitives: which of them are operations of a ring.
+
+    add, sub, neg, add_any       sums
+    mul, square, integer_pow     products and powers
+    div                          by a constant: a multiple; else a product with
+                                 a reciprocal, of floats only
+    broadcast_in_dim             of a scalar: the scalar
+    convert_element_type         to the same dtype: the operand; of a constant
+                                 to a dtype that has it: a constant
+
+A dtype is a ring: integers modulo a power of two, exactly, and real and complex
+floats as far as rounding lets them be one. A scalar and the array that it is
+broadcast to are one core, so a factor that is a scalar stays one.
+
+Whatever else computes a value makes an atom. What is sharded by type, or lies
+in another memory than the device's, is an atom too.
+"""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+import math
+from typing import Any
+
+from jax_cse import compat
+from jax_cse import keys
+from jax_cse import scalars
+from jax_cse.ring import Element, Ring, join
+
+_MAX_EXPONENT = 64
+
+
+class Algebra:
+  """Elements of rings, and the numbers of values that they are.
+
+  Attributes:
+    ring: the elements.
+  """
+
+  def __init__(self, scope, mode: str):
+    self._scope = scope
+    self.ring = Ring(scope.expressions.of, mode == "ring", compat.is_integer)
+    self._elements: dict[int, Element] = {}
+    self._types: dict[int, Any] = {}   # of atoms
+
+  def number(self, plan: keys.Plan, numbers: Sequence[int], avals, params
+             ) -> tuple[int, Any] | None:
+    """The number and the type of the result of a primitive, None if it is not
+    an operation of a ring."""
+    rule = _rules.get(plan.number)
+    if rule is None or not all(map(_is_in_ring, avals)):
+      return None
+    operands = [self.element(n, aval) for n, aval in zip(numbers, avals)]
+    found = rule(self.ring, operands, avals, params)
+    if found is None:
+      return None
+    element, aval = found
+    return self.number_of(element, aval), aval
+
+  def element(self, number: int, aval) -> Element:
+    """The element that a value is."""
+    element = self._elements.get(number)
+    if element is None:
+      element = self._elements[number] = self._new_element(number, aval)
+    return element
+
+  def is_constant(self, tracer) -> bool:
+    """Whether a tracer is a scalar whose value is known."""
+    return not tracer.aval.shape and _is_in_ring(tracer.aval) and (
+        self.ring.is_constant(self.element(tracer.number, tracer.aval)))
+
+  def is_known(self, number: int) -> bool:
+    """Whether the value that has a number is the same for all operands."""
+    element = self._elements.get(number)
+    return element is not None and self.ring.is_constant(element)
+
+  def constant(self, value, aval) -> Element | None:
+    """The element that a concrete scalar is; None if it is in no ring."""
+    if aval.shape or not _is_in_ring(aval):
+      return None
+    rational = _as_rational(value, aval.dtype)
+    return None if rational is None else self.ring.constant(
+        rational, aval.dtype)
+
+  def _new_element(self, number, aval):
+    value = self._scope.numbering.scalars.get(number)
+    if value is not None:
+      rational = _as_rational(value, aval.dtype)
+      if rational is not None:
+        return self.ring.constant(rational, aval.dtype)
+    self._types[number] = aval
+    return self.ring.atom(number, aval.dtype, aval.shape)
+
+  def number_of(self, element: Element, aval) -> int:
+    """The number of the value of a type that is an element."""
+    c, core = element
+    if c == 1 and self._types.get(core) == aval:
+      return core
+    number = self._scope.of(("element", c, aval), core)
+    self._elements[number] = element
+    return number
+
+  def find(self, number: int) -> Element:
+    """The element of a number; a number in no ring stands for itself."""
+    return self._elements.get(number) or Element(1, number)
+
+
+def _is_in_ring(aval) -> bool:
+  return (type(aval) is compat.ShapedArray and compat.is_number(aval.dtype)
+          and compat.is_plain_type(aval))
+
+
+def _as_rational(value, dtype) -> int | Fraction | None:
+  """The exact value of a scalar of a dtype.
+
+  None if it is not real and finite, or is -0: rational numbers have one zero.
+  """
+  x = compat.rounded(value, dtype)
+  if isinstance(x, complex):
+    if x.imag:
+      return None
+    x = x.real
+  if isinstance(x, int):
+    return x
+  if not math.isfinite(x) or not x and math.copysign(1, x) < 0:
+    return None
+  exact = Fraction(x)
+  return exact.numerator if exact.denominator == 1 else exact
+
+
+def _converted(c, dtype) -> int | Fraction | None:
+  """A constant as another dtype has it; None if it has not."""
+  if compat.is_inexact(dtype):
+    return _as_rational(scalars.rounded(c), dtype)
+  fits = (isinstance(c, int) and compat.is_integer(dtype)
+          and scalars.fits_integer(c, dtype))
+  return c if fits else None
+
+
+# The rules. Each takes the ring, the elements and types of the operands and the
+# params, and returns the element and type of the result, or None.
+
+def _type_of_two(avals):
+  x, y = avals
+  weak = x.weak_type and y.weak_type
+  shape = x.shape if x.shape == y.shape else join(x.shape, y.shape)
+  return x if (x.shape, x.weak_type) == (shape, weak) else (
+      x.update(shape=shape, weak_type=weak))
+
+
+def _of_two(operation: Callable):
+  def rule(ring, operands, avals, params):
+    if avals[0].dtype != avals[1].dtype or params.get("out_dtype") not in (
+        None, avals[0].dtype):
+      return None
+    return operation(ring, *operands), _type_of_two(avals)
+  return rule
+
+
+def _neg(ring, operands, avals, params):
+  return ring.neg(operands[0]), avals[0]
+
+
+def _square(ring, operands, avals, params):
+  return ring.mul(operands[0], operands[0]), avals[0]
+
+
+def _integer_pow(ring, operands, avals, params):
+  (x,), (aval,), y = operands, avals, params["y"]
+  if y == 0:
+    return ring.constant(1, aval.dtype), aval
+  if abs(y) > _MAX_EXPONENT:
+    return None
+  if y < 0:
+    if not _divides(ring, x, aval):
+      return None
+    x = ring.reciprocal(x)
+  return ring.power(x, abs(y)), aval
+
+
+def _div(ring, operands, avals, params):
+  x, y = operands
+  if avals[0].dtype != avals[1].dtype or not _divides(ring, y, avals[1]):
+    return None
+  return ring.mul(x, ring.reciprocal(y)), _type_of_two(avals)
+
+
+def _divides(ring, x, aval):
+  return bool(x.coefficient) and compat.is_inexact(aval.dtype)
+
+
+def _broadcast(ring, operands, avals, params):
+  x, *dynamic = avals
+  if dynamic or x.shape or params.get("sharding") is not None:
+    return None
+  return operands[0], x.update(shape=tuple(params["shape"]))
+
+
+def _convert(ring, operands, avals, params):
+  (x,), (element,), dtype = avals, operands, params["new_dtype"]
+  if params.get("sharding") is not None:
+    return None
+  if x.dtype != dtype:
+    if not ring.is_constant(element):
+      return None
+    value = _converted(element.coefficient, dtype)
+    if value is None:
+      return None
+    element = ring.constant(value, dtype)
+  return element, x.update(dtype=dtype, weak_type=params["weak_type"])
+
+
+_rules = {keys.plan_of(primitive).number: rule for primitive, rule in {
+    compat.add_p: _of_two(Ring.add),
+    compat.add_any_p: _of_two(Ring.add),
+    compat.sub_p: _of_two(Ring.sub),
+    compat.mul_p: _of_two(Ring.mul),
+    compat.neg_p: _neg,
+    compat.square_p: _square,
+    compat.integer_pow_p: _integer_pow,
+    compat.div_p: _div,
+    compat.broadcast_in_dim_p: _broadcast,
+    compat.convert_element_type_p: _convert,
+}.items()}
