@@ -1,36 +1,94 @@
-"""`cse_jaxpr`: the same elimination, from jaxpr to jaxpr.
+"""`cse`, `polysimp` and `cse_jaxpr`: elimination that is asked for.
 
-    closed = jax.make_jaxpr(f)(x)
-    jax_cse.cse_jaxpr(closed, mode="exact")
+    jax_cse.cse(f)(x)                      # f(x), simplified as a whole
+    jax_cse.cse_jaxpr(jax.make_jaxpr(f)(x))
 
-It numbers and narrows as the memoized bind does, with the whole program in
-view: beside what is computed twice it drops what nobody reads, results of calls
-and carries of loops among it.
+The memoized bind sees one equation at a time and can only leave it out. These
+see all of them before anything is computed, so they can rebuild: collect,
+factor and expand sums and products, and drop what nobody reads.
 """
 
+from collections.abc import Callable
+import functools
 from typing import Any
 
+import jax
 from jax.extend import core
 
 from jax_cse import modes
 from jax_cse import versions
 
 
-def cse_jaxpr(closed_jaxpr: core.ClosedJaxpr, mode: str = modes.DEFAULT
+def cse(fun: Callable, mode: str = "ring") -> Callable:
+  """A function that computes what `fun` computes, at less cost.
+
+  A transformation in final style: `fun` is called with tracers, and what it
+  applies to them is put off until it returns, or until Python wants to know a
+  value. Then the cheapest way to it is evaluated, or traced by whatever
+  transformation is around: it composes with `jit`, `vmap`, `jvp`, `grad` and
+  itself, in any order, and works eagerly. Effects happen when they are met.
+
+  Args:
+    fun: a function of pytrees of arrays, which JAX can trace.
+    mode: what counts as the same, and what may be rebuilt: "exact",
+      "reassociate" or "ring". In "exact" every equation that is left gives the
+      bits that it gives without.
+
+  Returns:
+    A function with the signature of `fun`.
+
+  Raises:
+    ValueError: `mode` is not one of the modes.
+    TypeError: when called with what is no JAX type, as `jit` does.
+    UnsupportedJaxVersion: the JAX installed is not one that this works on.
+
+  Source: the thread's branches `cse` and `polysimp`,
+  github.com/jax-ml/jax/issues/520.
+  """
+  modes.validate(mode)
+  versions.check()
+
+  @functools.wraps(fun)
+  def simplified(*args, **kwargs):
+    from jax_cse import simplification
+    leaves, structure = jax.tree.flatten((args, kwargs))
+    store: list[Any] = []
+
+    def flat(_, *operands):
+      args, kwargs = jax.tree.unflatten(structure, operands)
+      outs, out_structure = jax.tree.flatten(fun(*args, **kwargs))
+      store.append(out_structure)
+      return outs
+
+    outs = simplification.transform(flat, leaves, mode)
+    return jax.tree.unflatten(store[0], outs)
+
+  return simplified
+
+
+def polysimp(fun: Callable) -> Callable:
+  """`cse(fun, mode="ring")`, by the name that the thread gave it."""
+  return cse(fun, mode="ring")
+
+
+def cse_jaxpr(closed_jaxpr: core.ClosedJaxpr, mode: str = "ring"
               ) -> core.ClosedJaxpr:
   """Eliminates common subexpressions and dead code from a jaxpr.
 
   Calls (`jit`, `cond`, `custom_jvp_call`, ...) and loops (`scan`, `while`) are
-  entered: congruent operands and carries become one, inside and outside. The
-  equations that are left keep their order, params, effects and source.
+  entered: congruent operands and carries become one, inside and outside. In
+  mode "exact" the equations that are left keep their order, params, effects and
+  source; in the others a `jit` that says nothing about placement is inlined and
+  sums and products are rebuilt.
 
   Args:
     closed_jaxpr: any jaxpr, as from `jax.make_jaxpr`.
-    mode: what counts as the same; "exact" for now.
+    mode: what counts as the same: "exact", "reassociate" or "ring".
 
   Returns:
-    A jaxpr of the same function: the same operands, consts and results in
-    number, shape, dtype and order, and at most as many equations.
+    A jaxpr of the same function: the same operands and results in number,
+    shape, dtype and order, and at most as many equations. A second time changes
+    nothing.
 
   Raises:
     TypeError: `closed_jaxpr` is not a `ClosedJaxpr`.
@@ -44,15 +102,6 @@ def cse_jaxpr(closed_jaxpr: core.ClosedJaxpr, mode: str = modes.DEFAULT
     raise TypeError("closed_jaxpr must be a ClosedJaxpr, as jax.make_jaxpr "
                     f"returns; got {type(closed_jaxpr).__name__}")
   modes.validate(mode)
-  jaxprs, narrowing, numbering = _rim()
-  return jaxprs.drop_dead_equations(
-      narrowing.rewrite(numbering, closed_jaxpr))
-
-
-def _rim() -> tuple[Any, Any, Any]:
-  """What touches JAX's internals, once its version is known to be right."""
   versions.check()
-  from jax_cse import jaxprs, narrowing, value_numbering
-  numbering = value_numbering.Numbering(None)
-  numbering.traced = True
-  return jaxprs, narrowing, numbering
+  from jax_cse import simplification
+  return simplification.simplify(closed_jaxpr, mode)

@@ -44,6 +44,28 @@ def with_jaxprs(params: dict[str, Any], jaxprs) -> dict[str, Any]:
   return params | {name: replace(params[name]) for name in sorted(params)}
 
 
+def in_order(params: dict[str, Any]) -> list:
+  """The jaxprs that `with_jaxprs` replaces, in its order."""
+  found = []
+  def look(x):
+    if isinstance(x, (compat.Jaxpr, compat.ClosedJaxpr)):
+      found.append(x)
+    elif isinstance(x, tuple):
+      for y in x:
+        look(y)
+  for name in sorted(params):
+    look(params[name])
+  return found
+
+
+def all_equations(jaxpr):
+  """The equations of a jaxpr and of all that is inside of them."""
+  for eqn in jaxpr.eqns:
+    yield eqn
+    for inner in compat.jaxprs_in_params(eqn.params):
+      yield from all_equations(inner)
+
+
 def equation(primitive, params, num_operands: int, num_results: int):
   """An equation on new variables, to whose types nobody looks."""
   var = lambda _: compat.Var(compat.ShapedArray((), np.float32))

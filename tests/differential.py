@@ -1,4 +1,4 @@
-"""A whole program with CSE against the same without, in one of four ways.
+"""A whole program with CSE against the same without, in one of five ways.
 
     eager      under disable_jit, so that control flow is Python's and nothing
                but primitives is compiled; twice in one context. Same bits.
@@ -7,6 +7,9 @@
                are summed, whose order CSE may change: there up to rounding.
                No more work, either.
     compiled   under jit; up to rounding.
+    rebuilt    by `cse` and `cse_jaxpr` in the modes that rebuild sums and
+               products, and under `enabled` in those; up to rounding, where
+               operands and results are finite. No more work.
     dispatched called as it stands, so that loops and jnp functions are compiled
                one by one; twice in one context; up to rounding.
 
@@ -116,10 +119,36 @@ def _traced(make, x, compare):
   assert _work(merged) <= _work(plain), (
       f"{compare.args[0]}: grew\n{plain}\n{merged}")
   plain, merged, explicit = map(
-      _live, (plain, merged, jax_cse.cse_jaxpr(plain)))
+      _live, (plain, merged, jax_cse.cse_jaxpr(plain, "exact")))
   results = [checking.attempt(op_by_op.evaluate, jaxpr, x)
              for jaxpr in (merged, explicit)]
   return compare(results, lambda y: op_by_op.evaluate(plain, y), x)
+
+
+def _rebuilt(make, x, compare):
+  fun = make(False)
+  plain = checking.attempt(checking.trace, fun, x)
+  expected = checking.attempt(fun, x)
+  if isinstance(expected, Exception) or isinstance(plain, Exception):
+    return "raises"
+  if not all(np.isfinite(y).all() for y in jax.tree.leaves((x, expected))):
+    return "not finite"
+  results = []
+  for mode in ("reassociate", "ring"):
+    results.append(checking.attempt(jax_cse.cse(fun, mode), x))
+    simpler = jax_cse.cse_jaxpr(plain, mode)
+    core.check_jaxpr(simpler.jaxpr)
+    assert _work(simpler) <= _work(plain), (
+        f"{compare.args[0]}: grew\n{plain}\n{simpler}")
+    again = jax_cse.cse_jaxpr(simpler, mode)
+    assert str(again) == str(simpler), (
+        f"{compare.args[0]}: not idempotent\n{simpler}\n{again}")
+    outs = checking.attempt(core.jaxpr_as_fun(simpler), x)
+    results.append(outs if isinstance(outs, Exception) else jax.tree.unflatten(
+        jax.tree.structure(expected), outs))
+    with jax_cse.enabled(mode):
+      results.append(checking.attempt(jax.jit(make(False)), x))
+  return compare(results, make(False), x)
 
 
 def _work(closed_jaxpr) -> int:
@@ -136,7 +165,7 @@ def _live(closed_jaxpr):
 
 
 WAYS = {"eager": _eager, "traced": _traced, "compiled": _compiled,
-        "dispatched": _dispatched}
+        "dispatched": _dispatched, "rebuilt": _rebuilt}
 
 
 def _raise(outcome):

@@ -25,10 +25,11 @@ import whole_programs
 # that they have, in percent. Nested ones cost 70 ms, three times what flat ones
 # cost; those that are compiled cost 300.
 KINDS = {
-    "flat eager": ("eager", 0, 40),
+    "flat eager": ("eager", 0, 35),
     "eager": ("eager", 2, 6),
-    "flat traced": ("traced", 0, 32),
+    "flat traced": ("traced", 0, 27),
     "traced": ("traced", 2, 20),
+    "rebuilt": ("rebuilt", 1, 10),
     "dispatched": ("dispatched", 1, 1),
     "compiled": ("compiled", 2, 1),
 }

@@ -54,6 +54,36 @@ SPECS = (
 )
 SPECS_BY_NAME = {spec.name: spec for spec in SPECS}
 
+_TOKENS = tuple(_rng.randn(3, 4).astype("float32") for _ in range(2))
+
+
+def _attention(t):
+  x = _TOKENS[0] + t * _TOKENS[1]
+  weights = jax.nn.softmax((x @ _WEIGHTS[0]) @ (x @ _WEIGHTS[1]).T, axis=-1)
+  return (weights @ x).sum()
+
+
+def _layer_norm(t):
+  x = _TOKENS[0] + t * _TOKENS[1]
+  deviation = x - x.mean(-1, keepdims=True)
+  variance = (deviation**2).mean(-1, keepdims=True)
+  return (deviation / jnp.sqrt(variance + 1e-5) * _TOKENS[1]).sum()
+
+
+# Smooth functions, for which there are rules of Taylor mode.
+SMOOTH = (
+    *(SPECS_BY_NAME[name] for name in (
+        "thread", "tanh^3", "exp sin", "1/(1+t*t)", "tanh mlp",
+        "jax.nn.gelu mlp", "logsumexp")),
+    Spec("power of tanh", lambda t: jnp.tanh(t)**3),
+    Spec("tanh", lax.tanh),
+    Spec("logistic chain",
+         lambda t: jax.nn.sigmoid(jax.nn.sigmoid(jax.nn.sigmoid(t)))),
+    Spec("erf polynomial", lambda t: lax.erf(t) * (1 + t + t**3)),
+    Spec("attention", _attention),
+    Spec("layer norm", _layer_norm),
+)
+
 
 def derivative(fun):
   return lambda t: jax.jvp(fun, (t,), (1.0,))[1]

@@ -1,0 +1,359 @@
+"""The explicit transformation, in final style: values before equations.
+
+Under a `CseTrace` nothing is computed. What a primitive would compute has a
+number: that of an element of a ring, if it is a sum or a product of values, and
+otherwise that of an application of the primitive to numbers. When a value is
+needed, as a result or because Python wants to know it, the cheapest way to it
+is chosen and bound at the parent trace:
+
+    trace = CseTrace(parent, "ring")
+    y = trace.enter(x)          # an operand
+    ...                         # the user's function runs on tracers
+    trace.values([y])           # binds, and returns values of the parent
+
+A `jit` that says nothing about placement is inlined, so that what is inside
+meets what is outside. Every other call, loop or branch stays one equation,
+narrowed to its distinct operands, and what is inside of it is simplified alone.
+What has effects is bound at once, so effects keep their order.
+
+Limits: a function with a rule of its own (`custom_jvp`, `custom_vjp`) stays a
+call, so that the rule is there for whoever differentiates the result; only at
+the top, where nobody can, it is looked into.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from jax_cse import compat
+from jax_cse import jaxprs
+from jax_cse import keys
+from jax_cse import narrowing
+from jax_cse import reasons
+from jax_cse import scalars
+from jax_cse.algebra import Algebra
+from jax_cse.emission import Emission, price
+from jax_cse.extraction import Extraction
+from jax_cse.jaxpr_numbering import Scope, number_call
+from jax_cse.normal_form import NormalForms
+from jax_cse.ring import Element
+from jax_cse.value_numbering import Numbering
+from jax_cse.values import TracerValues
+
+
+class Call(NamedTuple):
+  """An application of a primitive that has not been bound yet."""
+  primitive: Any
+  params: dict[str, Any]
+  operands: list["CseTracer"]
+  results: list[int]
+  context: Any
+  source: Any
+
+
+class _Foreign:
+  """What the numbering keeps of a trace that tracers were closed over from."""
+
+  def __init__(self, trace):
+    self.trace = trace   # keeps its id from being used again
+    self.variables: dict[Any, int | None] = {}
+    self.revivable: dict[Any, Any] = {}
+    self.values = TracerValues()
+
+
+class CseTracer(compat.Tracer):
+  """A value that has a number."""
+  __slots__ = ("number",)
+
+  def __init__(self, trace, aval, number):
+    super().__init__(trace, aval)
+    self.number = number
+
+  def to_concrete_value(self):
+    value, = self._trace.values([self])
+    return compat.to_concrete_value(value)
+
+
+class CseTrace(compat.Trace):
+  """Numbers what is bound, and binds at `parent` what is needed.
+
+  Attributes:
+    algebra: which numbers are elements of a ring.
+    calls: the application of a primitive that a number is a result of.
+  """
+
+  def __init__(self, parent, mode: str,
+               simplify: Callable[[Any, str], Any]):
+    """`simplify(jaxpr, mode)` gives a simpler jaxpr for one inside of a call.
+    """
+    super().__init__()
+    self._parent = parent
+    self._mode = mode
+    self._simplify = simplify
+    # Nobody can differentiate what is evaluated at once.
+    self._is_outermost = type(parent) is compat.EvalTrace
+    self._foreign: dict[int, _Foreign] = {}
+    self._numbering = Numbering(self._table)
+    self._numbering.traced = True
+    # Calls are numbered by what is inside as it is: the parts of a sum inside
+    # of a call are nowhere to be had outside.
+    self._scope = Scope(self._numbering)
+    self.algebra = Algebra(self._scope, mode)
+    ring = self.algebra.ring
+    self._forms = [NormalForms(ring)] if mode == "ring" else []
+    self._emission = Emission(ring, scalars.Arithmetic())
+    self.calls: dict[int, Call] = {}
+    self._entered: dict[int, Any] = {}   # keeps what the ids belong to alive
+    self._typed: dict[int, Any] = {}
+
+  def _table(self, trace):
+    found = self._foreign.get(id(trace))
+    if found is None:
+      found = self._foreign[id(trace)] = _Foreign(trace)
+    return found
+
+  # From values of the parent to tracers, and back.
+
+  def enter(self, x: Any) -> CseTracer:
+    """A tracer for an operand, about which nothing is known."""
+    return self._new_atom(x, self._scope.leaf())
+
+  def _new_atom(self, x, number):
+    self._emission.enter(Element(1, number), x)
+    self._typed[number] = x
+    return CseTracer(self, compat.typeof(x), number)
+
+  def lift(self, x: Any) -> CseTracer:
+    """A tracer for whatever a primitive is bound on."""
+    if isinstance(x, CseTracer) and x._trace is self:
+      return x
+    found = self._entered.get(id(x))
+    if found is not None and found[0] is x:
+      return found[1]
+    number = None
+    if type(compat.typeof(x)) is compat.ShapedArray:
+      number = self._numbering.number(x)
+    if number is None:
+      tracer = self.enter(x)
+    elif number in self._typed:
+      tracer = CseTracer(self, compat.typeof(x), number)
+    else:
+      tracer = self._new_atom(x, number)
+    if type(x) not in compat.SCALARS:
+      self._entered[id(x)] = x, tracer
+    return tracer
+
+  def use_forms(self, forms: NormalForms) -> None:
+    """Normal forms to choose from, in place of those in atoms alone."""
+    self._forms = [forms]
+
+  def one(self, aval) -> CseTracer:
+    """A tracer for ones."""
+    return self.tracer(self.algebra.ring.constant(1, aval.dtype), aval)
+
+  def tracer(self, element: Element, aval) -> CseTracer:
+    """A tracer for an element of a ring."""
+    return CseTracer(self, aval, self.algebra.number_of(element, aval))
+
+  def values(self, tracers: Sequence[Any]) -> list[Any]:
+    """The values of tracers, as objects of the parent trace."""
+    tracers = [self.lift(x) for x in tracers]
+    find = self.algebra.find
+    choices = self._choose([find(t.number) for t in tracers
+                            if t.number not in self._typed])
+    with compat.set_current_trace(self._parent):
+      self._emission.run(choices, self._compute)
+      return [self._value(t) for t in tracers]
+
+  def _choose(self, wanted):
+    """The cheapest way to `wanted`. To look at one core at a time, as is done
+    inside, overlooks what others share, so all of it is done for each kind of
+    normal form, and without."""
+    if not wanted:
+      return []
+    ring, there = self.algebra.ring, self._emission.there
+    plans = [Extraction(ring, forms).choose(
+        wanted, there.__contains__, self._operands)
+             for forms in (None, *self._forms)]
+    return min(plans, key=lambda plan: price(ring, plan, there))
+
+  def _operands(self, number):
+    return [self.algebra.find(x.number)
+            for x in self.calls[number].operands]
+
+  def _value(self, tracer):
+    number = tracer.number
+    if number not in self._typed:
+      value = self._emission.value(self.algebra.find(number))
+      self._typed[number] = compat.convert(value, tracer.aval)
+    return self._typed[number]
+
+  def _compute(self, number):
+    call = self.calls[number]
+    params = call.params
+    if keys.plan_of(call.primitive).is_structured:
+      params = jaxprs.with_jaxprs(params, iter(
+          [self._simplify(j, self._mode)
+           for j in jaxprs.in_order(params)]))
+    values = compat.bind_later(
+        call.primitive, [self._value(x) for x in call.operands], params,
+        call.context, call.source)
+    for n, x in zip(call.results, values):
+      if n not in self._emission.there:
+        self._emission.enter(Element(1, n), x)
+
+  # What a trace does.
+
+  def stage_value(self, val):
+    return self.lift(val)
+
+  def process_primitive(self, primitive, operands, params, /):
+    tracers = [self.lift(x) for x in operands]
+    plan = keys.plan_of(primitive)
+    if plan.is_jit and _is_transparent(params):
+      return self.inline(params["jaxpr"], tracers)
+    avals = [x.aval for x in tracers]
+    numbers = [x.number for x in tracers]
+    found = None
+    if self._mode != "exact":
+      found = self.algebra.number(plan, numbers, avals, params)
+    if found is not None:
+      number, aval = found
+      return CseTracer(self, aval, number)
+    out_avals, effects = compat.abstract_evaluation(primitive, avals, params)
+    if effects and not compat.benign(effects) or not all(
+        type(a) is compat.ShapedArray for a in (*avals, *out_avals)):
+      results = self._bind_now(primitive, tracers, params)
+    elif plan.is_structured:
+      results = self._call(plan, primitive, tracers, params, out_avals)
+    else:
+      results = (self._fold(plan, primitive, tracers, params, out_avals)
+                 or self._apply(plan, primitive, tracers, params, out_avals))
+    return results if primitive.multiple_results else results[0]
+
+  def _bind_now(self, primitive, tracers, params):
+    values = self.values(tracers)
+    with compat.set_current_trace(self._parent):
+      results = compat.bind_later(
+          primitive, values, params, compat.current_eqn_context(),
+          compat.current_source())
+    return [self.enter(x) for x in results]
+
+  def _fold(self, plan, primitive, tracers, params, out_avals):
+    """The result of a function of scalar constants, as a constant."""
+    if self._mode == "exact" or plan.against or not plan.is_compiled or not (
+        tracers and all(map(self.algebra.is_constant, tracers))):
+      return None
+    aval, = out_avals
+    with compat.set_current_trace(compat.eval_trace):
+      value = primitive.bind(*[self._constant(x) for x in tracers], **params)
+    element = self.algebra.constant(value, aval)
+    return None if element is None else [self.tracer(element, aval)]
+
+  def _constant(self, tracer):
+    return scalars.constant(
+        self.algebra.element(tracer.number, tracer.aval).coefficient,
+        tracer.aval.dtype)
+
+  def _apply(self, plan, primitive, tracers, params, out_avals):
+    reason = plan.against
+    if reason is None and plan.carries_jaxprs:
+      reason = reasons.against_call(plan, params)
+    key = outs = None
+    if reason is None:
+      numbers = [x.number for x in tracers]
+      key, outs = self._scope.look_up(
+          plan, compat.current_eqn_context(), numbers,
+          [x.aval for x in tracers], params)
+      if key is not None and outs is None:
+        _, outs = self._scope.expressions.enter(
+            key, len(numbers), len(out_avals), params)
+    if outs is None:
+      outs = [self._scope.leaf() for _ in out_avals]
+    return self._provide(primitive, params, tracers, outs, out_avals)
+
+  def _call(self, plan, primitive, tracers, params, out_avals):
+    scope = self._scope
+    numbers = [x.number for x in tracers]
+    avals = [x.aval for x in tracers]
+    scope.repeats = False
+    outs, _ = number_call(scope, primitive, params, list(numbers), avals,
+                          compat.current_eqn_context())
+    keep = [n not in numbers and n not in outs[:i] for i, n in enumerate(outs)]
+    narrowed = narrowing.narrow(scope, plan, primitive, params, numbers, avals,
+                                keep)
+    given = list(outs)
+    if narrowed is not None:
+      tracers = [tracers[i] for i in narrowed.operands]
+      given = [outs[i] for i in narrowed.results]
+      params = narrowed.params
+    if params is not None:
+      self._provide(primitive, params, tracers, given, out_avals)
+    return [CseTracer(self, aval, n) for n, aval in zip(outs, out_avals)]
+
+  def _provide(self, primitive, params, tracers, outs, out_avals):
+    """Notes how to compute the results that are not known."""
+    call = Call(primitive, params, tracers, list(outs),
+                 compat.current_eqn_context(), compat.current_source())
+    for n in outs:
+      if n not in self._typed and n not in self.calls:
+        self.calls[n] = call
+    return [CseTracer(self, aval, n) for n, aval in zip(outs, out_avals)]
+
+  def inline(self, closed_jaxpr, operands):
+    """The results of a jaxpr, equation by equation."""
+    jaxpr = closed_jaxpr.jaxpr
+    env = dict(zip(jaxpr.invars, map(self.lift, operands)))
+    env.update(zip(jaxpr.constvars, map(self.lift, closed_jaxpr.consts)))
+
+    def read(atom):
+      return self.lift(atom.val) if type(atom) is compat.Literal else env[atom]
+
+    with compat.set_current_trace(self):
+      for eqn in jaxpr.eqns:
+        with compat.at(eqn.ctx, compat.source_of(eqn)):
+          outs = self._equation(eqn, [read(x) for x in eqn.invars])
+        env.update(zip(eqn.outvars, outs))
+    return [read(x) for x in jaxpr.outvars]
+
+  def _equation(self, eqn, operands):
+    primitive = eqn.primitive
+    if primitive not in compat.CALLS_OF_FUNCTIONS:
+      outs = self.process_primitive(primitive, operands, eqn.params)
+      return outs if primitive.multiple_results else [outs]
+    if compat.has_rule_of_its_own(primitive) and not self._is_outermost:
+      return self._call(keys.plan_of(primitive), primitive, operands,
+                        eqn.params, [v.aval for v in eqn.outvars])
+    return self.inline(eqn.params["call_jaxpr"], operands)
+
+  def process_call(self, primitive, fun, operands, params, /):
+    with compat.set_current_trace(self):
+      return fun.call_wrapped(*operands)
+
+  def process_custom_jvp_call(self, primitive, fun, jvp, operands, /, *,
+                              symbolic_zeros):
+    return self._custom(primitive, (fun, jvp), operands,
+                        symbolic_zeros=symbolic_zeros)
+
+  def process_custom_vjp_call(self, primitive, fun, fwd, bwd, operands, /, *,
+                              out_trees, symbolic_zeros):
+    return self._custom(primitive, (fun, fwd, bwd), operands,
+                        out_trees=out_trees, symbolic_zeros=symbolic_zeros)
+
+  def _custom(self, primitive, functions, operands, **params):
+    if self._is_outermost:
+      with compat.set_current_trace(self):
+        return functions[0].call_wrapped(*operands)
+    bind = lambda *xs: primitive.bind(*xs, subfuns=functions, **params)
+    if type(self._parent) is compat.DynamicJaxprTrace:
+      return self.inline(jax.make_jaxpr(bind)(*map(self.lift, operands)),
+                         operands)
+    values = self.values(operands)
+    with compat.set_current_trace(self._parent):
+      return [self.enter(x) for x in bind(*values)]
+
+
+def _is_transparent(params):
+  return (compat.is_plainly_placed(params)
+          and True not in params["donated_invars"])

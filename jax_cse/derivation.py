@@ -1,0 +1,309 @@
+"""Derivatives along one direction, of numbers instead of programs.
+
+The direction does not change, so what the derivative of a value is depends on
+nothing but the value: a number has one derivative, which is computed once,
+however many derivatives of however many values it is a part of:
+
+    D(x) = v,  D(v) = 0
+    D(a + b) = D(a) + D(b)
+    D(a * b) = D(a) * b + a * D(b)
+    D(a / b) = (D(a) - a/b * D(b)) / b
+    D(f(a, ...))   by JAX's own rule for f, whatever f is
+
+Nested `jvp` has the same rules, and 2**N copies of N + 1 values.
+
+Beside quotients, tanh has a rule of its own: see `Derivation.of_tanh`.
+
+The derivative of what is no ring operation has a name: sums and products of it
+are sums and products of one thing, however long it is. So the derivatives of a
+product come out as Leibniz' rule has them, sum(binomial(n, k) a_k b_(n-k)), and
+those of a composition by recurrence on it, as in Taylor mode. A formula with
+everything put into everything has as many terms as there are partitions.
+
+Source: Griewank and Walther 2008, chapter 13, for the recurrences.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from jax_cse import compat
+from jax_cse import factoring
+from jax_cse.coefficients import over
+from jax_cse.factoring import ONE, Plus, Times, Tree
+from jax_cse.normal_form import NormalForms, Polynomial
+from jax_cse.ring import (
+    Element, Factor, One, Power, Product, Reciprocal, Sum)
+
+_MAX_PRODUCTS = 8
+
+
+class Derivation:
+  """Derivatives of the values of a `CseTrace`.
+
+  Attributes:
+    forms: normal forms in what has a name.
+  """
+
+  def __init__(self, trace, operands, directions):
+    """`directions`: the derivative of each operand, a tracer as they are."""
+    self._trace = trace
+    self._ring = trace.algebra.ring
+    self.forms = NormalForms(self._ring)
+    self._known: dict[int, Element | None] = {
+        x.number: self._element_of(v) for x, v in zip(operands, directions)}
+    self._trees: dict[int, Tree] = {}
+
+  def _element_of(self, tracer) -> Element | None:
+    element = self._trace.algebra.element(tracer.number, tracer.aval)
+    return element if element.coefficient else None
+
+  def of(self, tracer):
+    """The derivative of a tracer; None where it is zero."""
+    c, core = self._trace.algebra.find(tracer.number)
+    derivative = self._of_core(core)
+    if derivative is None:
+      return None
+    return self._trace.tracer(self._ring.scale(derivative, c), tracer.aval)
+
+  def _of_core(self, number) -> Element | None:
+    """The derivative of a core; what it takes is derived first."""
+    known, todo = self._known, [number]
+    while todo:
+      n = todo[-1]
+      if n in known:
+        todo.pop()
+        continue
+      below = self._below(n)
+      missing = [m for m in below if m not in known]
+      if missing:
+        todo += missing
+      else:
+        todo.pop()
+        if all(known[m] is None for m in below):
+          known[n] = None
+        else:
+          self._derive(n)
+    return known[number]
+
+  def _below(self, n) -> list[int]:
+    core = self._ring.cores.get(n)
+    if type(core) in (Sum, Product, Power):
+      return factoring.leaves(self._tree(n))
+    if type(core) in (Reciprocal, Factor):
+      return [core.parts[0].core]
+    call = self._trace.calls.get(n)
+    return [] if call is None else [
+        self._trace.algebra.find(x.number).core for x in call.operands]
+
+  def _tree(self, n) -> Tree:
+    """What a sum or a product is derived as."""
+    tree = self._trees.get(n)
+    if tree is None:
+      tree = self._trees[n] = self._new_tree(self._ring.cores[n])
+    return tree
+
+  def _new_tree(self, core) -> Tree:
+    if type(core) is Power:
+      return Times(((core.parts[0].core, core.exponent),))
+    if type(core) is Product:
+      return Times(tuple((m, 1) for _, m in core.parts))
+    return Plus(tuple((c, ONE if type(self._ring.cores[m]) is One else m)
+                      for m, c in core.terms.items()))
+
+  def _grouped(self, core, n) -> Tree | None:
+    """The normal form of a product, what is of one variable put together:
+    y*(1 - y) is y - y**2, of which the square has half as many products."""
+    form = self.forms.of(n)
+    if n in form.factors or form.coefficient != 1:
+      return None
+    ring, groups = self._ring, {}
+    for base, e in form.factors.items():
+      if type(base) is Polynomial:
+        variables = {m for monomial, _ in base for m, _ in monomial}
+        key = variables.pop() if len(variables) == 1 else base
+        tree = Plus(tuple((c, factoring.product(m)) for m, c in base))
+      else:
+        key, tree = base, base
+      element = ring.power(self._element(tree, core.domain), e)
+      groups[key] = (ring.mul(groups[key], element) if key in groups
+                     else element)
+    c = math.prod(x.coefficient for x in groups.values())
+    return None if c != 1 else factoring.product(
+        (x.core, 1) for x in groups.values())
+
+  def _products(self, tree) -> float:
+    """How many products under a tree are to be derived, half for squares."""
+    cores, known, seen, count = self._ring.cores, self._known, set(), 0.0
+    if type(tree) is Times:
+      count += len(tree.factors) - 1
+    todo = factoring.leaves(tree)
+    while todo and count < _MAX_PRODUCTS:
+      n = todo.pop()
+      if n in seen or n in known:
+        continue
+      seen.add(n)
+      core = cores.get(n)
+      if type(core) in (Sum, Product, Power):
+        count += (0 if type(core) is Sum else
+                  .5 if type(core) is Power else 1)
+        todo += [m for m in (core.terms if type(core) is Sum
+                             else [p.core for p in core.parts])]
+    return count
+
+  def _derive(self, n) -> None:
+    core = self._ring.cores.get(n)
+    if type(core) in (Sum, Product, Power):
+      element = self._of_tree(self._tree(n), core.domain)
+      self._known[n] = element if element.coefficient else None
+    elif type(core) is Reciprocal:
+      self._known[n] = self._of_quotient(
+          Element(1, n), self._ring.constant(0, core.domain), n)
+    elif type(core) is Factor:
+      self._known[n] = self._ring.scale(
+          self._known[core.parts[0].core], core.parts[0].coefficient)
+    else:
+      self._derive_call(self._trace.calls[n])
+
+  def _element(self, tree, domain) -> Element:
+    ring = self._ring
+    if type(tree) is int:
+      return Element(1, tree)
+    if type(tree) is Plus:
+      total = ring.constant(0, domain)
+      for c, t in tree.terms:
+        total = ring.add(total, ring.scale(self._element(t, domain), c))
+      return total
+    product = ring.constant(1, domain)
+    for t, e in tree.factors:
+      product = ring.mul(product, ring.power(self._element(t, domain), e))
+    return product
+
+  def _of_tree(self, tree, domain) -> Element:
+    ring = self._ring
+    zero = ring.constant(0, domain)
+    if type(tree) is int:
+      return self._known[tree] or zero
+    if type(tree) is Plus:
+      total = zero
+      for c, t in tree.terms:
+        total = ring.add(total, ring.scale(self._of_tree(t, domain), c))
+      return total
+    for i, (t, e) in enumerate(tree.factors):
+      if type(t) is int and type(ring.cores[t]) is Reciprocal:
+        rest = Times((*tree.factors[:i], *([(t, e - 1)] if e > 1 else ()),
+                      *tree.factors[i + 1:]))
+        return self._of_quotient(self._element(tree, domain),
+                                 self._of_tree(rest, domain), t)
+    total, before = zero, ring.constant(1, domain)
+    for t, e in tree.factors:
+      base, derived = self._element(t, domain), self._of_tree(t, domain)
+      power, of_power = self._of_power(base, derived, e)
+      total = ring.add(ring.mul(total, power), ring.mul(before, of_power))
+      before = ring.mul(before, power)
+    return total
+
+  def _of_quotient(self, quotient, of_dividend, reciprocal) -> Element:
+    """Of a product with a reciprocal: the recurrence of division, which has one
+    sum of products where the product rule has two, and loses less where the
+    dividend and the divisor grow alike, as those of a softmax do."""
+    ring = self._ring
+    divisor = self._ring.cores[reciprocal].parts[0].core
+    of_divisor = self._known[divisor]
+    if of_divisor is not None:
+      of_dividend = ring.sub(of_dividend, ring.mul(quotient, of_divisor))
+    return ring.mul(of_dividend, Element(1, reciprocal))
+
+  def _of_power(self, base, derived, e):
+    """A power and its derivative.
+
+    One to a high exponent is derived as a product of two of about half, unless
+    its base is linear: then only lower powers turn up, and they are few.
+    """
+    ring = self._ring
+    power = ring.power(base, e)
+    if e == 1 or not derived.coefficient:
+      return power, derived
+    if e == 2 or self._of_core(derived.core) is None:
+      lower = ring.power(base, e - 1)
+      return power, ring.scale(ring.mul(lower, derived), e)
+    low, of_low = self._of_power(base, derived, e // 2)
+    if e % 2 == 0:
+      return power, ring.scale(ring.mul(low, of_low), 2)
+    high, of_high = self._of_power(base, derived, e - e // 2)
+    return power, ring.add(ring.mul(of_low, high), ring.mul(low, of_high))
+
+  def _derive_call(self, call) -> None:
+    """Derives an application of a primitive, by JAX's rule for it."""
+    moving, tangents = [], []
+    for i, x in enumerate(call.operands):
+      c, core = self._trace.algebra.find(x.number)
+      derivative = self._known[core]
+      if derivative is not None and compat.is_inexact(x.aval.dtype):
+        moving.append(i)
+        tangents.append(self._trace.tracer(
+            self._ring.scale(derivative, c), x.aval))
+
+    def apply(*primals):
+      operands = list(call.operands)
+      for i, x in zip(moving, primals):
+        operands[i] = x
+      return compat.bind_later(call.primitive, operands, call.params,
+                               call.context, call.source)
+
+    for n in call.results:
+      self._known.setdefault(n, None)
+    if not moving:
+      return
+    if call.primitive in _RULES and compat.is_float(tangents[0]):
+      n, = call.results
+      x, = call.operands
+      self._known[n] = _RULES[call.primitive](
+          self, x, self._trace.algebra.element(n, x.aval),
+          self._element_of(tangents[0]))
+      self._name(n)
+      return
+    with compat.set_current_trace(self._trace):
+      outs, derived = jax.jvp(
+          apply, [call.operands[i] for i in moving], tangents)
+    for n, out, d in zip(call.results, outs, derived):
+      if self._known[n] is None and compat.is_inexact(compat.typeof(out).dtype):
+        self._known[n] = self._element_of(self._trace.lift(d))
+        self._name(n)
+
+  def _name(self, n) -> None:
+    """Makes the derivative of `n` an atom to normal forms from now on."""
+    element = self._known[n]
+    if element is not None:
+      core = self._ring.cores[element.core]
+      if type(core) is Product and element.core not in self._known:
+        grouped = self._grouped(core, element.core)
+        if grouped is not None and self._products(grouped) < self._products(
+            self._tree(element.core)):
+          self._trees[element.core] = grouped
+      self.forms.name(element.core)
+
+  def of_tanh(self, x, y, dx) -> Element:
+    """The derivative of `y`, the hyperbolic tangent of a tracer `x`.
+
+    1 - y**2 has no accurate digit left where y is near -1 or 1, and a gelu
+    multiplies it by powers of x there. 4*e / (1 + e)**2, where e is
+    exp(-2 * abs(x)), has them all.
+    """
+    ring, trace = self._ring, self._trace
+    with compat.set_current_trace(trace):
+      e = trace.lift(jnp.exp(-2 * jnp.abs(x)))
+    e = trace.algebra.element(e.number, e.aval)
+    q = ring.reciprocal(ring.add(e, ring.constant(1, x.aval.dtype)))
+    slope = ring.factor(ring.scale(ring.mul(e, ring.mul(q, q)), 4))
+    derivative = ring.mul(slope, dx)
+    if slope.core not in self._known:
+      self._known[slope.core] = ring.scale(
+          ring.mul(y, derivative), over(-2, slope.coefficient))
+      self.forms.name(slope.core)
+    return derivative
+
+
+# Rules of our own, where those of JAX lose what Taylor mode does not.
+_RULES = {compat.tanh_p: Derivation.of_tanh}

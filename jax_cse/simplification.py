@@ -1,0 +1,114 @@
+"""Simplification: of jaxprs, of functions, and of their derivatives.
+
+    simplify(closed_jaxpr, "ring")           a closed jaxpr
+    transform(fun, operands, "ring")         the results of a function
+    derive(fun, operands, directions, 3)     and its derivatives up to order 3
+
+A jaxpr is first narrowed as it stands (`narrowing`), then evaluated under a
+`CseTrace`, and the new one is taken if it has fewer equations, or as many on
+fewer elements. That goes on until nothing is gained, so a second time changes
+nothing.
+"""
+
+from typing import Any
+import weakref
+
+from jax_cse import compat
+from jax_cse import jaxprs
+from jax_cse import narrowing
+from jax_cse.cse_trace import CseTrace
+from jax_cse.derivation import Derivation
+from jax_cse.value_numbering import Numbering
+
+# What is inside of calls, simplified; None for what is left as it is, since a
+# value that led back to its key would keep it alive.
+_inside: dict[str, weakref.WeakKeyDictionary] = {}
+
+
+def _simplify_inside(x, mode):
+  """A jaxpr among the params of an equation, the same each time."""
+  jaxpr, consts = jaxprs.open_jaxpr(x)
+  known = _inside.setdefault(mode, weakref.WeakKeyDictionary())
+  if jaxpr not in known or consts:
+    simpler = simplify(compat.ClosedJaxpr(jaxpr, consts), mode)
+    if jaxpr is x and simpler.consts:
+      return x   # there is no place for a constant
+    if consts:
+      return simpler
+    known[jaxpr] = None if simpler.jaxpr is jaxpr else simpler
+  simpler = known[jaxpr]
+  return x if simpler is None else simpler.jaxpr if jaxpr is x else simpler
+
+
+def simplify(closed_jaxpr, mode: str):
+  """A closed jaxpr of the same function with no more equations."""
+  if mode == "exact":
+    return _merge(closed_jaxpr, mode)
+  while True:
+    merged = _merge(closed_jaxpr, mode)
+    simpler = min(merged, _rebuild(merged, mode), key=_price)
+    if _price(simpler) >= _price(closed_jaxpr):
+      return closed_jaxpr
+    closed_jaxpr = simpler
+
+
+def _merge(closed_jaxpr, mode):
+  """Without what is computed twice or for nobody; the rest as it is."""
+  numbering = Numbering(None)
+  numbering.traced = True
+  return jaxprs.drop_dead_equations(
+      narrowing.rewrite(numbering, closed_jaxpr, mode))
+
+
+def _rebuild(closed_jaxpr, mode):
+  jaxpr = closed_jaxpr.jaxpr
+  fun = lambda *args: transform(
+      lambda trace, *xs: trace.inline(closed_jaxpr, xs), args, mode)
+  return compat.trace_to_jaxpr(fun, [v.aval for v in jaxpr.invars],
+                               jaxpr.debug_info)
+
+
+def _price(closed_jaxpr) -> tuple[int, int]:
+  """How many equations, and how many elements they compute."""
+  eqns = list(jaxprs.all_equations(closed_jaxpr.jaxpr))
+  return len(eqns), sum(
+      getattr(v.aval, "size", 0) for eqn in eqns for v in eqn.outvars)
+
+
+def transform(fun, operands, mode: str) -> list[Any]:
+  """The results of a function of a trace and flat operands, simplified."""
+  with compat.take_current_trace() as parent:
+    trace = CseTrace(parent, mode, _simplify_inside)
+    tracers = [trace.enter(x) for x in operands]
+    with compat.set_current_trace(trace):
+      outs = fun(trace, *tracers)
+    outs = trace.values(outs)
+    trace.invalidate()
+    return outs
+
+
+def derive(fun, operands, directions, order: int) -> list[list[Any]]:
+  """Derivatives of all orders of a function of and on flat lists.
+
+  A direction that is None is elementwise 1.
+  """
+  with compat.take_current_trace() as parent:
+    trace = CseTrace(parent, "ring", _simplify_inside)
+    xs = [trace.enter(x) for x in operands]
+    vs = [trace.one(x.aval) if v is None else trace.lift(v)
+          for x, v in zip(xs, directions)]
+    with compat.set_current_trace(trace):
+      outs = [trace.lift(y) for y in fun(*xs)]
+    derivation = Derivation(trace, xs, vs)
+    trace.use_forms(derivation.forms)
+    wanted = list(outs)
+    level = list(outs)
+    for _ in range(order):
+      level = [None if y is None else derivation.of(y) for y in level]
+      wanted += level
+    values = iter(trace.values([y for y in wanted if y is not None]))
+    trace.invalidate()
+  results = [compat.zero_tangent(x.aval) if y is None else next(values)
+             for x, y in zip(outs * (order + 1), wanted)]
+  return [results[i:i + len(outs)]
+          for i in range(0, len(results), len(outs) or 1)]
