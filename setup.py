@@ -23,8 +23,8 @@ setuptools.setup(
     install_requires=["jax==0.10.2", "jaxlib==0.10.2"],
     extras_require={
         "plot": ["matplotlib"],
-        "test": ["absl-py", "diffrax", "hypothesis", "matplotlib", "pytest",
-                 "ruff"],
+        "test": ["absl-py", "diffrax", "hypothesis", "matplotlib", "mpmath",
+                 "pytest", "ruff"],
     },
     entry_points={"pytest11": ["jax_cse = pytest_jax_cse"]},
     classifiers=[
