@@ -1,5 +1,6 @@
-"""Benchmarks of jax_cse. Every figure is a ratio against plain JAX, measured in
-the same run; a time by itself says more about the machine.
+"""Benchmarks of jax_cse. Every figure is a ratio against a control, plain JAX
+if nothing else is said, measured in the same run; a time by itself says more
+about the machine.
 
 An entry is a generator function under `@entry(...)` that checks counts first
 and then yields one `Case` for each row:
@@ -18,6 +19,7 @@ import argparse
 from collections.abc import Callable, Iterator
 import functools
 import gc
+import math
 import platform
 import statistics
 import sys
@@ -26,6 +28,7 @@ from typing import NamedTuple
 
 import jax
 from jax import lax
+from jax.experimental import jet
 import jax.numpy as jnp
 
 import jax_cse
@@ -33,6 +36,7 @@ from jax_cse import blowup
 
 sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/tests")
 from programs import POINT, PROGRAMS  # noqa: E402
+from specs import SMOOTH  # noqa: E402
 
 ENTRIES: dict[str, tuple[str, Callable]] = {}
 
@@ -264,6 +268,122 @@ def nested_jvp_eagerly() -> Iterator[Case]:
     yield Case(f"order {order}", run, enabled(run), turns=7)
 
 
+def _all_by_jet(fun, order, directions):
+  """All derivatives of a function of an array by jet."""
+  series = [directions] + [jnp.zeros_like(directions)] * (order - 1)
+  def derived(x):
+    value, terms = jet.jet(fun, (x,), (series,))
+    return value, *terms
+  return derived
+
+
+def _network(x):
+  for seed in range(3):
+    weights = jax.random.normal(jax.random.key(seed), (64, 64)) / 8
+    x = jnp.tanh(x @ weights)
+  return x
+
+
+# Functions of arrays: a network of width 64 on 512 points, and elementwise ones
+# on 100,000.
+_BATCHED = {"network": (_network, (512, 64)), **{
+    spec.name: (spec.fun, (100_000,)) for spec in SMOOTH
+    if spec.name in ("thread", "tanh^3", "exp sin", "1/(1+t*t)", "tanh",
+                     "power of tanh", "logistic chain", "erf polynomial")}}
+
+
+def _batched(last_only: bool) -> Iterator[tuple]:
+  for name, (fun, shape) in _BATCHED.items():
+    x = jnp.linspace(-2., 2., math.prod(shape)).reshape(shape)
+    ones = jnp.ones_like(x)
+    for order in (4, 7):
+      ours = jax_cse.derivatives(fun, order)
+      theirs = _all_by_jet(fun, order, ones)
+      a, b = (lambda y, f=ours, v=ones: f(y, v)), theirs
+      assert (jax_cse.count_primitives(a)(x).total()
+              <= jax_cse.count_primitives(b)(x).total()), name
+      if last_only:
+        a, b = (lambda y, f=a: f(y)[-1]), (lambda y, f=b: f(y)[-1])
+      yield f"{name}, order {order}", a, b, x
+
+
+@entry("run time of compiled derivatives over that of jet's, all orders")
+def derivatives_run() -> Iterator[Case]:
+  yield from _runs(_batched(False))
+
+
+@entry("the same where only the highest is wanted")
+def derivatives_run_highest() -> Iterator[Case]:
+  yield from _runs(_batched(True))
+
+
+def _runs(rows):
+  for name, ours, theirs, x in rows:
+    a, b = jax.jit(ours), jax.jit(theirs)
+    yield Case(name, lambda b=b, x=x: jax.block_until_ready(b(x)),
+               lambda a=a, x=x: jax.block_until_ready(a(x)))
+
+
+@entry("time to the first result of derivatives over that of jet, all orders")
+def derivatives_first() -> Iterator[Case]:
+  for name, ours, theirs, x in _batched(False):
+    first = lambda f, x=x: jax.block_until_ready(jax.jit(lambda y: f(y))(x))
+    yield Case(name, functools.partial(first, theirs),
+               functools.partial(first, ours),
+               turns=3, prepare=jax.clear_caches)
+
+
+def _long_program(length):
+  """Sums, products and others, each used again some equations later."""
+  operations = (None, lax.add, lax.mul, lax.sub)
+  def fun(x):
+    recent = [x, lax.sin(x), lax.mul(x, 0.5)]
+    for i in range(length):
+      a, b = recent[-1], recent[-3]
+      y = lax.sin(a) if i % 4 == 0 else operations[i % 4](a, b)
+      recent = [*recent[-2:], y]
+    return recent[-1]
+  return fun
+
+
+@entry("cse_jaxpr of 100,000 equations over 10,000")
+def linear_time() -> Iterator[Case]:
+  small, large = (jax.make_jaxpr(_long_program(n))(jnp.ones(3))
+                  for n in (10_000, 100_000))
+  for mode in ("exact", "reassociate", "ring"):
+    simplify = lambda jaxpr, mode=mode: jax_cse.cse_jaxpr(jaxpr, mode)
+    yield Case(mode, functools.partial(simplify, small),
+               functools.partial(simplify, large), limit=12, turns=1)
+
+
+@entry("cse_jaxpr over tracing the same program, 10,000 equations")
+def over_tracing() -> Iterator[Case]:
+  trace = lambda: jax.make_jaxpr(lambda x: _long_program(10_000)(x))(
+      jnp.ones(3))
+  jaxpr = trace()
+  for mode, limit in (("exact", 1.0), ("reassociate", None), ("ring", None)):
+    yield Case(mode, trace, lambda mode=mode: jax_cse.cse_jaxpr(jaxpr, mode),
+               limit=limit, turns=3)
+
+
+@entry("the explicit trace over the memoized bind, nested jvp, cold caches")
+def explicit_over_memo() -> Iterator[Case]:
+  for name, fun in (("thread", blowup.function), *[
+      (spec.name, spec.fun) for spec in SMOOTH
+      if spec.name in ("tanh mlp", "attention")]):
+    for order in (4, 6):
+      make = lambda order=order, fun=fun: blowup.nested_jvp(fun, order)
+      plain = lambda make=make: jax.jit(make())
+      explicit = lambda make=make: jax.jit(jax_cse.cse(make()))
+      for stage, run in (("trace", lambda f: f.trace(0.3)),
+                         ("trace, lower, compile",
+                          lambda f: f.trace(0.3).lower().compile())):
+        yield Case(f"{name}, order {order}, {stage}",
+                   enabled(lambda run=run, f=plain: run(f())),
+                   lambda run=run, f=explicit: run(f()), turns=3,
+                   prepare=jax.clear_caches)
+
+
 def main() -> None:
   parser = argparse.ArgumentParser(prog="tools/bench",
                                    description=__doc__.splitlines()[0])
@@ -279,7 +399,7 @@ def main() -> None:
     parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(ENTRIES)}")
   device = jax.devices()[0]
   print(f"jax {jax.__version__}, Python {platform.python_version()}, "
-        f"{device.platform}: time with CSE / time without")
+        f"{device.platform}: time of the candidate / time of the control")
   missed = False
   for name in options.entries or ENTRIES:
     what, function = ENTRIES[name]
