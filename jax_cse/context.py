@@ -172,7 +172,10 @@ class enabled(_Context):
     mode: `"exact"`, the default: equations of the same primitive on the same
       values with the same params are merged, operands swapped where that cannot
       change a bit; each primitive application gives the bits that it gives
-      without. None means the mode that `JAX_CSE` names, if it names one.
+      without. In traced programs `"reassociate"` also merges sums and products
+      that differ in grouping and order only, and `"ring"` what is equal by
+      distributivity: equal in real arithmetic for finite values, integers to
+      the bit. None means the mode that `JAX_CSE` names, if it names one.
     max_bytes: budget in bytes for results that are held for eager evaluation;
       256 MiB by default. The least recently used leave first; what left is
       counted in `memo.stats.evicted` and `memo.stats.evicted_bytes`. A budget

@@ -58,14 +58,6 @@ def in_order(params: dict[str, Any]) -> list:
   return found
 
 
-def all_equations(jaxpr):
-  """The equations of a jaxpr and of all that is inside of them."""
-  for eqn in jaxpr.eqns:
-    yield eqn
-    for inner in compat.jaxprs_in_params(eqn.params):
-      yield from all_equations(inner)
-
-
 def equation(primitive, params, num_operands: int, num_results: int):
   """An equation on new variables, to whose types nobody looks."""
   var = lambda _: compat.Var(compat.ShapedArray((), np.float32))

@@ -14,6 +14,7 @@ from typing import Any
 import weakref
 
 from jax_cse import compat
+from jax_cse import counting
 from jax_cse import jaxprs
 from jax_cse import narrowing
 from jax_cse.cse_trace import CseTrace
@@ -70,7 +71,7 @@ def _rebuild(closed_jaxpr, mode):
 
 def _price(closed_jaxpr) -> tuple[int, int]:
   """How many equations, and how many elements they compute."""
-  eqns = list(jaxprs.all_equations(closed_jaxpr.jaxpr))
+  eqns = list(counting.equations(closed_jaxpr.jaxpr))
   return len(eqns), sum(
       getattr(v.aval, "size", 0) for eqn in eqns for v in eqn.outvars)
 
