@@ -72,7 +72,7 @@ sub_p, neg_p, square_p, integer_pow_p = (
     lax.sub_p, lax.neg_p, lax.square_p, lax.integer_pow_p)
 broadcast_in_dim_p, convert_element_type_p = (
     lax.broadcast_in_dim_p, lax.convert_element_type_p)
-tanh_p, cosh_p = lax.tanh_p, lax.cosh_p
+tanh_p = lax.tanh_p
 add_any_p = ad_util.add_jaxvals_p
 # Element by element, for operands of one shape or scalars.
 ELEMENTWISE = frozenset({

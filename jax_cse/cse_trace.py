@@ -209,6 +209,10 @@ class CseTrace(compat.Trace):
     return self.lift(val)
 
   def process_primitive(self, primitive, operands, params, /):
+    return self._process(primitive, operands, params, None)
+
+  def _process(self, primitive, operands, params, known):
+    """`known`: the types of the results and the effects, if they are."""
     tracers = [self.lift(x) for x in operands]
     plan = keys.plan_of(primitive)
     if plan.is_jit and _is_transparent(params):
@@ -221,7 +225,8 @@ class CseTrace(compat.Trace):
     if found is not None:
       number, aval = found
       return CseTracer(self, aval, number)
-    out_avals, effects = compat.abstract_evaluation(primitive, avals, params)
+    out_avals, effects = known or compat.abstract_evaluation(
+        primitive, avals, params)
     if effects and not compat.benign(effects) or not all(
         type(a) is compat.ShapedArray for a in (*avals, *out_avals)):
       results = self._bind_now(primitive, tracers, params)
@@ -320,7 +325,8 @@ class CseTrace(compat.Trace):
   def _equation(self, eqn, operands):
     primitive = eqn.primitive
     if primitive not in compat.CALLS_OF_FUNCTIONS:
-      outs = self.process_primitive(primitive, operands, eqn.params)
+      outs = self._process(primitive, operands, eqn.params,
+                           ([v.aval for v in eqn.outvars], eqn.effects))
       return outs if primitive.multiple_results else [outs]
     if compat.has_rule_of_its_own(primitive) and not self._is_outermost:
       return self._call(keys.plan_of(primitive), primitive, operands,
@@ -330,6 +336,11 @@ class CseTrace(compat.Trace):
   def process_call(self, primitive, fun, operands, params, /):
     with compat.set_current_trace(self):
       return fun.call_wrapped(*operands)
+
+  def process_shard_map(self, primitive, fun, operands, /, **params):
+    values = self.values(operands)
+    with compat.set_current_trace(self._parent):
+      return primitive.bind(*values, subfuns=(fun,), **params).map(self.lift)
 
   def process_custom_jvp_call(self, primitive, fun, jvp, operands, /, *,
                               symbolic_zeros):

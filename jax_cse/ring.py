@@ -38,6 +38,7 @@ from jax_cse.coefficients import Coefficient, P, content, in_field, over, unit
 
 _MAX_TERMS = 32
 _MAX_BITS = 256
+_MAX_BITS_OF_POWER = 32
 _MAX_DEGREE = 2**20
 
 class Element(NamedTuple):
@@ -184,15 +185,17 @@ class Ring:
     c = c * x.coefficient
     if type(c) is Fraction and c.denominator == 1:
       c = c.numerator
-    if max(abs(c.numerator), c.denominator).bit_length() > _MAX_BITS:
-      # As far as anybody knows, an atom of its own.
-      number = self._of(("multiple", c), (x.core,))
-      if number not in self.cores:
-        atom = Factor(core.domain, core.shape, self._point(), 1,
-                      (Element(c, x.core),))
-        self._enter(number, atom)
-      return Element(1, number)
+    if _bits(c) > _MAX_BITS:
+      return self._multiple_as_atom(Element(c, x.core))
     return self._canonical(Element(c, x.core))
+
+  def _multiple_as_atom(self, x):
+    core = self.cores[x.core]
+    number = self._of(("multiple", x.coefficient), (x.core,))
+    if number not in self.cores:
+      self._enter(number, Factor(core.domain, core.shape, self._point(), 1,
+                                 (x,)))
+    return Element(1, number)
 
   def neg(self, x: Element) -> Element:
     return Element(-x.coefficient, x.core)
@@ -304,7 +307,13 @@ class Ring:
     return self.scale(known, x.coefficient * y.coefficient)
 
   def power(self, x: Element, exponent: int) -> Element:
-    """`x` to a positive exponent."""
+    """`x` to a positive exponent.
+
+    That of a multiple is not a multiple of that of the core where one of the
+    two may be infinite: (x/8)**100 is finite for many x whose power is not.
+    """
+    if exponent * (_bits(x.coefficient) - 1) > _MAX_BITS_OF_POWER:
+      x = self._multiple_as_atom(x)
     result = x
     for bit in bin(exponent)[3:]:
       result = self.mul(result, result)
@@ -353,6 +362,10 @@ class Ring:
       self._enter(number, Factor(core.domain, core.shape, self._point(), 1,
                                  (Element(1, x.core),)))
     return Element(x.coefficient, number)
+
+
+def _bits(c: Coefficient) -> int:
+  return max(abs(c.numerator), c.denominator).bit_length()
 
 
 class Reciprocal(Atom):
