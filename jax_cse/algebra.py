@@ -24,6 +24,7 @@ from typing import Any
 from jax_cse import compat
 from jax_cse import keys
 from jax_cse import scalars
+from jax_cse.coefficients import simple
 from jax_cse.ring import Element, Ring, join
 
 _MAX_EXPONENT = 64
@@ -123,8 +124,7 @@ def _as_rational(value, dtype) -> int | Fraction | None:
     return x
   if not math.isfinite(x) or not x and math.copysign(1, x) < 0:
     return None
-  exact = Fraction(x)
-  return exact.numerator if exact.denominator == 1 else exact
+  return simple(Fraction(x))
 
 
 def _converted(c, dtype) -> int | Fraction | None:

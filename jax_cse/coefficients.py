@@ -29,12 +29,14 @@ def in_field(c: Coefficient) -> int:
   return c.numerator * _inverse(c.denominator)
 
 
+def simple(c: Coefficient) -> Coefficient:
+  """The same number, an `int` if it is an integer."""
+  return c.numerator if c.denominator == 1 else c
+
+
 def over(c: Coefficient, divisor: Coefficient) -> Coefficient:
-  """The quotient, an integer if it is one."""
-  if divisor == 1:
-    return c
-  q = Fraction(c) / divisor
-  return q.numerator if q.denominator == 1 else q
+  """The quotient, an `int` if it is an integer."""
+  return c if divisor == 1 else simple(Fraction(c) / divisor)
 
 
 def content(coefficients) -> Coefficient:

@@ -6,7 +6,7 @@ otherwise that of an application of the primitive to numbers. When a value is
 needed, as a result or because Python wants to know it, the cheapest way to it
 is chosen and bound at the parent trace:
 
-    trace = CseTrace(parent, "ring")
+    trace = CseTrace(parent, "ring", simplify)
     y = trace.enter(x)          # an operand
     ...                         # the user's function runs on tracers
     trace.values([y])           # binds, and returns values of the parent

@@ -31,10 +31,10 @@ import jax.numpy as jnp
 from jax_cse import compat
 from jax_cse import factoring
 from jax_cse.coefficients import over
-from jax_cse.factoring import ONE, Plus, Times, Tree
+from jax_cse.factoring import Plus, Times, Tree
 from jax_cse.normal_form import NormalForms, Polynomial
 from jax_cse.ring import (
-    Element, Factor, One, Power, Product, Reciprocal, Sum)
+    Element, Factor, Power, Product, Reciprocal, Sum, bottom_up)
 
 _MAX_PRODUCTS = 8
 
@@ -69,22 +69,12 @@ class Derivation:
 
   def _of_core(self, number) -> Element | None:
     """The derivative of a core; what it takes is derived first."""
-    known, todo = self._known, [number]
-    while todo:
-      n = todo[-1]
-      if n in known:
-        todo.pop()
-        continue
-      below = self._below(n)
-      missing = [m for m in below if m not in known]
-      if missing:
-        todo += missing
+    known = self._known
+    for n in bottom_up(number, known, self._below):
+      if all(known[m] is None for m in self._below(n)):
+        known[n] = None
       else:
-        todo.pop()
-        if all(known[m] is None for m in below):
-          known[n] = None
-        else:
-          self._derive(n)
+        self._derive(n)
     return known[number]
 
   def _below(self, n) -> list[int]:
@@ -105,11 +95,9 @@ class Derivation:
     return tree
 
   def _new_tree(self, core) -> Tree:
-    if type(core) is Power:
-      return Times(((core.parts[0].core, core.exponent),))
-    if type(core) is Product:
-      return Times(tuple((m, 1) for _, m in core.parts))
-    return Plus(tuple((c, ONE if type(self._ring.cores[m]) is One else m)
+    if type(core) in (Product, Power):
+      return Times(core.factors)
+    return Plus(tuple((c, factoring.leaf(self._ring, m))
                       for m, c in core.terms.items()))
 
   def _grouped(self, core, n) -> Tree | None:
@@ -148,8 +136,8 @@ class Derivation:
       if type(core) in (Sum, Product, Power):
         count += (0 if type(core) is Sum else
                   .5 if type(core) is Power else 1)
-        todo += [m for m in (core.terms if type(core) is Sum
-                             else [p.core for p in core.parts])]
+        todo += core.terms if type(core) is Sum else [
+            m for m, _ in core.factors]
     return count
 
   def _derive(self, n) -> None:

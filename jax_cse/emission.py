@@ -15,7 +15,7 @@ import math
 from typing import Any, Protocol
 
 from jax_cse import factoring
-from jax_cse.coefficients import Coefficient, over, unit
+from jax_cse.coefficients import Coefficient, over, simple, unit
 from jax_cse.extraction import Choice
 from jax_cse.factoring import ONE, Plus, Tree
 from jax_cse.ring import Element, One, Reciprocal, Ring, join
@@ -142,7 +142,7 @@ class Emission:
       # In two steps, as it must have been written.
       exponent = c.numerator.bit_length() - c.denominator.bit_length()
       assert abs(exponent) > 1, (c, domain)
-      half = over(Fraction(2) ** (exponent // 2), 1)
+      half = simple(Fraction(2) ** (exponent // 2))
       return self._scale(self._scale(ref, over(c, half), domain), half, domain)
     return self._do("mul", self._constant(c, domain), ref)
 
@@ -278,13 +278,12 @@ def price(ring: Ring, choices: list[Choice],
   """
   count = _Count()
   emission = Emission(ring, count)
-  def enter(n):
+  def enter(n, c=1):
     core = ring.cores.get(n)
-    emission.enter(Element(1, n), () if core is None else core.shape)
-  for n, multiples in there.items():
-    core = ring.cores.get(n)
-    for c in multiples:
-      emission.enter(Element(c, n), () if core is None else core.shape)
+    emission.enter(Element(c, n), () if core is None else core.shape)
+  for choice in choices:   # what is not among them is not looked at
+    for c in there.get(choice.number, ()):
+      enter(choice.number, c)
   emission.run(choices, enter)
   for choice in choices:
     if choice.multiple is not None:

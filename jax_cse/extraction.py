@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from jax_cse import factoring
 from jax_cse.coefficients import Coefficient
-from jax_cse.factoring import ONE, Tree
+from jax_cse.factoring import Tree
 from jax_cse.normal_form import NormalForms
 from jax_cse.ring import (
     Element, Factor, One, Power, Product, Reciprocal, Ring, Sum)
@@ -147,25 +147,17 @@ class Extraction:
         yield factoring.of_form(form, exact)
 
   def _written(self, core, exact) -> tuple[Coefficient, Tree]:
-    if type(core) is Power:
-      return 1, factoring.Times(((core.parts[0].core, core.exponent),))
-    if type(core) is Product:
-      return 1, factoring.Times(tuple((p.core, 1) for p in core.parts))
-    return factoring.total([(c, self._tree(n)) for c, n in core.parts],
-                           exact)
-
-  def _tree(self, n) -> Tree:
-    return ONE if type(self._ring.cores[n]) is One else n
+    if type(core) in (Product, Power):
+      return 1, factoring.Times(core.factors)
+    return factoring.total(
+        [(c, factoring.leaf(self._ring, n)) for c, n in core.parts], exact)
 
   def _monomial(self, n, is_free):
     core = self._ring.cores[n]
     if type(core) is One:
       return ()
-    if not is_free(n):
-      if type(core) is Product:
-        return tuple((p.core, 1) for p in core.parts)
-      if type(core) is Power:
-        return ((core.parts[0].core, core.exponent),)
+    if type(core) in (Product, Power) and not is_free(n):
+      return core.factors
     return ((n, 1),)
 
   def _expand(self, n, is_free):

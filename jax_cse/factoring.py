@@ -18,6 +18,7 @@ from typing import NamedTuple, Union
 
 from jax_cse.coefficients import Coefficient, over, unit
 from jax_cse.normal_form import Form, Monomial, Polynomial
+from jax_cse.ring import One, Ring
 
 
 class Plus(NamedTuple):
@@ -40,6 +41,11 @@ def product(factors: Iterable[tuple[Tree, int]]) -> Tree:
   if len(factors) == 1 and factors[0][1] == 1:
     return factors[0][0]
   return Times(factors)
+
+
+def leaf(ring: Ring, number: int) -> Tree:
+  """The tree of a core by itself."""
+  return ONE if type(ring.cores[number]) is One else number
 
 
 def factored(terms: Terms, exact: bool,

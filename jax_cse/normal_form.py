@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from jax_cse.coefficients import Coefficient, content, over
-from jax_cse.ring import Atom, Factor, One, Power, Product, Ring, Sum
+from jax_cse.ring import (
+    Atom, Factor, One, Power, Product, Ring, Sum, bottom_up)
 
 _MAX_TERMS = 24
 _MAX_MERGED = 4
@@ -58,24 +59,13 @@ class NormalForms:
     self._forms[number] = Form(1, {number: 1})
 
   def of(self, number: int) -> Form:
-    forms, todo = self._forms, [number]
-    while todo:
-      n = todo[-1]
-      if n in forms:
-        todo.pop()
-        continue
-      core = self._ring.cores[n]
-      below = self._below(core)
-      missing = [m for m in below if m not in forms]
-      if missing:
-        todo += missing
-      else:
-        todo.pop()
-        form = self._compute(core)
-        forms[n] = Form(1, {n: 1}) if form is None else form
-    return forms[number]
+    for n in bottom_up(number, self._forms, self._below):
+      form = self._compute(self._ring.cores[n])
+      self._forms[n] = Form(1, {n: 1}) if form is None else form
+    return self._forms[number]
 
-  def _below(self, core):
+  def _below(self, number):
+    core = self._ring.cores[number]
     if type(core) is Sum:
       return list(core.terms)
     if type(core) in (Product, Power):

@@ -12,7 +12,7 @@ Expanding them to see that explodes, so each is known by its value at one random
 point of a field of 2**127 - 1 elements: equal polynomials have equal values,
 and two different ones of degree d agree with a probability of d / 2**127.
 
-    r = Ring(itertools.count())
+    r = Ring(Expressions(itertools.count(2).__next__).of)
     x, y = r.atom(0, "float32"), r.atom(1, "float32")
     r.mul(r.add(x, y), r.sub(x, y)) == r.sub(r.mul(x, x), r.mul(y, y))
 
@@ -29,17 +29,18 @@ Limits: a sum of more than `_MAX_TERMS` terms, a coefficient of more than
 `_MAX_BITS` bits and a degree of more than `_MAX_DEGREE` begin a new atom.
 """
 
-from collections.abc import Callable
-from fractions import Fraction
+from collections.abc import Callable, Container, Iterable, Iterator
 import random
 from typing import Any, NamedTuple
 
-from jax_cse.coefficients import Coefficient, P, content, in_field, over, unit
+from jax_cse.coefficients import (
+    Coefficient, P, content, in_field, over, simple, unit)
 
 _MAX_TERMS = 32
 _MAX_BITS = 256
 _MAX_BITS_OF_POWER = 32
 _MAX_DEGREE = 2**20
+
 
 class Element(NamedTuple):
   """A coefficient times a core; zero is no multiple of one."""
@@ -77,6 +78,11 @@ class Atom(Core):
   __slots__ = ()
 
 
+class Reciprocal(Atom):
+  """One over its part."""
+  __slots__ = ()
+
+
 class Factor(Core):
   """What is taken for an atom; its part is what it is."""
   __slots__ = ()
@@ -91,10 +97,19 @@ class Product(Core):
   """Of two cores, which are its parts."""
   __slots__ = ()
 
+  @property
+  def factors(self) -> tuple[tuple[int, int], ...]:
+    """What it is a product of, with exponents."""
+    return tuple((n, 1) for _, n in self.parts)
+
 
 class Power(Core):
   """A core to a positive exponent."""
   __slots__ = ("exponent",)
+
+  @property
+  def factors(self) -> tuple[tuple[int, int], ...]:
+    return ((self.parts[0].core, self.exponent),)
 
 
 def join(*shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -103,6 +118,24 @@ def join(*shapes: tuple[int, ...]) -> tuple[int, ...]:
   shapes = [shape for shape in shapes if len(shape) == rank]
   return shapes[0] if len(set(shapes)) == 1 else tuple(
       next((n for n in axis if n != 1), 1) for axis in zip(*shapes))
+
+
+def bottom_up(root: int, known: Container[int],
+              below: Callable[[int], Iterable[int]]) -> Iterator[int]:
+  """What is under `root` and not `known`, each after what is `below` it.
+
+  Whoever iterates makes each number known before asking for the next.
+  """
+  todo = [root]
+  while todo:
+    n = todo[-1]
+    missing = [] if n in known else [m for m in below(n) if m not in known]
+    if missing:
+      todo += missing
+    else:
+      todo.pop()
+      if n not in known:
+        yield n
 
 
 class Ring:
@@ -182,16 +215,15 @@ class Ring:
       return self.constant(0, core.domain)
     if not self._distributes and abs(c) != 1:
       x = self._as_factor(x)
-    c = c * x.coefficient
-    if type(c) is Fraction and c.denominator == 1:
-      c = c.numerator
+    c = simple(c * x.coefficient)
     if _bits(c) > _MAX_BITS:
-      return self._multiple_as_atom(Element(c, x.core))
+      return self._as_atom(Element(c, x.core))
     return self._canonical(Element(c, x.core))
 
-  def _multiple_as_atom(self, x):
+  def _as_atom(self, x):
+    """The same value as an atom, its coefficient included."""
     core = self.cores[x.core]
-    number = self._of(("multiple", x.coefficient), (x.core,))
+    number = self._of(("factor", x.coefficient), (x.core,))
     if number not in self.cores:
       self._enter(number, Factor(core.domain, core.shape, self._point(), 1,
                                  (x,)))
@@ -238,18 +270,14 @@ class Ring:
         core.terms = terms
         self._enter(number, core)
       known = Element(1, number)
-    return self._remember(domain, at_point,
-                          self._multiple(known, divisor))
+    return self._remember(domain, at_point, Element(
+        simple(known.coefficient * divisor), known.core))
 
   def _divisor(self, domain, terms):
     """What a sum is a multiple of, whatever multiple of it is looked at."""
     divisor = content(terms.values())
     rest = [over(c, divisor) for c in terms.values()]
     return divisor * unit(rest, self.is_exact(domain))
-
-  def _multiple(self, x, c):
-    """`scale` of what was just divided by it."""
-    return Element(x.coefficient * c, x.core)
 
   def _remember(self, domain, at_point, element):
     self._known[domain, at_point] = element
@@ -313,7 +341,7 @@ class Ring:
     two may be infinite: (x/8)**100 is finite for many x whose power is not.
     """
     if exponent * (_bits(x.coefficient) - 1) > _MAX_BITS_OF_POWER:
-      x = self._multiple_as_atom(x)
+      x = self._as_atom(x)
     result = x
     for bit in bin(exponent)[3:]:
       result = self.mul(result, result)
@@ -324,9 +352,7 @@ class Ring:
   def reciprocal(self, x: Element) -> Element:
     """Of what is not the constant zero; not in a ring of integers."""
     core = self.cores[x.core]
-    inverse = 1 / Fraction(x.coefficient)
-    if inverse.denominator == 1:
-      inverse = inverse.numerator
+    inverse = over(1, x.coefficient)
     if type(core) is One:
       return Element(inverse, x.core)
     number = self._of("reciprocal", (x.core,))
@@ -355,20 +381,10 @@ class Ring:
     return self.factor(x)
 
   def factor(self, x: Element) -> Element:
-    """The same value as an atom, which no sum or product looks into."""
-    core = self.cores[x.core]
-    number = self._of("factor", (x.core,))
-    if number not in self.cores:
-      self._enter(number, Factor(core.domain, core.shape, self._point(), 1,
-                                 (Element(1, x.core),)))
-    return Element(x.coefficient, number)
+    """A multiple of an atom, which no sum or product looks into."""
+    atom = self._as_atom(Element(1, x.core))
+    return Element(x.coefficient, atom.core)
 
 
 def _bits(c: Coefficient) -> int:
   return max(abs(c.numerator), c.denominator).bit_length()
-
-
-class Reciprocal(Atom):
-  """One over its part."""
-  __slots__ = ()
-

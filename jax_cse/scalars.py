@@ -21,14 +21,12 @@ class Arithmetic:
   mul = staticmethod(compat.mul)
   div = staticmethod(compat.div_p.bind)
   neg = staticmethod(compat.neg_p.bind)
+  constant = staticmethod(constant)
 
   def power(self, x, exponent: int):
     if exponent == 2:
       return compat.square_p.bind(x)
     return compat.integer_pow_p.bind(x, y=exponent)
-
-  def constant(self, c: Coefficient, domain):
-    return constant(c, domain)
 
   def size(self, x) -> int:
     return math.prod(compat.typeof(x).shape)
