@@ -25,7 +25,8 @@ from jax_cse import compat
 from jax_cse import keys
 from jax_cse import scalars
 from jax_cse.coefficients import simple
-from jax_cse.ring import Element, Ring, join
+from jax_cse.cores import Element, join
+from jax_cse.ring import Ring
 
 _MAX_EXPONENT = 64
 

@@ -33,11 +33,11 @@ from jax_cse import narrowing
 from jax_cse import reasons
 from jax_cse import scalars
 from jax_cse.algebra import Algebra
+from jax_cse.cores import Element
 from jax_cse.emission import Emission, price
 from jax_cse.extraction import Extraction
 from jax_cse.jaxpr_numbering import Scope, number_call
 from jax_cse.normal_form import NormalForms
-from jax_cse.ring import Element
 from jax_cse.value_numbering import Numbering
 from jax_cse.values import TracerValues
 

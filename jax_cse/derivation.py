@@ -31,10 +31,10 @@ import jax.numpy as jnp
 from jax_cse import compat
 from jax_cse import factoring
 from jax_cse.coefficients import over
+from jax_cse.cores import (
+    Element, Factor, Power, Product, Reciprocal, Sum, bottom_up)
 from jax_cse.factoring import Plus, Times, Tree
 from jax_cse.normal_form import NormalForms, Polynomial
-from jax_cse.ring import (
-    Element, Factor, Power, Product, Reciprocal, Sum, bottom_up)
 
 _MAX_PRODUCTS = 8
 

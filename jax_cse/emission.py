@@ -16,9 +16,10 @@ from typing import Any, Protocol
 
 from jax_cse import factoring
 from jax_cse.coefficients import Coefficient, over, simple, unit
+from jax_cse.cores import Element, One, Reciprocal, join
 from jax_cse.extraction import Choice
 from jax_cse.factoring import ONE, Plus, Tree
-from jax_cse.ring import Element, One, Reciprocal, Ring, join
+from jax_cse.ring import Ring
 
 
 class Arithmetic(Protocol):

@@ -20,10 +20,11 @@ from typing import NamedTuple
 
 from jax_cse import factoring
 from jax_cse.coefficients import Coefficient
+from jax_cse.cores import (
+    Element, Factor, One, Power, Product, Reciprocal, Sum)
 from jax_cse.factoring import Tree
 from jax_cse.normal_form import NormalForms
-from jax_cse.ring import (
-    Element, Factor, One, Power, Product, Reciprocal, Ring, Sum)
+from jax_cse.ring import Ring
 
 _MAX_LOOK = 96
 _MAX_EXPANDED = 4

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Union
 
 from jax_cse.coefficients import Coefficient, over, unit
+from jax_cse.cores import One
 from jax_cse.normal_form import Form, Monomial, Polynomial
-from jax_cse.ring import One, Ring
+from jax_cse.ring import Ring
 
 
 class Plus(NamedTuple):

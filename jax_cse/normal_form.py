@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from jax_cse.coefficients import Coefficient, content, over
-from jax_cse.ring import (
-    Atom, Factor, One, Power, Product, Ring, Sum, bottom_up)
+from jax_cse.cores import (
+    Atom, Factor, One, Power, Product, Sum, bottom_up)
+from jax_cse.ring import Ring
 
 _MAX_TERMS = 24
 _MAX_MERGED = 4

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from jax_cse import factoring
 from jax_cse import ring as ring_lib
+from jax_cse.cores import Element
 from jax_cse.expressions import Expressions
 from jax_cse.normal_form import NormalForms
-from jax_cse.ring import Element, Ring
+from jax_cse.ring import Ring
 
 ATOMS = 3
 

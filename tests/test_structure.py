@@ -16,8 +16,8 @@ ROOT = pathlib.Path(jax_cse.__file__).parent
 # without it.
 PURE = {"active", "eager_table", "errors", "fingerprint", "modes",
         "congruence", "expressions", "statistics", "version",
-        "coefficients", "ring", "normal_form", "factoring", "extraction",
-        "emission"}
+        "coefficients", "cores", "ring", "normal_form", "factoring",
+        "extraction", "emission"}
 
 
 def imports(path):
