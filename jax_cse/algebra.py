@@ -12,6 +12,8 @@ A dtype is a ring: integers modulo a power of two, exactly, and real and complex
 floats as far as rounding lets them be one. A scalar and the array that it is
 broadcast to are one core, so a factor that is a scalar stays one.
 
+    linear primitives            images, in mode "ring": `linear_primitives`
+
 Whatever else computes a value makes an atom. What is sharded by type, or lies
 in another memory than the device's, is an atom too.
 """
@@ -25,7 +27,9 @@ from jax_cse import compat
 from jax_cse import keys
 from jax_cse import scalars
 from jax_cse.coefficients import simple
-from jax_cse.cores import Element, join
+from jax_cse.cores import Element, Image, join
+from jax_cse.linear_maps import Maps, is_in_ring
+from jax_cse.linear_ring import LinearRing
 from jax_cse.ring import Ring
 
 _MAX_EXPONENT = 64
@@ -36,27 +40,59 @@ class Algebra:
 
   Attributes:
     ring: the elements.
+    maps: the linear maps; None in a mode that knows of none.
   """
 
   def __init__(self, scope, mode: str):
     self._scope = scope
-    self.ring = Ring(scope.expressions.of, mode == "ring", compat.is_integer)
+    self.ring = (
+        LinearRing(scope.expressions.of, compat.is_integer) if mode == "ring"
+        else Ring(scope.expressions.of, False, compat.is_integer))
+    self.maps = Maps(scope) if mode == "ring" else None
     self._elements: dict[int, Element] = {}
     self._types: dict[int, Any] = {}   # of atoms
 
-  def number(self, plan: keys.Plan, numbers: Sequence[int], avals, params
-             ) -> tuple[int, Any] | None:
+  def number(self, plan: keys.Plan, context, numbers: Sequence[int], avals,
+             params) -> tuple[int, Any] | None:
     """The number and the type of the result of a primitive, None if it is not
     an operation of a ring."""
-    rule = _rules.get(plan.number)
-    if rule is None or not all(map(_is_in_ring, avals)):
-      return None
-    operands = [self.element(n, aval) for n, aval in zip(numbers, avals)]
-    found = rule(self.ring, operands, avals, params)
+    rule, found = _rules.get(plan.number), None
+    if rule is not None and all(map(is_in_ring, avals)):
+      operands = [self.element(n, aval) for n, aval in zip(numbers, avals)]
+      found = rule(self.ring, operands, avals, params)
+    if found is None and self.maps is not None:
+      found = self._image(plan, context, numbers, avals, params)
     if found is None:
       return None
     element, aval = found
     return self.number_of(element, aval), aval
+
+  def _image(self, plan, context, numbers, avals, params):
+    """The element and the type of the result of a linear primitive."""
+    map_ = self.maps.of(plan, context, numbers, avals, params)
+    if map_ is None:
+      return None
+    parts = [self.element(numbers[i], avals[i]) for i in map_.slots]
+    out = map_.out
+    if plan.number == _BROADCAST:
+      out = out.update(shape=tuple(params["shape"]))
+    return self._of_what_is_the_same(map_, parts) or (
+        self.ring.image(map_, parts)), out
+
+  def _of_what_is_the_same(self, map_, parts) -> Element | None:
+    """The image of what is the same all along the axes that matter: a scalar
+    in other places is that scalar, and a sum of it a multiple."""
+    part, ring = parts[0], self.ring
+    shape = ring.cores[part.core].shape
+    if map_.is_index_map and not shape:
+      return part
+    if not map_.sums or shape and any(shape[k] != 1 for k in map_.sums):
+      return None
+    if shape:
+      part = ring.image(
+          self.maps.drop(map_.domain, shape, map_.sums), [part])
+    lengths = [map_.operand_shapes[0][k] for k in map_.sums]
+    return ring.scale(part, math.prod(lengths))
 
   def element(self, number: int, aval) -> Element:
     """The element that a value is."""
@@ -67,7 +103,7 @@ class Algebra:
 
   def is_constant(self, tracer) -> bool:
     """Whether a tracer is a scalar whose value is known."""
-    return not tracer.aval.shape and _is_in_ring(tracer.aval) and (
+    return not tracer.aval.shape and is_in_ring(tracer.aval) and (
         self.ring.is_constant(self.element(tracer.number, tracer.aval)))
 
   def is_known(self, number: int) -> bool:
@@ -77,7 +113,7 @@ class Algebra:
 
   def constant(self, value, aval) -> Element | None:
     """The element that a concrete scalar is; None if it is in no ring."""
-    if aval.shape or not _is_in_ring(aval):
+    if aval.shape or not is_in_ring(aval):
       return None
     rational = _as_rational(value, aval.dtype)
     return None if rational is None else self.ring.constant(
@@ -95,6 +131,9 @@ class Algebra:
   def number_of(self, element: Element, aval) -> int:
     """The number of the value of a type that is an element."""
     c, core = element
+    known = self.ring.cores[core]
+    if type(known) is Image:
+      self._types.setdefault(core, known.map.out)
     if c == 1 and self._types.get(core) == aval:
       return core
     number = self._scope.of(("element", c, aval), core)
@@ -104,11 +143,6 @@ class Algebra:
   def find(self, number: int) -> Element:
     """The element of a number; a number in no ring stands for itself."""
     return self._elements.get(number) or Element(1, number)
-
-
-def _is_in_ring(aval) -> bool:
-  return (type(aval) is compat.ShapedArray and compat.is_number(aval.dtype)
-          and compat.is_plain_type(aval))
 
 
 def _as_rational(value, dtype) -> int | Fraction | None:
@@ -209,6 +243,8 @@ def _convert(ring, operands, avals, params):
     element = ring.constant(value, dtype)
   return element, x.update(dtype=dtype, weak_type=params["weak_type"])
 
+
+_BROADCAST = keys.plan_of(compat.broadcast_in_dim_p).number
 
 _rules = {keys.plan_of(primitive).number: rule for primitive, rule in {
     compat.add_p: _of_two(Ring.add),

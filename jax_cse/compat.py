@@ -28,8 +28,13 @@ from jax._src.interpreters import ad
 from jax._src.interpreters import batching
 from jax._src.interpreters import partial_eval as pe
 from jax._src.lax import control_flow
+from jax._src.lax import convolution
+from jax._src.lax import fft
 from jax._src.lax import lax
+from jax._src.lax import linalg
 from jax._src.lax import parallel
+from jax._src.lax import slicing
+from jax._src.lax import windowed_reductions
 from jax._src.lax.control_flow import solves
 from jax._src.lib import _jax
 from jax._src.literals import TypedComplex, TypedFloat, TypedInt, TypedNdArray
@@ -73,6 +78,19 @@ sub_p, neg_p, square_p, integer_pow_p = (
 broadcast_in_dim_p, convert_element_type_p = (
     lax.broadcast_in_dim_p, lax.convert_element_type_p)
 tanh_p = lax.tanh_p
+dot_general_p, reduce_sum_p, reshape_p, squeeze_p = (
+    lax.dot_general_p, lax.reduce_sum_p, lax.reshape_p, lax.squeeze_p)
+concatenate_p, stack_p = lax.concatenate_p, lax.stack_p
+pad_p, copy_p, rev_p, tile_p = lax.pad_p, lax.copy_p, lax.rev_p, lax.tile_p
+real_p, imag_p, complex_p, conj_p = (
+    lax.real_p, lax.imag_p, lax.complex_p, lax.conj_p)
+slice_p, dynamic_slice_p, dynamic_update_slice_p = (
+    slicing.slice_p, slicing.dynamic_slice_p, slicing.dynamic_update_slice_p)
+gather_p, scatter_add_p = slicing.gather_p, slicing.scatter_add_p
+conv_general_dilated_p = convolution.conv_general_dilated_p
+cumsum_p, reduce_window_sum_p = (
+    control_flow.cumsum_p, windowed_reductions.reduce_window_sum_p)
+fft_p, triangular_solve_p = fft.fft_p, linalg.triangular_solve_p
 add_any_p = ad_util.add_jaxvals_p
 # Element by element, for operands of one shape or scalars.
 ELEMENTWISE = frozenset({
@@ -400,6 +418,23 @@ def abstract_evaluation(primitive, avals, params):
   """Types of the results and effects."""
   out, effects = primitive.abstract_eval(*avals, **params)
   return (list(out) if primitive.multiple_results else [out]), effects
+
+
+def params_of_sum(axes: tuple[int, ...]) -> dict[str, Any]:
+  return {"axes": axes, "out_sharding": None}
+
+
+def params_of_broadcast(shape: tuple[int, ...], dimensions: tuple[int, ...]
+                        ) -> dict[str, Any]:
+  return {"shape": shape, "broadcast_dimensions": dimensions, "sharding": None}
+
+
+def stages(trace) -> bool:
+  """Whether what is bound at a trace ends in a jaxpr, so no value of its is
+  known before that runs."""
+  while trace is not None and not isinstance(trace, DynamicJaxprTrace):
+    trace = getattr(trace, "parent_trace", None)
+  return trace is not None
 
 
 def host_address(x) -> tuple:

@@ -4,15 +4,22 @@
     an atom                   anything that no sum or product made
     a sum                     of multiples of cores, with usual coefficients
     a product, a power        of cores
+    an image                  of cores under a linear map; to sums and products
+                              of it, an atom
 
 A core has a number, by which others refer to it, and so has what it is made of:
 `bottom_up` is the order to go through them.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import (
+    Callable, Container, Iterable, Iterator, Mapping)
+import math
+from typing import Any, NamedTuple, Protocol
 
 from jax_cse.coefficients import Coefficient
+
+# What an equation costs, whatever it computes, in elements that are computed.
+EQUATION = 64
 
 
 class Element(NamedTuple):
@@ -42,6 +49,75 @@ class Core:
     self.degree = degree
     self.parts: tuple[Element, ...] = parts
 
+  @property
+  def size(self) -> int:
+    return math.prod(self.shape)
+
+
+class Saved(NamedTuple):
+  """An image that is not computed, if nothing else needs it.
+
+  Attributes:
+    image: its number.
+    cost: what it costs more than what is computed in its stead.
+    below: what is saved in computing its parts, then.
+  """
+  image: int
+  cost: int
+  below: "tuple[Saved, ...]" = ()
+
+
+class Way(NamedTuple):
+  """Another way to compute a core: as a sum of multiples of monomials.
+
+  Attributes:
+    terms: coefficients, with numbers and exponents.
+    saved: what is not computed in this way.
+    spent: what it costs more.
+  """
+  terms: tuple[tuple[Coefficient, tuple[tuple[int, int], ...]], ...]
+  saved: tuple[Saved, ...] = ()
+  spent: int = 0
+
+
+class LinearMap(Protocol):
+  """What is linear in its operands.
+
+  Attributes:
+    number: equal maps have one number, and others another.
+    groups: how many operands stand in each group. The map is linear in the
+      operands of one group together, those of the others being fixed.
+    operand_shapes: of the operands.
+    domain, shape: of the result.
+    cost: of an application: an equation, and the elements or the
+      multiplications that it takes.
+    is_index_map: whether the result has the elements of its only operand, each
+      in another place: then products go through it as well as sums.
+    sums: the axes that it sums over and removes, and does nothing else.
+    fixed: the numbers of its other operands, by their places.
+  """
+  number: int
+  groups: tuple[int, ...]
+  operand_shapes: tuple[tuple[int, ...], ...]
+  domain: Any
+  shape: tuple[int, ...]
+  cost: int
+  is_index_map: bool
+  sums: tuple[int, ...]
+  fixed: Mapping[int, int]
+
+  def through(self, axis: int
+              ) -> "tuple[LinearMap, dict[int, int]] | None":
+    """What sums over an axis of the result become inside of the map.
+
+    Returns the map of operands that are summed beforehand, with an axis of
+    length 1 left, and of those operands the axis; None if there is none.
+    """
+
+  def joins(self, axis: int) -> bool:
+    """Whether the result is the operands one after the other along an axis,
+    which those have, or have not."""
+
 
 class One(Core):
   __slots__ = ()
@@ -54,6 +130,11 @@ class Atom(Core):
 class Reciprocal(Atom):
   """One over its part."""
   __slots__ = ()
+
+
+class Image(Atom):
+  """Of its parts under a linear map."""
+  __slots__ = ("map",)
 
 
 class Factor(Core):
@@ -109,3 +190,28 @@ def bottom_up(root: int, known: Container[int],
       todo.pop()
       if n not in known:
         yield n
+
+
+_MAX_FACTORS = 8
+
+
+def factors(cores: Mapping[int, Core], n: int) -> list[tuple[int, int]]:
+  """What a core is a product of, with exponents, in order; products in it are
+  looked into as long as there are few."""
+  found: dict[int, int] = {}
+  todo = [(n, 1)]
+  while todo:
+    m, e = todo.pop()
+    core = cores[m]
+    if type(core) is Product and len(todo) + len(found) < _MAX_FACTORS:
+      todo += [(x, e) for _, x in core.parts]
+    elif type(core) is Power and type(cores[core.parts[0].core]) is not Sum:
+      todo.append((core.parts[0].core, e * core.exponent))
+    else:
+      found[m] = found.get(m, 0) + e
+  return sorted(found.items())
+
+
+def monomial(cores: Mapping[int, Core], n: int) -> tuple[tuple[int, int], ...]:
+  """A core as a product of powers: of itself, or of nothing for the unit."""
+  return () if type(cores[n]) is One else ((n, 1),)

@@ -33,7 +33,8 @@ from jax_cse import narrowing
 from jax_cse import reasons
 from jax_cse import scalars
 from jax_cse.algebra import Algebra
-from jax_cse.cores import Element
+from jax_cse.collapse import Collapse
+from jax_cse.cores import Element, Image
 from jax_cse.emission import Emission, price
 from jax_cse.extraction import Extraction
 from jax_cse.jaxpr_numbering import Scope, number_call
@@ -71,6 +72,8 @@ class CseTracer(compat.Tracer):
     self.number = number
 
   def to_concrete_value(self):
+    if self._trace.stages:
+      return None   # without computing it, of which a jaxpr would keep traces
     value, = self._trace.values([self])
     return compat.to_concrete_value(value)
 
@@ -80,7 +83,6 @@ class CseTrace(compat.Trace):
 
   Attributes:
     algebra: which numbers are elements of a ring.
-    calls: the application of a primitive that a number is a result of.
   """
 
   def __init__(self, parent, mode: str,
@@ -88,11 +90,12 @@ class CseTrace(compat.Trace):
     """`simplify(jaxpr, mode)` gives a simpler jaxpr for one inside of a call.
     """
     super().__init__()
-    self._parent = parent
+    self.parent_trace = parent
     self._mode = mode
     self._simplify = simplify
     # Nobody can differentiate what is evaluated at once.
     self._is_outermost = type(parent) is compat.EvalTrace
+    self.stages = compat.stages(parent)
     self._foreign: dict[int, _Foreign] = {}
     self._numbering = Numbering(self._table)
     self._numbering.traced = True
@@ -102,8 +105,10 @@ class CseTrace(compat.Trace):
     self.algebra = Algebra(self._scope, mode)
     ring = self.algebra.ring
     self._forms = [NormalForms(ring)] if mode == "ring" else []
+    self._collapse = (Collapse(ring, self.algebra.maps)
+                      if mode == "ring" else None)
     self._emission = Emission(ring, scalars.Arithmetic())
-    self.calls: dict[int, Call] = {}
+    self._calls: dict[int, Call] = {}
     self._entered: dict[int, Any] = {}   # keeps what the ids belong to alive
     self._typed: dict[int, Any] = {}
 
@@ -162,25 +167,44 @@ class CseTrace(compat.Trace):
     find = self.algebra.find
     choices = self._choose([find(t.number) for t in tracers
                             if t.number not in self._typed])
-    with compat.set_current_trace(self._parent):
+    with compat.set_current_trace(self.parent_trace):
       self._emission.run(choices, self._compute)
       return [self._value(t) for t in tracers]
 
   def _choose(self, wanted):
     """The cheapest way to `wanted`. To look at one core at a time, as is done
     inside, overlooks what others share, so all of it is done for each kind of
-    normal form, and without."""
+    normal form, and without, and so for collapse."""
     if not wanted:
       return []
     ring, there = self.algebra.ring, self._emission.there
-    plans = [Extraction(ring, forms).choose(
+    collapses = [None]
+    if self._collapse is not None and ring.has_images:
+      collapses.append(self._collapse)
+    plans = [Extraction(ring, forms, collapse).choose(
         wanted, there.__contains__, self._operands)
-             for forms in (None, *self._forms)]
+             for forms in (None, *self._forms) for collapse in collapses]
     return min(plans, key=lambda plan: price(ring, plan, there))
+
+  def call_of(self, number: int) -> Call | None:
+    """The application of a primitive that a number is a result of."""
+    call = self._calls.get(number)
+    core = self.algebra.ring.cores.get(number)
+    if call is None and type(core) is Image:
+      map_ = core.map
+      operands = {i: CseTracer(self, map_.avals[i], n)
+                  for i, n in map_.fixed.items()}
+      operands |= {i: self.tracer(x, map_.avals[i])
+                   for i, x in zip(map_.slots, core.parts)}
+      call = self._calls[number] = Call(
+          map_.primitive, map_.params,
+          [operands[i] for i in range(len(operands))], [number],
+          map_.context, map_.source)
+    return call
 
   def _operands(self, number):
     return [self.algebra.find(x.number)
-            for x in self.calls[number].operands]
+            for x in self.call_of(number).operands]
 
   def _value(self, tracer):
     number = tracer.number
@@ -190,7 +214,7 @@ class CseTrace(compat.Trace):
     return self._typed[number]
 
   def _compute(self, number):
-    call = self.calls[number]
+    call = self.call_of(number)
     params = call.params
     if keys.plan_of(call.primitive).is_structured:
       params = jaxprs.with_jaxprs(params, iter(
@@ -221,10 +245,12 @@ class CseTrace(compat.Trace):
     numbers = [x.number for x in tracers]
     found = None
     if self._mode != "exact":
-      found = self.algebra.number(plan, numbers, avals, params)
+      found = self.algebra.number(plan, compat.current_eqn_context(),
+                                  numbers, avals, params)
     if found is not None:
       number, aval = found
-      return CseTracer(self, aval, number)
+      result = CseTracer(self, aval, number)
+      return [result] if primitive.multiple_results else result
     out_avals, effects = known or compat.abstract_evaluation(
         primitive, avals, params)
     if effects and not compat.benign(effects) or not all(
@@ -239,7 +265,7 @@ class CseTrace(compat.Trace):
 
   def _bind_now(self, primitive, tracers, params):
     values = self.values(tracers)
-    with compat.set_current_trace(self._parent):
+    with compat.set_current_trace(self.parent_trace):
       results = compat.bind_later(
           primitive, values, params, compat.current_eqn_context(),
           compat.current_source())
@@ -302,8 +328,8 @@ class CseTrace(compat.Trace):
     call = Call(primitive, params, tracers, list(outs),
                  compat.current_eqn_context(), compat.current_source())
     for n in outs:
-      if n not in self._typed and n not in self.calls:
-        self.calls[n] = call
+      if n not in self._typed and n not in self._calls:
+        self._calls[n] = call
     return [CseTracer(self, aval, n) for n, aval in zip(outs, out_avals)]
 
   def inline(self, closed_jaxpr, operands):
@@ -339,7 +365,7 @@ class CseTrace(compat.Trace):
 
   def process_shard_map(self, primitive, fun, operands, /, **params):
     values = self.values(operands)
-    with compat.set_current_trace(self._parent):
+    with compat.set_current_trace(self.parent_trace):
       return primitive.bind(*values, subfuns=(fun,), **params).map(self.lift)
 
   def process_custom_jvp_call(self, primitive, fun, jvp, operands, /, *,
@@ -357,11 +383,11 @@ class CseTrace(compat.Trace):
       with compat.set_current_trace(self):
         return functions[0].call_wrapped(*operands)
     bind = lambda *xs: primitive.bind(*xs, subfuns=functions, **params)
-    if type(self._parent) is compat.DynamicJaxprTrace:
+    if type(self.parent_trace) is compat.DynamicJaxprTrace:
       return self.inline(jax.make_jaxpr(bind)(*map(self.lift, operands)),
                          operands)
     values = self.values(operands)
-    with compat.set_current_trace(self._parent):
+    with compat.set_current_trace(self.parent_trace):
       return [self.enter(x) for x in bind(*values)]
 
 

@@ -83,7 +83,7 @@ class Derivation:
       return factoring.leaves(self._tree(n))
     if type(core) in (Reciprocal, Factor):
       return [core.parts[0].core]
-    call = self._trace.calls.get(n)
+    call = self._trace.call_of(n)
     return [] if call is None else [
         self._trace.algebra.find(x.number).core for x in call.operands]
 
@@ -152,7 +152,7 @@ class Derivation:
       self._known[n] = self._ring.scale(
           self._known[core.parts[0].core], core.parts[0].coefficient)
     else:
-      self._derive_call(self._trace.calls[n])
+      self._derive_call(self._trace.call_of(n))
 
   def _element(self, tree, domain) -> Element:
     ring = self._ring

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from jax_cse import factoring
 from jax_cse.coefficients import Coefficient, over, simple, unit
-from jax_cse.cores import Element, One, Reciprocal, join
+from jax_cse.cores import (
+    EQUATION, Element, Image, One, Reciprocal, join)
 from jax_cse.extraction import Choice
 from jax_cse.factoring import ONE, Plus, Tree
 from jax_cse.ring import Ring
@@ -245,15 +246,14 @@ class Emission:
 
 
 class _Count:
-  """Arithmetic on shapes that counts operations and elements."""
+  """Arithmetic on shapes that adds up what it costs."""
 
   def __init__(self):
-    self.equations = self.elements = 0
+    self.cost = 0
 
   def _operate(self, *shapes):
     shape = join(*shapes)
-    self.equations += 1
-    self.elements += self.size(shape)
+    self.cost += EQUATION + self.size(shape)
     return shape
 
   add = sub = mul = div = neg = _operate
@@ -272,23 +272,31 @@ class _Count:
 
 
 def price(ring: Ring, choices: list[Choice],
-          there: Mapping[int, Mapping[Coefficient, Any]]) -> tuple[int, int]:
-  """How many equations `choices` take, and how many elements those compute.
+          there: Mapping[int, Mapping[Coefficient, Any]]) -> int:
+  """What `choices` cost: equations, and the elements that they compute.
 
   `there`: the multiples of cores that have been computed before.
   """
   count = _Count()
   emission = Emission(ring, count)
+
   def enter(n, c=1):
     core = ring.cores.get(n)
     emission.enter(Element(c, n), () if core is None else core.shape)
+
+  def compute(n):
+    core = ring.cores.get(n)
+    if type(core) is Image:
+      count.cost += core.map.cost
+    enter(n)
+
   for choice in choices:   # what is not among them is not looked at
     for c in there.get(choice.number, ()):
       enter(choice.number, c)
-  emission.run(choices, enter)
+  emission.run(choices, compute)
   for choice in choices:
     if choice.multiple is not None:
       for c in choice.wanted:
         if c != 1:
           emission.value(Element(c, choice.number))
-  return count.equations, count.elements
+  return count.cost

@@ -5,10 +5,14 @@ have in common taken out, or from its normal form. None is best everywhere:
 expanding all explodes, expanding nothing misses what collapses.
 
 The cores that are needed are looked at from the last to the first, and for each
-the way is taken that adds the fewest equations: its own, and those of what it
-takes and nothing else needs so far. Ties go to what was written. The order of
-the operands sees to the elements: what stands for one number is multiplied
-before what stands for an array.
+the way is taken that adds the least cost: its own, and that of what it takes
+and nothing else needs so far. An equation costs `EQUATION`, and as much again
+as it computes elements. Ties go to what was written. The order of the operands
+sees to the elements as well: what stands for one number is multiplied before
+what stands for an array.
+
+A way that saves images of linear maps (see `collapse`) is taken beforehand if
+what it saves, and nothing else needs so far, costs more than what it takes.
 
 Limits: it is a heuristic. What is added is counted as written, and no further
 than `_MAX_LOOK` equations.
@@ -16,12 +20,14 @@ than `_MAX_LOOK` equations.
 
 from collections.abc import Callable, Iterable, Sequence
 import heapq
+import math
 from typing import NamedTuple
 
 from jax_cse import factoring
 from jax_cse.coefficients import Coefficient
+from jax_cse.collapse import Collapse
 from jax_cse.cores import (
-    Element, Factor, One, Power, Product, Reciprocal, Sum)
+    EQUATION, Element, Factor, Image, One, Power, Product, Reciprocal, Sum)
 from jax_cse.factoring import Tree
 from jax_cse.normal_form import NormalForms
 from jax_cse.ring import Ring
@@ -43,10 +49,13 @@ class Choice(NamedTuple):
 class Extraction:
   """Choices for cores of a ring."""
 
-  def __init__(self, ring: Ring, forms: NormalForms | None):
-    """`forms`: the normal forms to choose from, if any."""
+  def __init__(self, ring: Ring, forms: NormalForms | None,
+               collapse: Collapse | None = None):
+    """`forms`: the normal forms to choose from, if any; `collapse`: what finds
+    ways that save images, if any."""
     self._ring = ring
     self._forms = forms
+    self._collapse = collapse
 
   def choose(self, wanted: Iterable[Element],
              is_there: Callable[[int], bool],
@@ -60,7 +69,7 @@ class Extraction:
     """
     wanted = list(wanted)
     needed: dict[int, list[Coefficient]] = {}
-    todo: list[int] = []
+    todo: list[tuple[int, ...]] = []
     expected = self._expected(wanted, is_there, operands)
 
     def need(c, n):
@@ -68,7 +77,7 @@ class Extraction:
         return
       if n not in needed:
         needed[n] = []
-        heapq.heappush(todo, -n)
+        heapq.heappush(todo, self._place(n))
       if c not in needed[n]:
         needed[n].append(c)
 
@@ -79,12 +88,13 @@ class Extraction:
       need(c, n)
     chosen = []
     while todo:
-      n = -heapq.heappop(todo)
+      n = -heapq.heappop(todo)[-1]
       core = self._ring.cores.get(n)   # None for what is in no ring
       multiple = None
       if is_there(n):
         pass
-      elif type(core) in (Sum, Product, Power, Factor):
+      elif type(core) in (Sum, Product, Power, Factor) or (
+          self._saving(core, n, is_free)):
         multiple = self._best(core, n, is_free)
         for c, leaf in _multiples(multiple[1]):
           need(c, leaf)
@@ -98,44 +108,71 @@ class Extraction:
 
   def _expected(self, wanted, is_there, operands) -> set[int]:
     """What atoms under `wanted` are computed from: needed however the rest is
-    computed, but for atoms that cancel."""
-    seen, expected = set(), set()
+    computed, but for atoms that cancel, and images that a way saves."""
+    cores, seen, expected = self._ring.cores, set(), set()
     todo = [n for _, n in wanted]
     while todo:
       n = todo.pop()
-      if n in seen or is_there(n):
+      core = cores.get(n)
+      if n in seen or is_there(n) or type(core) is One:
         continue
       seen.add(n)
-      core = self._ring.cores.get(n)
-      if type(core) is One:
-        continue
-      if core is not None and core.parts:
+      if core is not None and core.parts and type(core) is not Image:
         todo += [m for _, m in core.parts]
       else:
         below = [m for _, m in operands(n)]
-        expected.update(below)
+        if type(core) is not Image or self._collapse is None:
+          expected.update(below)
         todo += below
     return expected
 
+  def _place(self, n) -> tuple:
+    """Where a core stands in the order, the last coming first: what it may be
+    computed from stands before it."""
+    if self._collapse is None:
+      return (-n,)
+    return *self._collapse.place(n), -n
+
   def _best(self, core, number, is_free):
-    best, least = None, _MAX_LOOK + 1
+    best, least = None, math.inf
+    weight = EQUATION + core.size
     for multiple in self._ways(core, number, is_free):
       leaves = factoring.leaves(multiple[1])
       if best is not None and not self._ring.within(core.shape, leaves):
         continue   # an array that cancels, and would leave its shape
-      cost = factoring.cost(multiple)
+      cost = factoring.cost(multiple) * weight
       if cost <= least:
         cost += self._beneath(leaves, is_free, least + 1 - cost)
       # The normal form comes last and takes a tie: in it scalars meet.
       is_last = best is not None and self._forms is not None
       if best is None or cost < least or cost == least and is_last:
         best, least = multiple, cost
-      if least <= 1:
+      if least <= weight:
         break   # the least there is
     return best
 
+  def _saving(self, core, n, is_free):
+    """The way that saves images, if it saves more than it takes."""
+    way = self._collapse and core is not None and self._collapse.way(n)
+    if way and sum(dict(_costs(way.saved, is_free)).values()) > way.spent and (
+        self._is_before(way, n)):
+      return way
+    return None
+
+  def _is_before(self, way, n):
+    """Whether what a way takes stands before a core in the order."""
+    place = self._place(n)
+    return all(self._place(m) > place for _, monomial in way.terms
+               for m, _ in monomial)
+
   def _ways(self, core, number, is_free):
     exact = self._ring.is_exact(core.domain)
+    saving = self._saving(core, number, is_free)
+    if saving is not None:
+      for expand in (None, lambda n: self._expand(n, is_free)):
+        yield factoring.total(
+            factoring.factored(saving.terms, exact, expand), exact)
+      return
     yield self._written(core, exact)
     if type(core) is Sum:
       terms = [(c, self._monomial(n, is_free)) for n, c in core.terms.items()]
@@ -170,23 +207,37 @@ class Extraction:
     return [(1, self._monomial(n, is_free))]
 
   def _beneath(self, numbers, is_free, limit):
-    """How many equations there are under `numbers` that nothing needs yet, as
-    they were written; counted up to `limit`."""
-    cores, seen, count = self._ring.cores, set(), 0
+    """What it costs to compute `numbers` as far as nothing needs it yet, as it
+    was written; counted up to `limit`, and to so many equations."""
+    cores, seen, total, looks = self._ring.cores, set(), 0, _MAX_LOOK
     todo = list(numbers)
-    while todo and count < limit:
+    while todo and total < limit and looks > 0:
       n = todo.pop()
       if n in seen or is_free(n):
         continue
       seen.add(n)
       core = cores.get(n)
       if core is not None and core.parts:
-        count += 1
+        count = 1
         if type(core) is Sum:
           count += sum(abs(c) != 1 and type(cores[m]) is not One
                        for c, m in core.parts)
+        looks -= count
+        total += (core.map.cost if type(core) is Image
+                  else count * (EQUATION + core.size))
         todo += [m for _, m in core.parts]
-    return count
+    return total
+
+
+def _costs(saved, is_free=lambda n: False):
+  """The images that are saved, with what each costs."""
+  todo, seen = list(saved), set()
+  while todo:
+    n, cost, below = todo.pop()
+    if n not in seen and not is_free(n):
+      seen.add(n)
+      yield n, cost
+      todo += below
 
 
 def _multiples(tree):

@@ -60,7 +60,8 @@ class Scope:
     """The key of an equation, None if it has none, and the numbers of its
     results, None if it is not known. May put `numbers` in order."""
     if self.algebra is not None:
-      result = self.algebra.number(plan, numbers, avals, params)
+      result = self.algebra.number(plan, context, numbers, avals,
+                                   params)
       # What cancels to a constant may be NaN, and stands for no constant.
       if result is not None and not self.algebra.is_known(result[0]):
         return ("ring", result[0]), (result[0],)
@@ -85,6 +86,12 @@ class Scope:
     elif not keys.agree(params, found[0]):
       return self.leaf()
     return found[1][0]
+
+  def number_call(self, primitive, params, numbers, avals, context
+                  ) -> list[int]:
+    """The numbers of the results of a primitive with jaxprs inside."""
+    return list(number_call(self, primitive, params, list(numbers), avals,
+                            context)[0])
 
   def operation(self, number):
     """Plan number and context, operands and params of what has a number."""

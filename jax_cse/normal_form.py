@@ -8,8 +8,8 @@ common is taken out, so like terms meet while a factor stays a factor: 1 - y**2
 is accurate where y is near 1, and its expanded products are not. Two
 polynomials are multiplied out where that makes them no longer.
 
-Limits: what would have more than `_MAX_TERMS` terms stays a product or a sum of
-what it was made of, by name.
+Limits: what would have more than `MAX_TERMS` terms, or as many as whoever asks
+allows, stays a product or a sum of what it was made of, by name.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from jax_cse.cores import (
     Atom, Factor, One, Power, Product, Sum, bottom_up)
 from jax_cse.ring import Ring
 
-_MAX_TERMS = 24
+MAX_TERMS = 24
 _MAX_MERGED = 4
 _MAX_DEGREE = 64
 
@@ -51,8 +51,9 @@ _Terms = dict[Monomial, Coefficient]
 class NormalForms:
   """The normal forms of the cores of a ring, each computed once."""
 
-  def __init__(self, ring: Ring):
+  def __init__(self, ring: Ring, max_terms: int = MAX_TERMS):
     self._ring = ring
+    self._max_terms = max_terms
     self._forms: dict[int, Form] = {}
 
   def name(self, number: int) -> None:
@@ -79,18 +80,19 @@ class NormalForms:
       return Form(1, {})
     if type(core) is Product:
       a, b = core.parts
-      return _product(forms[a.core], forms[b.core])
+      return _product(forms[a.core], forms[b.core], self._max_terms)
     if type(core) is Power:
       form, k = forms[core.parts[0].core], core.exponent
       return Form(form.coefficient ** k,
                   {base: e * k for base, e in form.factors.items()})
     if type(core) is Sum:
-      return _sum([(c, forms[n]) for n, c in core.terms.items()])
+      return _sum([(c, forms[n]) for n, c in core.terms.items()],
+                  self._max_terms)
     assert isinstance(core, Atom | Factor)
     return None
 
 
-def _product(x: Form, y: Form) -> Form | None:
+def _product(x: Form, y: Form, max_terms: int) -> Form | None:
   factors = dict(x.factors)
   for base, e in y.factors.items():
     factors[base] = factors.get(base, 0) + e
@@ -109,7 +111,7 @@ def _product(x: Form, y: Form) -> Form | None:
     c *= form.coefficient ** e
     for base, k in form.factors.items():
       factors[base] = factors.get(base, 0) + k * e
-  if len(factors) > _MAX_TERMS or c.numerator.bit_length() > 256:
+  if len(factors) > max_terms or c.numerator.bit_length() > 256:
     return None
   return Form(c, factors)
 
@@ -126,7 +128,8 @@ def _shorter(factors):
   return None
 
 
-def _sum(terms: list[tuple[Coefficient, Form]]) -> Form | None:
+def _sum(terms: list[tuple[Coefficient, Form]], max_terms: int
+         ) -> Form | None:
   common = dict(terms[0][1].factors)
   for _, form in terms[1:]:
     common = {base: min(e, form.factors[base])
@@ -134,7 +137,7 @@ def _sum(terms: list[tuple[Coefficient, Form]]) -> Form | None:
   total: _Terms = {}
   for c, form in terms:
     rest = {base: e - common.get(base, 0) for base, e in form.factors.items()}
-    expanded = _expand({b: e for b, e in rest.items() if e})
+    expanded = expand({b: e for b, e in rest.items() if e}, max_terms)
     if expanded is None:
       return None
     for monomial, k in expanded.items():
@@ -143,12 +146,14 @@ def _sum(terms: list[tuple[Coefficient, Form]]) -> Form | None:
         total[monomial] = k
       else:
         del total[monomial]
-  if not total or len(total) > _MAX_TERMS:
+  if not total or len(total) > max_terms:
     return None
-  return _product(Form(1, common), _of_terms(total))
+  return _product(Form(1, common), _of_terms(total), max_terms)
 
 
-def _expand(factors: Mapping[Base, int]) -> _Terms | None:
+def expand(factors: Mapping[Base, int], max_terms: int) -> _Terms | None:
+  """A product of powers as a sum of multiples of monomials; None if it is too
+  long."""
   if sum(factors.values()) > _MAX_DEGREE:
     return None
   monomial = tuple(sorted((b, e) for b, e in factors.items()
@@ -157,10 +162,10 @@ def _expand(factors: Mapping[Base, int]) -> _Terms | None:
   for base, e in factors.items():
     if type(base) is Polynomial:
       for _ in range(e):
-        if len(terms) * len(base) > 4 * _MAX_TERMS:
+        if len(terms) * len(base) > 4 * max_terms:
           return None
         terms = _times(terms, dict(base))
-        if len(terms) > _MAX_TERMS:
+        if len(terms) > max_terms:
           return None
   return terms
 

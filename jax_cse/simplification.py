@@ -5,9 +5,9 @@
     derive(fun, operands, directions, 3)     and its derivatives up to order 3
 
 A jaxpr is first narrowed as it stands (`narrowing`), then evaluated under a
-`CseTrace`, and the new one is taken if it has fewer equations, or as many on
-fewer elements. That goes on until nothing is gained, so a second time changes
-nothing.
+`CseTrace`, and the new one is taken if it costs less, in equations and in what
+they compute, or as much in fewer equations. That goes on until nothing is
+gained, so a second time changes nothing.
 """
 
 from typing import Any
@@ -16,6 +16,7 @@ import weakref
 from jax_cse import compat
 from jax_cse import counting
 from jax_cse import jaxprs
+from jax_cse import linear_primitives
 from jax_cse import narrowing
 from jax_cse.cse_trace import CseTrace
 from jax_cse.derivation import Derivation
@@ -42,7 +43,7 @@ def _simplify_inside(x, mode):
 
 
 def simplify(closed_jaxpr, mode: str):
-  """A closed jaxpr of the same function with no more equations."""
+  """A closed jaxpr of the same function that costs no more."""
   if mode == "exact":
     return _merge(closed_jaxpr, mode)
   while True:
@@ -70,10 +71,9 @@ def _rebuild(closed_jaxpr, mode):
 
 
 def _price(closed_jaxpr) -> tuple[int, int]:
-  """How many equations, and how many elements they compute."""
+  """What a jaxpr costs, and how many equations it has."""
   eqns = list(counting.equations(closed_jaxpr.jaxpr))
-  return len(eqns), sum(
-      getattr(v.aval, "size", 0) for eqn in eqns for v in eqn.outvars)
+  return sum(map(linear_primitives.cost_of_equation, eqns)), len(eqns)
 
 
 def transform(fun, operands, mode: str) -> list[Any]:

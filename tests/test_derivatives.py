@@ -120,7 +120,7 @@ class DerivativesTest(parameterized.TestCase):
                                  taylor(spec.fun, order))]
     errors = np.zeros((2, order + 1))
     size = np.zeros(order + 1)
-    for i in range(4):
+    for i in range(6):
       x = np.float32(point + 0.003 * i)
       wanted = [truth.exactly(jaxpr, x)[0].item() for jaxpr in exact]
       size = np.maximum(size, [abs(float(w)) for w in wanted])

@@ -16,8 +16,9 @@ ROOT = pathlib.Path(jax_cse.__file__).parent
 # without it.
 PURE = {"active", "eager_table", "errors", "fingerprint", "modes",
         "congruence", "expressions", "statistics", "version",
-        "coefficients", "cores", "ring", "normal_form", "factoring",
-        "extraction", "emission"}
+        "coefficients", "cores", "points", "ring", "linear_ring",
+        "axis_sums", "collapse", "normal_form", "factoring", "extraction",
+        "emission"}
 
 
 def imports(path):

@@ -1,0 +1,188 @@
+"""Collapse: a sum of images of one linear map is the image of the sum.
+
+    L(x) + a*L(y) + L(z)      ==  L(x + z) + a*L(y)
+    a*L(x) + a*(L(y) + z)     ==  a*(L(x + y) + z)
+    sum(a*L(x), axis)         ==  a*L(sum(x, axis))     with `a` and L the same
+                                                        all along the axis
+
+So the second derivatives of a network along many directions, of which only the
+sum is wanted, go through its layers as one: what a forward Laplacian is built
+of by hand. The sums inside are elements themselves, and it goes on from there.
+
+What is found here is a `Way` to compute a core, with what it saves; whether it
+does depends on what is needed anyway, which `extraction` knows.
+
+Source: Li et al. 2023, Forward Laplacian; Dangel et al. 2025, Collapsing Taylor
+mode automatic differentiation.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from jax_cse.axis_sums import AxisSums, Maps
+from jax_cse.coefficients import Coefficient
+from jax_cse.cores import (
+    Element, Image, Product, Saved, Sum, Way, bottom_up, factors, monomial)
+from jax_cse.linear_ring import LinearRing
+from jax_cse.normal_form import Monomial, times
+
+_MAX_TERMS = 1024
+
+
+class _Member(NamedTuple):
+  """A term of a sum that is a multiple of a factor and of what others have."""
+  coefficient: Coefficient
+  term: int
+  factor: int
+
+
+class Collapse:
+  """Finds ways to compute sums."""
+
+  def __init__(self, ring: LinearRing, maps: Maps):
+    self._ring = ring
+    self._axis_sums = AxisSums(ring, maps)
+    self._cores = ring.cores
+    self._factors: dict[int, list[tuple[Monomial, int]]] = {}
+    self._with_image: dict[int, bool] = {}
+    self._ways: dict[int, Way | None] = {}
+    self._places: dict[int, tuple[int, int]] = {}
+
+  def way(self, n: int) -> Way | None:
+    """A way to compute a core that saves images, if there is one."""
+    if n not in self._ways:
+      core, count = self._cores[n], len(self._cores)
+      way = self._axis_sums.ways.get(n)
+      if type(core) is Sum:
+        way = self._of_terms(core.terms)
+      elif way is None and type(core) is Image and core.map.sums:
+        way = self._axis_sums.way(core.map, core.parts[0])
+      self._ways[n] = self._axis_sums.ways.get(n, way)
+      self._find_places(len(self._cores) - count)
+    return self._ways[n]
+
+  def place(self, n: int) -> tuple[int, int, bool]:
+    """Where a core stands in the order, the last coming first: by number, but
+    for those that are made here, which come after what they are made of."""
+    number, depth = self._places.get(n, (n, 0))
+    return -number, -depth, type(self._cores.get(n)) is not Sum
+
+  def _find_places(self, count):
+    """Places for the cores that were made last."""
+    for n in reversed(list(islice(reversed(self._cores), count))):
+      if n not in self._places:
+        core = self._cores[n]
+        below = [m for _, m in core.parts]
+        if type(core) is Image:
+          below += core.map.fixed.values()
+        number, depth = max((self._places.get(m, (m, 0)) for m in below),
+                            default=(n, 0))
+        self._places[n] = number, depth + 1
+
+  # Sums of images.
+
+  def _of_terms(self, terms: dict[int, Coefficient]) -> Way | None:
+    flat = self._flat(terms)
+    groups: dict[tuple, list[_Member]] = {}
+    for n, c in flat.items():
+      for cofactor, factor in self._collapsing(n):
+        for key in self._views(factor):
+          groups.setdefault((key, cofactor), []).append(_Member(c, n, factor))
+    left, collapsed = dict(flat), []
+    saved: list[Saved] = []
+    spent: dict[int, int] = {}
+    for (key, cofactor), members in sorted(
+        groups.items(), key=lambda item: -len(item[1])):
+      members = [m for m in members if m.term in left]
+      if len({m.factor for m in members}) < 2:
+        continue
+      if key is None:
+        c, n = self._sum_of_factors(members)
+        way = self.way(n)
+        if way is None:
+          continue
+        saved += way.saved
+        spent[n] = way.spent
+      else:
+        c, n = self._image_of_sum(key[0], members)
+        map_ = self._cores[members[0].factor].map
+        saved += [Saved(m.factor, map_.cost) for m in members]
+        spent[n] = map_.cost
+      for m in members:
+        left.pop(m.term, None)
+      if c:
+        collapsed.append((c, times(cofactor, monomial(self._cores, n))))
+    if not saved:
+      return None
+    rest = [(c, monomial(self._cores, n)) for n, c in left.items()]
+    return Way(tuple(collapsed + rest), tuple(saved), sum(spent.values()))
+
+  def _flat(self, terms):
+    """The terms of a sum, those of sums of many terms among them included."""
+    flat: dict[int, Coefficient] = {}
+    todo = list(terms.items())
+    while todo and len(flat) < _MAX_TERMS:
+      n, c = todo.pop()
+      core = self._cores[n]
+      if type(core) is Sum:
+        todo += [(m, c * k) for m, k in core.terms.items()]
+      else:
+        flat[n] = flat.get(n, 0) + c
+    for n, c in todo:
+      flat[n] = flat.get(n, 0) + c
+    return {n: c for n, c in sorted(flat.items()) if c}
+
+  def _collapsing(self, n) -> list[tuple[Monomial, int]]:
+    """The factors of a term that are images, or sums with images in them, each
+    with what it is multiplied by."""
+    found = self._factors.get(n)
+    if found is None:
+      powers = factors(self._cores, n)
+      found = self._factors[n] = [
+          (tuple((m, k) for m, k in powers if m != factor), factor)
+          for factor, e in powers
+          if e == 1 and self._has_image(factor) and (
+              factor != n or type(self._cores[factor]) is Image)]
+    return found
+
+  def _has_image(self, n) -> bool:
+    def below(n):
+      core = self._cores[n]
+      return ([m for _, m in core.parts]
+              if type(core) in (Sum, Product) else [])
+    for m in bottom_up(n, self._with_image, below):
+      self._with_image[m] = type(self._cores[m]) is Image or any(
+          self._with_image[k] for k in below(m))
+    return self._with_image[n]
+
+  def _views(self, factor) -> Iterator[tuple | None]:
+    """Which operands an image is linear in, the others being what they are;
+    None for a sum."""
+    core, start = self._cores[factor], 0
+    if type(core) is not Image:
+      yield None
+      return
+    if factor in self._axis_sums.ways:
+      return   # a sum that goes inside by itself
+    for count in core.map.groups:
+      yield ((start, start + count), core.map.number,
+             core.parts[:start], core.parts[start + count:])
+      start += count
+
+  def _sum_of_factors(self, members) -> Element:
+    total = self._ring.constant(0, self._cores[members[0].factor].domain)
+    for c, _, n in members:
+      total = self._ring.add(total, Element(c, n))
+    return total
+
+  def _image_of_sum(self, view, members) -> Element:
+    ring, (start, stop) = self._ring, view
+    first = self._cores[members[0].factor]
+    parts = list(first.parts)
+    for i in range(start, stop):
+      total = ring.constant(0, self._cores[parts[i].core].domain)
+      for c, _, n in members:
+        total = ring.add(total, ring.scale(self._cores[n].parts[i], c))
+      parts[i] = total
+    return ring.image_apart(first.map, parts)
