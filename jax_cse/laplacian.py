@@ -1,0 +1,80 @@
+"""`laplacian`: the sum of the second derivatives along all coordinates."""
+
+from collections.abc import Callable
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jax_cse import explicit
+from jax_cse import versions
+
+
+def laplacian(fun: Callable) -> Callable[[Any], Any]:
+  """The Laplacian of a function of an array.
+
+      y = jax_cse.laplacian(fun)(x)    # the traces of the Hessians
+
+  It is plain nested `jvp` along the coordinates, simplified as a whole (see
+  `cse`, mode "ring"): the sum over the coordinates goes into what is linear, so
+  each layer of a network is passed once for the value, once for each coordinate
+  and once for the Laplacian, where nested `jvp` passes it twice for each
+  coordinate. It composes with `jit`, `vmap`, `grad` and itself.
+
+  Args:
+    fun: a function of one array of real numbers, of any shape. Its result is
+      any pytree of arrays.
+
+  Returns:
+    A function of `x` whose result is like that of `fun`: for each number in it,
+    the sum over the elements of `x` of the second derivative with respect to
+    that element. Its unit is that of the number over that of `x` squared. Where
+    a result is of integers or booleans, it is zeros of dtype `float0`, as `jvp`
+    has them.
+
+  Raises:
+    TypeError: `x` is not an array of real floating-point numbers.
+    UnsupportedJaxVersion: the JAX installed is not one that this works on.
+
+  Source: Li et al. 2023, "Forward Laplacian", for what comes out; that it comes
+  out of nested `jvp`, by linearity, is what Dangel et al. 2025 call collapsing.
+  """
+  versions.check()
+
+  @functools.wraps(fun)
+  def summed(x):
+    x = _check(x)
+    basis = jnp.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
+    store: list[Any] = []
+
+    def second(v):
+      first = lambda y: jax.jvp(fun, (y,), (v,))[1]
+      leaves, structure = jax.tree.flatten(jax.jvp(first, (x,), (v,))[1])
+      constant = [y if y.dtype == jax.dtypes.float0 else None for y in leaves]
+      store[:] = structure, constant
+      return [y for y, zero in zip(leaves, constant) if zero is None]
+
+    along = iter(jax.vmap(second)(basis))
+    structure, constant = store
+    return jax.tree.unflatten(structure, [
+        next(along).sum(0) if zero is None else zero for zero in constant])
+
+  simplified = explicit.cse(summed)
+
+  @functools.wraps(fun)
+  def laplacian_of(x):
+    _check(x)
+    return simplified(x)
+
+  return laplacian_of
+
+
+def _check(x):
+  dtype = getattr(x, "dtype", None)
+  if dtype is None:
+    dtype = jnp.result_type(x)
+  if not jnp.issubdtype(dtype, jnp.floating):
+    raise TypeError("laplacian requires a real-valued array (a dtype that is a "
+                    f"sub-dtype of np.floating); got {dtype}")
+  return jnp.asarray(x)
