@@ -22,6 +22,7 @@ setuptools.setup(
     # Exactly what jax_cse/versions.py supports; it refuses any other.
     install_requires=["jax==0.10.2", "jaxlib==0.10.2"],
     extras_require={
+        "bench": ["folx"],
         "plot": ["matplotlib"],
         "test": ["absl-py", "diffrax", "hypothesis", "matplotlib", "mpmath",
                  "pytest", "ruff"],

@@ -54,6 +54,14 @@ class Case(NamedTuple):
   prepare: Callable[[], object] = lambda: None
 
 
+class Count(NamedTuple):
+  """One row: two numbers, and the highest ratio allowed."""
+  name: str
+  control: float
+  candidate: float
+  limit: float | None = None
+
+
 def entry(what: str):
   def register(function):
     ENTRIES[function.__name__.replace("_", "-")] = (what, function)
@@ -75,8 +83,10 @@ def enabled(function: Callable[[], object]) -> Callable[[], object]:
   return run
 
 
-def compare(case: Case) -> tuple[float, float, float]:
+def compare(case: Case | Count) -> tuple[float, float, float]:
   """Ratio of the medians, and the least and the greatest of the turns."""
+  if isinstance(case, Count):
+    return (case.candidate / case.control,) * 3
   case.control()
   case.candidate()
   # What earlier entries left is not walked by the collections that a case sets
@@ -382,6 +392,50 @@ def explicit_over_memo() -> Iterator[Case]:
                    enabled(lambda run=run, f=plain: run(f())),
                    lambda run=run, f=explicit: run(f()), turns=3,
                    prepare=jax.clear_caches)
+
+
+def _flops(rows, limit=None):
+  from laplacian_benchmarks import flops
+  for row in rows:
+    yield Count(row.name, flops(row.control, row.points),
+                flops(row.candidate, row.points), limit)
+
+
+def _times(rows):
+  for row in rows:
+    a, b = jax.jit(row.control), jax.jit(row.candidate)
+    yield Case(row.name, lambda a=a, x=row.points: jax.block_until_ready(a(x)),
+               lambda b=b, x=row.points: jax.block_until_ready(b(x)), turns=60)
+
+
+@entry("flops of Laplacians over those of folx, by XLA's count")
+def laplacian_flops() -> Iterator[Count]:
+  from laplacian_benchmarks import beside_folx
+  yield from _flops(beside_folx())
+
+
+@entry("run time of Laplacians over that of folx")
+def laplacian_run() -> Iterator[Case]:
+  from laplacian_benchmarks import beside_folx
+  yield from _times(beside_folx())
+
+
+@entry("flops of `laplacian` over those of folx, by dimension")
+def laplacian_growth() -> Iterator[Count]:
+  from laplacian_benchmarks import growth
+  yield from _flops(growth(), 1.1)
+
+
+@entry("flops of the biharmonic operator over those of plain nested jvp")
+def biharmonic_flops() -> Iterator[Count]:
+  from laplacian_benchmarks import biharmonic
+  yield from _flops(biharmonic())
+
+
+@entry("run time of the biharmonic operator over that of plain nested jvp")
+def biharmonic_run() -> Iterator[Case]:
+  from laplacian_benchmarks import biharmonic
+  yield from _times(biharmonic())
 
 
 def main() -> None:

@@ -1,0 +1,130 @@
+"""Laplacians beside folx, an implementation of the forward Laplacian by hand.
+
+Functions of one point, on a batch of 256: networks of width 64 of ten numbers,
+an attention over four tokens of width 16. Floating-point operations are those
+that XLA counts in what it compiled.
+"""
+
+from collections.abc import Callable, Iterator
+import functools
+from typing import NamedTuple
+
+import folx
+import jax
+from jax.experimental import jet
+import jax.numpy as jnp
+import numpy as np
+
+import jax_cse
+
+_rng = np.random.RandomState(0)
+BATCH = 256
+
+
+class Row(NamedTuple):
+  """A function of a batch that is compared with another on the same points."""
+  name: str
+  control: Callable
+  candidate: Callable
+  points: jax.Array
+
+
+def _normal(*shape):
+  return _rng.randn(*shape).astype("float32") / np.float32(np.sqrt(shape[0]))
+
+
+def network(activation, dimension, width=64, layers=3):
+  sizes = [dimension, *[width] * layers, 1]
+  weights = [_normal(*pair) for pair in zip(sizes, sizes[1:])]
+  biases = [_normal(n) for n in sizes[1:]]
+
+  def fun(x):
+    for w, b in zip(weights[:-1], biases):
+      x = activation(x @ w + b)
+    return (x @ weights[-1] + biases[-1])[0]
+  return fun
+
+
+def attention(tokens=4, width=16):
+  embed, *square = _normal(3, width), *(_normal(width, width) for _ in range(4))
+  last = _normal(width, 1)
+
+  def fun(x):
+    h = x.reshape(tokens, 3) @ embed
+    q, k, v, out = (h @ square[0], h @ square[1], h @ square[2], square[3])
+    weights = jax.nn.softmax(q @ k.T / np.sqrt(np.float32(width)), axis=-1)
+    return (jnp.tanh(h + weights @ v @ out) @ last).sum()
+  return fun
+
+
+def second(fun, x, v):
+  return jax.jvp(lambda y: jax.jvp(fun, (y,), (v,))[1], (x,), (v,))[1]
+
+
+def vmapped(fun):
+  return lambda x: jax.vmap(lambda v: second(fun, x, v))(jnp.eye(x.size)).sum()
+
+
+def unrolled(fun):
+  return lambda x: sum(second(fun, x, v) for v in jnp.eye(x.size))
+
+
+def by_folx(fun):
+  forward = folx.forward_laplacian(fun)
+  return jax.vmap(lambda x: forward(x).laplacian)
+
+
+# Plain code and what is made of it.
+FORMS = {
+    "laplacian": lambda f: jax.vmap(jax_cse.laplacian(f)),
+    "cse of vmapped": lambda f: jax_cse.cse(jax.vmap(vmapped(f))),
+    "cse of unrolled": lambda f: jax_cse.cse(jax.vmap(unrolled(f))),
+    "plain vmapped": lambda f: jax.vmap(vmapped(f)),
+}
+
+
+def beside_folx() -> Iterator[Row]:
+  functions = {"tanh network": (network(jnp.tanh, 10), 10),
+               "gelu network": (network(jax.nn.gelu, 10), 10),
+               "attention": (attention(), 12)}
+  for name, (fun, dimension) in functions.items():
+    for form, make in FORMS.items():
+      yield Row(f"{name}, {form}", by_folx(fun), make(fun),
+                jnp.asarray(_rng.randn(BATCH, dimension), "float32"))
+
+
+def growth() -> Iterator[Row]:
+  for dimension in (4, 8, 16, 32):
+    fun = network(jnp.tanh, dimension)
+    yield Row(f"{dimension} dimensions", by_folx(fun), FORMS["laplacian"](fun),
+              jnp.asarray(_rng.randn(BATCH, dimension), "float32"))
+
+
+def biharmonic() -> Iterator[Row]:
+  fun = network(jnp.tanh, 5)
+  points = jnp.asarray(_rng.randn(BATCH, 5), "float32")
+  plain = jax.vmap(vmapped(vmapped(fun)))
+  lap = jax_cse.laplacian
+  for name, candidate in {
+      "laplacian twice": jax.vmap(lap(lap(fun))),
+      "cse of vmapped": jax_cse.cse(plain),
+      "cse of unrolled": jax_cse.cse(jax.vmap(unrolled(unrolled(fun)))),
+      "jet": jax.vmap(functools.partial(_biharmonic_by_jet, fun))}.items():
+    yield Row(name, plain, candidate, points)
+
+
+def _biharmonic_by_jet(fun, x):
+  """Mixed derivatives from fourth ones along sums of directions."""
+  n = x.size
+  i, j = np.triu_indices(n, 1)
+  basis = jnp.eye(n)
+  along = jnp.concatenate([basis, basis[i] + basis[j], basis[i] - basis[j]])
+  weights = np.concatenate([np.full(n, 1 - (n - 1) / 3), np.full(2 * len(i),
+                                                                  1 / 6)])
+  fourth = lambda v: jet.jet(
+      fun, (x,), ([v] + [jnp.zeros_like(v)] * 3,))[1][3]
+  return weights @ jax.vmap(fourth)(along)
+
+
+def flops(fun: Callable, x: jax.Array) -> float:
+  return jax.jit(fun).lower(x).compile().cost_analysis()["flops"]
