@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jax_cse.coefficients import over, simple
-from jax_cse.cores import Element, Image, LinearMap
+from jax_cse.cores import Element, Image, LinearMap, One, Sum
 from jax_cse.points import Points
 from jax_cse.ring import Ring
 
@@ -39,11 +39,24 @@ class LinearRing(Ring):
     (k, n), *_ = parts
     if map_.is_index_map and not self.cores[n].shape:
       return Element(simple(c * k), n)   # the same, wherever it is
+    if map_.is_index_map and self._is_short_sum(n):
+      total = self.constant(0, map_.domain)
+      for m, b in self.cores[n].terms.items():
+        moved = (Element(1, m) if type(self.cores[m]) is One
+                 else self.image(map_, [Element(1, m)]))
+        total = self.add(total, self.scale(moved, b))
+      return self.scale(total, c * k)
     at_point = self._points.of_image(map_, parts)
     found = self._find(map_.domain, at_point)
     if found is None:
       found = self._new_image(map_, parts, at_point)
     return Element(simple(c * found.coefficient), found.core)
+
+  def _is_short_sum(self, n):
+    """Whether a core is like 1 - y: what is known of y helps with it."""
+    core = self.cores[n]
+    return type(core) is Sum and len(core.terms) == 2 and any(
+        type(self.cores[m]) is One for m in core.terms)
 
   def _smaller(self, map_, parts):
     """The map for operands of which some are the same all along an axis."""
