@@ -7,12 +7,11 @@
     broadcast_in_dim             of a scalar: the scalar
     convert_element_type         to the same dtype: the operand; of a constant
                                  to a dtype that has it: a constant
+    linear primitives            images, in mode "ring"; see `linear_primitives`
 
 A dtype is a ring: integers modulo a power of two, exactly, and real and complex
 floats as far as rounding lets them be one. A scalar and the array that it is
 broadcast to are one core, so a factor that is a scalar stays one.
-
-    linear primitives            images, in mode "ring": `linear_primitives`
 
 Whatever else computes a value makes an atom. What is sharded by type, or lies
 in another memory than the device's, is an atom too.
@@ -80,12 +79,9 @@ class Algebra:
         self.ring.image(map_, parts)), out
 
   def _of_what_is_the_same(self, map_, parts) -> Element | None:
-    """The image of what is the same all along the axes that matter: a scalar
-    in other places is that scalar, and a sum of it a multiple."""
+    """The sum of what is the same all along the axes: a multiple of it."""
     part, ring = parts[0], self.ring
     shape = ring.cores[part.core].shape
-    if map_.is_index_map and not shape:
-      return part
     if not map_.sums or shape and any(shape[k] != 1 for k in map_.sums):
       return None
     if shape:

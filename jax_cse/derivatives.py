@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_cse import inputs
 from jax_cse import versions
 
 
@@ -55,7 +56,9 @@ def derivatives(fun: Callable, order: int) -> Callable[..., tuple]:
   def derived(x, v=None):
     from jax_cse import simplification
     leaves, structure = jax.tree.flatten(x)
-    leaves = [_check(leaf) for leaf in leaves]
+    leaves = [inputs.require_dtype(
+        leaf, jnp.inexact, "derivatives requires real- or complex-valued "
+        "inputs (dtypes that are sub-dtypes of np.inexact)") for leaf in leaves]
     if v is None:
       directions = [None] * len(leaves)
     else:
@@ -72,17 +75,6 @@ def derivatives(fun: Callable, order: int) -> Callable[..., tuple]:
     return tuple(jax.tree.unflatten(store[0], outs) for outs in levels)
 
   return derived
-
-
-def _check(leaf):
-  dtype = getattr(leaf, "dtype", None)
-  if dtype is None:
-    dtype = jnp.result_type(leaf)
-  if not jnp.issubdtype(dtype, jnp.inexact):
-    raise TypeError(
-        "derivatives requires real- or complex-valued inputs (dtypes that are "
-        f"sub-dtypes of np.inexact); got {dtype}")
-  return leaf
 
 
 def _check_directions(leaves, structure, v):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_cse import explicit
+from jax_cse import inputs
 from jax_cse import versions
 
 
@@ -44,7 +45,6 @@ def laplacian(fun: Callable) -> Callable[[Any], Any]:
 
   @functools.wraps(fun)
   def summed(x):
-    x = _check(x)
     basis = jnp.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
     store: list[Any] = []
 
@@ -64,17 +64,8 @@ def laplacian(fun: Callable) -> Callable[[Any], Any]:
 
   @functools.wraps(fun)
   def laplacian_of(x):
-    _check(x)
-    return simplified(x)
+    return simplified(jnp.asarray(inputs.require_dtype(
+        x, jnp.floating, "laplacian requires a real-valued array (a dtype that "
+        "is a sub-dtype of np.floating)")))
 
   return laplacian_of
-
-
-def _check(x):
-  dtype = getattr(x, "dtype", None)
-  if dtype is None:
-    dtype = jnp.result_type(x)
-  if not jnp.issubdtype(dtype, jnp.floating):
-    raise TypeError("laplacian requires a real-valued array (a dtype that is a "
-                    f"sub-dtype of np.floating); got {dtype}")
-  return jnp.asarray(x)

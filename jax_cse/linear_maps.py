@@ -58,8 +58,7 @@ class Map:
     return self._through[axis]
 
   def joins(self, axis: int) -> bool:
-    name = {compat.concatenate_p: "dimension",
-            compat.stack_p: "axis"}.get(self.primitive)
+    name = linear_primitives.JOINS.get(self.primitive)
     return name is not None and axis == self.params[name]
 
   def _new_through(self, axis):
@@ -71,8 +70,8 @@ class Map:
     avals = list(self.avals)
     for i, k in axes.items():
       if k is not None:
-        shape = avals[i].shape
-        avals[i] = avals[i].update(shape=(*shape[:k], 1, *shape[k + 1:]))
+        avals[i] = avals[i].update(
+            shape=linear_primitives.with_size(avals[i].shape, k, 1))
     inner = self._maps.of(keys.plan_of(self.primitive), self.context,
                           [self.fixed.get(i, 0) for i in range(len(avals))],
                           avals, params)
@@ -123,7 +122,7 @@ class Maps:
                    [compat.ShapedArray(shape, domain)], params)
 
   def sum_over(self, domain, shape, axis) -> tuple[Map, Map]:
-    """See `collapse.Maps`."""
+    """See `axis_sums.Maps`."""
     others = tuple(k for k in range(len(shape)) if k != axis)
     return (
         self._added(compat.reduce_sum_p, domain, shape,
@@ -131,10 +130,10 @@ class Maps:
         self._added(compat.broadcast_in_dim_p, domain,
                     tuple(shape[k] for k in others),
                     compat.params_of_broadcast(
-                        (*shape[:axis], 1, *shape[axis + 1:]), others)))
+                        linear_primitives.with_size(shape, axis, 1), others)))
 
   def drop(self, domain, shape, axes) -> Map:
-    """See `collapse.Maps`."""
+    """See `axis_sums.Maps`."""
     return self._added(compat.squeeze_p, domain, shape, {"dimensions": axes})
 
 

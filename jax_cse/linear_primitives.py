@@ -101,6 +101,9 @@ INDEX_MAPS = frozenset({
     compat.reshape_p, compat.rev_p, compat.slice_p, compat.squeeze_p,
     compat.tile_p, compat.transpose_p})
 
+# The result is the operands one after the other; the param that tells the axis.
+JOINS = {compat.concatenate_p: "dimension", compat.stack_p: "axis"}
+
 
 def cost(primitive, params, avals, out) -> int:
   """An equation, and the elements or the multiplications that it takes."""
@@ -184,7 +187,7 @@ def _through_broadcast(params, avals, axis):
   k = dimensions.index(axis)
   if avals[0].shape[k] != params["shape"][axis]:
     return None
-  return params | {"shape": _with(params["shape"], axis, 1)}, {0: k}
+  return params | {"shape": with_size(params["shape"], axis, 1)}, {0: k}
 
 
 def _through_reshape(params, avals, axis):
@@ -194,7 +197,7 @@ def _through_reshape(params, avals, axis):
   before = math.prod(sizes[:axis])
   for k, length in enumerate(shape):
     if length == sizes[axis] and math.prod(shape[:k]) == before:
-      return params | {"new_sizes": _with(sizes, axis, 1)}, {0: k}
+      return params | {"new_sizes": with_size(sizes, axis, 1)}, {0: k}
 
 
 def _through_transpose(params, avals, axis):
@@ -217,14 +220,14 @@ def _through_slice(params, avals, axis):
       or strides is not None and strides[axis] != 1):
     return None
   return params | {
-      "limit_indices": _with(params["limit_indices"], axis, 1)}, {0: axis}
+      "limit_indices": with_size(params["limit_indices"], axis, 1)}, {0: axis}
 
 
 def _through_dynamic_slice(params, avals, axis):
   sizes = params["slice_sizes"]
   if sizes[axis] != avals[0].shape[axis]:
     return None
-  return params | {"slice_sizes": _with(sizes, axis, 1)}, {0: axis}
+  return params | {"slice_sizes": with_size(sizes, axis, 1)}, {0: axis}
 
 
 def _through_rev(params, avals, axis):
@@ -280,7 +283,9 @@ def _kept(aval, dropped):
   return [k for k in range(len(aval.shape)) if k not in dropped]
 
 
-def _with(sizes, axis, size):
+def with_size(sizes: tuple[int, ...], axis: int, size: int
+              ) -> tuple[int, ...]:
+  """A shape with an axis of another length."""
   return (*sizes[:axis], size, *sizes[axis + 1:])
 
 

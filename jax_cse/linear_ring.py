@@ -36,16 +36,16 @@ class LinearRing(Ring):
     if not c:
       return self.constant(0, map_.domain)
     map_ = self._smaller(map_, parts)
-    (k, n), *_ = parts
+    n = parts[0].core
     if map_.is_index_map and not self.cores[n].shape:
-      return Element(simple(c * k), n)   # the same, wherever it is
+      return Element(c, n)   # the same, wherever it is
     if map_.is_index_map and self._is_short_sum(n):
       total = self.constant(0, map_.domain)
       for m, b in self.cores[n].terms.items():
         moved = (Element(1, m) if type(self.cores[m]) is One
                  else self.image(map_, [Element(1, m)]))
         total = self.add(total, self.scale(moved, b))
-      return self.scale(total, c * k)
+      return self.scale(total, c)
     at_point = self._points.of_image(map_, parts)
     found = self._find(map_.domain, at_point)
     if found is None:

@@ -41,15 +41,9 @@ class Points:
                position: Position = 0) -> int:
     """The value of the image of elements."""
     for pair in self._under(map_, parts, position):
-      self._at(*pair)
+      for n, p in bottom_up(pair, self._values, self._below):
+        self._values[n, p] = self._compute(n, p)
     return self._of_image(map_, parts, position)
-
-  def _at(self, number, position) -> int:
-    if self._is_the_same_everywhere(number) or position == 0:
-      return self._cores[number].at_point
-    for n, p in bottom_up((number, position), self._values, self._below):
-      self._values[n, p] = self._compute(n, p)
-    return self._values[number, position]
 
   def _is_the_same_everywhere(self, number):
     core = self._cores[number]

@@ -327,11 +327,11 @@ def derivatives_run_highest() -> Iterator[Case]:
   yield from _runs(_batched(True))
 
 
-def _runs(rows):
+def _runs(rows, turns=15):
   for name, ours, theirs, x in rows:
     a, b = jax.jit(ours), jax.jit(theirs)
     yield Case(name, lambda b=b, x=x: jax.block_until_ready(b(x)),
-               lambda a=a, x=x: jax.block_until_ready(a(x)))
+               lambda a=a, x=x: jax.block_until_ready(a(x)), turns=turns)
 
 
 @entry("time to the first result of derivatives over that of jet, all orders")
@@ -402,10 +402,8 @@ def _flops(rows, limit=None):
 
 
 def _times(rows):
-  for row in rows:
-    a, b = jax.jit(row.control), jax.jit(row.candidate)
-    yield Case(row.name, lambda a=a, x=row.points: jax.block_until_ready(a(x)),
-               lambda b=b, x=row.points: jax.block_until_ready(b(x)), turns=60)
+  yield from _runs(((row.name, row.candidate, row.control, row.points)
+                    for row in rows), turns=60)
 
 
 @entry("flops of Laplacians over those of folx, by XLA's count")
