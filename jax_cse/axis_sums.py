@@ -162,7 +162,8 @@ class AxisSums:
       terms = (base if isinstance(base, Polynomial)
                else [(((base, 1),), 1)])
       if all(is_the_same(m) for monomial, _ in terms for m, _ in monomial):
-        same = ring.mul(same, ring.power(self._element(terms, domain), e))
+        c, n = self._element(terms, domain)
+        same = ring.scale(ring.mul(same, ring.power(Element(1, n), e)), c ** e)
       else:
         vary[base] = e
     terms = expand(vary, _MAX_TERMS)
