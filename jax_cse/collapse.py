@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from jax_cse.axis_sums import AxisSums, Maps
 from jax_cse.coefficients import Coefficient
+from jax_cse.collecting import Collecting, Terms
 from jax_cse.cores import (
     Element, Image, Product, Saved, Sum, Way, bottom_up, factors, monomial)
 from jax_cse.linear_ring import LinearRing
@@ -33,34 +34,81 @@ _MAX_TERMS = 1024
 class _Member(NamedTuple):
   """A term of a sum that is a multiple of a factor and of what others have."""
   coefficient: Coefficient
-  term: int
+  term: int     # its place
   factor: int
 
 
 class Collapse:
-  """Finds ways to compute sums."""
+  """Finds ways to compute sums.
+
+  Attributes:
+    coefficients: of images that many sums may be multiples of.
+  """
 
   def __init__(self, ring: LinearRing, maps: Maps):
     self._ring = ring
     self._axis_sums = AxisSums(ring, maps)
     self._cores = ring.cores
-    self._factors: dict[int, list[tuple[Monomial, int]]] = {}
+    self._collecting = Collecting(ring)
     self._with_image: dict[int, bool] = {}
-    self._ways: dict[int, Way | None] = {}
+    self._ways: dict[int, list[Way]] = {}
+    self._collected: dict[int, list[Terms]] = {}
+    self.coefficients: set[int] = set()
     self._places: dict[int, tuple[int, int]] = {}
 
-  def way(self, n: int) -> Way | None:
-    """A way to compute a core that saves images, if there is one."""
-    if n not in self._ways:
-      core, count = self._cores[n], len(self._cores)
-      way = self._axis_sums.ways.get(n)
-      if type(core) is Sum:
-        way = self._of_terms(core.terms)
-      elif way is None and type(core) is Image and core.map.sums:
-        way = self._axis_sums.way(core.map, core.parts[0])
-      self._ways[n] = self._axis_sums.ways.get(n, way)
+  def ways(self, n: int) -> list[Way]:
+    """Ways to compute a core that save images."""
+    return self._once(self._ways, n, self._new_ways)
+
+  def collected(self, n: int) -> list[Terms]:
+    """A sum with images in it, with what they have in common collected."""
+    return self._once(self._collected, n, self._new_collected)
+
+  def _once(self, known, n, compute):
+    if n not in known:
+      count = len(self._cores)
+      known[n] = compute(n, self._cores[n])
       self._find_places(len(self._cores) - count)
-    return self._ways[n]
+    return known[n]
+
+  def _new_ways(self, n, core):
+    ways: list[Way] = []
+    if type(core) is Sum:
+      ways = list(self._of_sum(n, core))
+      for m in () if ways else self._partial_sums(core):
+        if m not in self._axis_sums.ways:
+          self._ways.setdefault(m, [])   # no two of its terms collapse
+    elif type(core) is Image and core.map.sums:
+      way = self._axis_sums.way(core.map, core.parts[0])
+      ways = [way] if way else []
+    way = self._axis_sums.ways.get(n)
+    return [way] if way else ways
+
+  def _new_collected(self, n, core):
+    if type(core) is not Sum or not self._has_image(n):
+      return []
+    terms = self._as_terms(core)
+    is_image = lambda m: type(self._cores[m]) is Image
+    multiple = self._collecting.multiple(core.domain, terms, is_image)
+    if multiple:
+      (_, product), = multiple
+      self.coefficients.update(m for m, _ in product if not is_image(m))
+      return [multiple]
+    shorter = self._collecting.collected(core.domain, terms)
+    if shorter:
+      return [shorter]
+    for m in self._partial_sums(core):   # a long sum is looked at once
+      self._collected.setdefault(m, [])
+    return []
+
+  def _partial_sums(self, core) -> Iterator[int]:
+    todo, seen = [core], set()
+    while todo:
+      for _, m in todo.pop().parts:
+        if type(self._cores[m]) is Sum and m not in seen:
+          seen.add(m)
+          todo.append(self._cores[m])
+          yield m
 
   def place(self, n: int) -> tuple[int, int, bool]:
     """Where a core stands in the order, the last coming first: by number, but
@@ -82,14 +130,21 @@ class Collapse:
 
   # Sums of images.
 
-  def _of_terms(self, terms: dict[int, Coefficient]) -> Way | None:
-    flat = self._flat(terms)
+  def _of_sum(self, n: int, core: Sum) -> Iterator[Way]:
+    """As it is, and with what its terms have in common collected."""
+    for terms in (self._as_terms(core), *self.collected(n)):
+      way = self._of_terms(terms)
+      if way:
+        yield way
+
+  def _of_terms(self, terms: Terms) -> Way | None:
     groups: dict[tuple, list[_Member]] = {}
-    for n, c in flat.items():
-      for cofactor, factor in self._collapsing(n):
+    for place, (c, term) in enumerate(terms):
+      for cofactor, factor in self._collapsing(term):
         for key in self._views(factor):
-          groups.setdefault((key, cofactor), []).append(_Member(c, n, factor))
-    left, collapsed = dict(flat), []
+          groups.setdefault((key, cofactor), []).append(
+              _Member(c, place, factor))
+    left, collapsed = dict(enumerate(terms)), []
     saved: list[Saved] = []
     spent: dict[int, int] = {}
     for (key, cofactor), members in sorted(
@@ -99,11 +154,11 @@ class Collapse:
         continue
       if key is None:
         c, n = self._sum_of_factors(members)
-        way = self.way(n)
-        if way is None:
+        ways = self.ways(n)
+        if not ways:
           continue
-        saved += way.saved
-        spent[n] = way.spent
+        saved += ways[0].saved
+        spent[n] = ways[0].spent
       else:
         c, n = self._image_of_sum(key[0], members)
         map_ = self._cores[members[0].factor].map
@@ -115,8 +170,12 @@ class Collapse:
         collapsed.append((c, times(cofactor, monomial(self._cores, n))))
     if not saved:
       return None
-    rest = [(c, monomial(self._cores, n)) for n, c in left.items()]
-    return Way(tuple(collapsed + rest), tuple(saved), sum(spent.values()))
+    return Way((*collapsed, *left.values()), tuple(saved),
+               sum(spent.values()))
+
+  def _as_terms(self, core) -> Terms:
+    return [(c, monomial(self._cores, n))
+            for n, c in self._flat(core.terms).items()]
 
   def _flat(self, terms):
     """The terms of a sum, those of sums of many terms among them included."""
@@ -133,18 +192,15 @@ class Collapse:
       flat[n] = flat.get(n, 0) + c
     return {n: c for n, c in sorted(flat.items()) if c}
 
-  def _collapsing(self, n) -> list[tuple[Monomial, int]]:
+  def _collapsing(self, term: Monomial) -> Iterator[tuple[Monomial, int]]:
     """The factors of a term that are images, or sums with images in them, each
     with what it is multiplied by."""
-    found = self._factors.get(n)
-    if found is None:
-      powers = factors(self._cores, n)
-      found = self._factors[n] = [
-          (tuple((m, k) for m, k in powers if m != factor), factor)
-          for factor, e in powers
-          if e == 1 and self._has_image(factor) and (
-              factor != n or type(self._cores[factor]) is Image)]
-    return found
+    alone = len(term) == 1 and term[0][1] == 1
+    powers = factors(self._cores, term[0][0]) if alone else term
+    for factor, e in powers:
+      if e == 1 and self._has_image(factor) and (
+          len(powers) > 1 or type(self._cores[factor]) is Image):
+        yield tuple((m, k) for m, k in powers if m != factor), factor
 
   def _has_image(self, n) -> bool:
     def below(n):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 from jax_cse.coefficients import Coefficient
 
 # What an equation costs, whatever it computes, in elements that are computed.
-EQUATION = 64
+EQUATION = 16
 
 
 class Element(NamedTuple):
@@ -195,7 +195,7 @@ def bottom_up(root: int, known: Container[int],
 _MAX_FACTORS = 8
 
 
-def factors(cores: Mapping[int, Core], n: int) -> list[tuple[int, int]]:
+def factors(cores: Mapping[int, Core], n: int) -> tuple[tuple[int, int], ...]:
   """What a core is a product of, with exponents, in order; products in it are
   looked into as long as there are few."""
   found: dict[int, int] = {}
@@ -207,9 +207,9 @@ def factors(cores: Mapping[int, Core], n: int) -> list[tuple[int, int]]:
       todo += [(x, e) for _, x in core.parts]
     elif type(core) is Power and type(cores[core.parts[0].core]) is not Sum:
       todo.append((core.parts[0].core, e * core.exponent))
-    else:
+    elif type(core) is not One:
       found[m] = found.get(m, 0) + e
-  return sorted(found.items())
+  return tuple(sorted(found.items()))
 
 
 def monomial(cores: Mapping[int, Core], n: int) -> tuple[tuple[int, int], ...]:

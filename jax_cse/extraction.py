@@ -15,7 +15,8 @@ A way that saves images of linear maps (see `collapse`) is taken beforehand if
 what it saves, and nothing else needs so far, costs more than what it takes.
 
 Limits: it is a heuristic. What is added is counted as written, and no further
-than `_MAX_LOOK` equations.
+than `_MAX_LOOK` equations, or `_MAX_LOOK_AT_IMAGES` where there are images: the
+sum over many directions is as long as all of them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +33,7 @@ from jax_cse.factoring import Tree
 from jax_cse.normal_form import NormalForms
 from jax_cse.ring import Ring
 
-_MAX_LOOK = 96
+_MAX_LOOK, _MAX_LOOK_AT_IMAGES = 96, 2048
 _MAX_EXPANDED = 4
 
 
@@ -71,6 +72,7 @@ class Extraction:
     needed: dict[int, list[Coefficient]] = {}
     todo: list[tuple[int, ...]] = []
     expected = self._expected(wanted, is_there, operands)
+    shared = self._collapse.coefficients if self._collapse else ()
 
     def need(c, n):
       if type(self._ring.cores.get(n)) is One:
@@ -82,7 +84,7 @@ class Extraction:
         needed[n].append(c)
 
     def is_free(n):
-      return n in needed or n in expected or is_there(n)
+      return (n in needed or n in expected or n in shared or is_there(n))
 
     for c, n in wanted:
       need(c, n)
@@ -140,7 +142,8 @@ class Extraction:
       leaves = factoring.leaves(multiple[1])
       if best is not None and not self._ring.within(core.shape, leaves):
         continue   # an array that cancels, and would leave its shape
-      cost = factoring.cost(multiple) * weight
+      cost = sum(EQUATION + math.prod(shape) for shape in
+                 factoring.operations(multiple, self._shape_of))
       if cost <= least:
         cost += self._beneath(leaves, is_free, least + 1 - cost)
       # The normal form comes last and takes a tie: in it scalars meet.
@@ -151,29 +154,37 @@ class Extraction:
         break   # the least there is
     return best
 
-  def _saving(self, core, n, is_free):
-    """The way that saves images, if it saves more than it takes."""
-    way = self._collapse and core is not None and self._collapse.way(n)
-    if way and sum(dict(_costs(way.saved, is_free)).values()) > way.spent and (
-        self._is_before(way, n)):
-      return way
-    return None
+  def _shape_of(self, number):
+    return self._ring.cores[number].shape
 
-  def _is_before(self, way, n):
-    """Whether what a way takes stands before a core in the order."""
+  def _saving(self, core, n, is_free):
+    """The ways that save images, and more of them than they take."""
+    if self._collapse is None or core is None:
+      return []
+    return [
+        way for way in self._collapse.ways(n)
+        if sum(dict(_costs(way.saved, is_free)).values()) > way.spent
+        and self._is_before(way.terms, n)]
+
+  def _is_before(self, terms, n):
+    """Whether what is in `terms` stands before a core in the order."""
     place = self._place(n)
-    return all(self._place(m) > place for _, monomial in way.terms
+    return all(self._place(m) > place for _, monomial in terms
                for m, _ in monomial)
 
   def _ways(self, core, number, is_free):
     exact = self._ring.is_exact(core.domain)
     saving = self._saving(core, number, is_free)
-    if saving is not None:
+    for way in saving:
       for expand in (None, lambda n: self._expand(n, is_free)):
         yield factoring.total(
-            factoring.factored(saving.terms, exact, expand), exact)
+            factoring.factored(way.terms, exact, expand), exact)
+    if saving:
       return
     yield self._written(core, exact)
+    for terms in self._collapse.collected(number) if self._collapse else ():
+      if self._is_before(terms, number):
+        yield factoring.total(factoring.factored(terms, exact), exact)
     if type(core) is Sum:
       terms = [(c, self._monomial(n, is_free)) for n, c in core.terms.items()]
       for expand in (None, lambda n: self._expand(n, is_free)):
@@ -209,7 +220,8 @@ class Extraction:
   def _beneath(self, numbers, is_free, limit):
     """What it costs to compute `numbers` as far as nothing needs it yet, as it
     was written; counted up to `limit`, and to so many equations."""
-    cores, seen, total, looks = self._ring.cores, set(), 0, _MAX_LOOK
+    cores, seen, total = self._ring.cores, set(), 0
+    looks = _MAX_LOOK if self._collapse is None else _MAX_LOOK_AT_IMAGES
     todo = list(numbers)
     while todo and total < limit and looks > 0:
       n = todo.pop()

@@ -14,10 +14,11 @@ Source: Horner's rule for several variables, Ceberio and Kreinovich 2004.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+import math
 from typing import NamedTuple, Union
 
 from jax_cse.coefficients import Coefficient, over, unit
-from jax_cse.cores import One
+from jax_cse.cores import One, join
 from jax_cse.normal_form import Form, Monomial, Polynomial
 from jax_cse.ring import Ring
 
@@ -129,25 +130,42 @@ def leaves(tree: Tree) -> list[int]:
   return found
 
 
-def cost(multiple: tuple[Coefficient, Tree]) -> int:
-  """How many equations it takes, each subtree once."""
+def operations(multiple: tuple[Coefficient, Tree],
+               shape_of: Callable[[int], tuple[int, ...]]
+               ) -> list[tuple[int, ...]]:
+  """The shapes of what is computed for it, each subtree once; of the operands
+  of a sum or product those that are small first."""
   c, tree = multiple
-  seen: set = set()
-  return _cost(tree, seen) + (abs(c) != 1 and tree != ONE)
+  found: list[tuple[int, ...]] = []
+  shape = _operations(tree, shape_of, {ONE: ()}, found)
+  return [*found, shape] if abs(c) != 1 and tree != ONE else found
 
 
-def _cost(tree, seen):
-  if type(tree) is int or tree in seen:
-    return 0
-  seen.add(tree)
+def _operations(tree, shape_of, known, found):
+  if type(tree) is int:
+    return shape_of(tree)
+  shape = known.get(tree)
+  if shape is not None:
+    return shape
+  shapes = []
   if type(tree) is Plus:
-    scalings = {abs(c) for c, t in tree.terms if t != ONE} - {1}
-    return (len(tree.terms) - 1 + len(scalings)
-            + sum(_cost(t, seen) for _, t in tree.terms))
-  count = max(len(tree.factors) - 1, 0)
-  for t, e in tree.factors:
-    if e != 1 and (t, e) not in seen:
-      seen.add((t, e))
-      count += 1
-    count += _cost(t, seen)
-  return count
+    scaled = {}
+    for c, t in tree.terms:
+      shape = _operations(t, shape_of, known, found)
+      shapes.append(shape)
+      if abs(c) != 1 and t != ONE:
+        scaled[abs(c)] = shape
+    found += scaled.values()
+  else:
+    for t, e in tree.factors:
+      shape = _operations(t, shape_of, known, found)
+      shapes.append(shape)
+      if e != 1 and (t, e) not in known:
+        known[t, e] = shape
+        found.append(shape)
+  total, *rest = sorted(shapes, key=math.prod)
+  for shape in rest:
+    total = total if shape == total else join(total, shape)
+    found.append(total)
+  known[tree] = total
+  return total

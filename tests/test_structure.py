@@ -16,7 +16,7 @@ ROOT = pathlib.Path(jax_cse.__file__).parent
 # without it.
 PURE = {"active", "eager_table", "errors", "fingerprint", "modes",
         "congruence", "expressions", "statistics", "version",
-        "coefficients", "cores", "points", "ring", "linear_ring",
+        "coefficients", "collecting", "cores", "points", "ring", "linear_ring",
         "axis_sums", "collapse", "normal_form", "factoring", "extraction",
         "emission"}
 
