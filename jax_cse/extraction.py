@@ -72,6 +72,7 @@ class Extraction:
     needed: dict[int, list[Coefficient]] = {}
     todo: list[tuple[int, ...]] = []
     expected = self._expected(wanted, is_there, operands)
+    # What many sums are multiples of is paid once, so it counts for none.
     shared = self._collapse.coefficients if self._collapse else ()
 
     def need(c, n):
@@ -84,7 +85,7 @@ class Extraction:
         needed[n].append(c)
 
     def is_free(n):
-      return (n in needed or n in expected or n in shared or is_there(n))
+      return n in needed or n in expected or n in shared or is_there(n)
 
     for c, n in wanted:
       need(c, n)
