@@ -20,7 +20,12 @@ setuptools.setup(
     package_data={"jax_cse": ["py.typed"]},
     python_requires=">=3.11",
     # Exactly what jax_cse/versions.py supports; it refuses any other.
-    install_requires=["jax==0.10.2", "jaxlib==0.10.2"],
+    install_requires=[
+        f"{package}=={version}; {python}" for version, python in (
+            ("0.10.2", "python_version < '3.12'"),
+            ("0.11.2", "python_version == '3.12'"),
+            ("0.12.0.1", "python_version >= '3.13'"),
+        ) for package in ("jax", "jaxlib")],
     extras_require={
         "bench": ["folx"],
         "plot": ["matplotlib"],
@@ -32,6 +37,8 @@ setuptools.setup(
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Mathematics",
     ],
 )

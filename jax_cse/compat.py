@@ -1,7 +1,8 @@
 """The one module that touches `jax._src`: every private name enters here.
 
-Written for JAX 0.10.2. Where another version differs, its branch stands here
-under a comment with the version and the change, and nowhere else.
+Written for JAX 0.10.2, 0.11.2 and 0.12.0.1. Where one differs from those
+before, the branch stands here under a comment with the version and the change,
+and nowhere else.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import contextlib
 import functools
 from typing import Any
 
+import jax
 from jax._src import ad_checkpoint
 from jax._src import ad_util
 from jax._src import config
@@ -44,6 +46,8 @@ import numpy as np
 
 from jax_cse.active import here
 
+_VERSION = jax.__version_info__
+
 # Types that a bind sees.
 Primitive = core.Primitive
 Jaxpr = core.Jaxpr
@@ -65,6 +69,7 @@ LinearizeTrace, LinearizeTracer = ad.LinearizeTrace, ad.LinearizeTracer
 BatchTrace, BatchTracer = batching.BatchTrace, batching.BatchTracer
 
 typeof = core.typeof
+saved_residuals = ad_checkpoint.saved_residuals
 trace_context: Callable[[], tuple] = config.trace_context
 jaxprs_in_params = core.jaxprs_in_params
 
@@ -113,6 +118,7 @@ CARRIES_JAXPRS = frozenset({
 remat_p, linear_solve_p = ad_checkpoint.remat_p, solves.linear_solve_p
 scan_p, while_p, cond_p = (
     control_flow.scan_p, control_flow.while_p, control_flow.cond_p)
+# 0.11.0: `call` and `closed_call` are one, `eval_jaxpr`, see below.
 call_p, closed_call_p = core.call_p, core.closed_call_p
 STRUCTURED = frozenset({
     jit_p, call_p, closed_call_p, custom_jvp_call_p, custom_vjp_call_p,
@@ -120,9 +126,12 @@ STRUCTURED = frozenset({
 })
 # Primitives that are bound with functions of Python for operands. In a jaxpr
 # they carry jaxprs.
-CALLS_OF_FUNCTIONS = frozenset({
-    core.call_p, core.closed_call_p, custom_jvp_call_p, custom_vjp_call_p,
-})
+CALLS_OF_FUNCTIONS = frozenset({custom_jvp_call_p, custom_vjp_call_p})
+# 0.11.0: a call is bound with its jaxpr, no longer with a function.
+if _VERSION < (0, 11):
+  CALLS_OF_FUNCTIONS |= {call_p, closed_call_p}
+else:
+  CARRIES_JAXPRS |= {closed_call_p}
 
 
 class UserContext:
@@ -149,6 +158,11 @@ def runs_compiled(primitive: Primitive) -> bool:
           and impl.args == (primitive,))
 
 
+# 0.11.0: while something is bound no trace is current, where it was the one
+# that evaluates, which now makes itself current.
+_EVALUATION_SETS_TRACE = _VERSION >= (0, 11)
+
+
 def compiled(primitive: Primitive, params: dict[str, Any]) -> Callable:
   """What JAX compiles for an eager application of one primitive."""
   return plainly(
@@ -169,7 +183,10 @@ def plainly(run: Callable, args):
   try:
     cell.memo = None
     user_context.set(None)
-    return run(*args)
+    if not _EVALUATION_SETS_TRACE:
+      return run(*args)
+    with core.set_current_trace(core.eval_trace):
+      return run(*args)
   finally:
     user_context.set(before)
     cell.memo = memo
@@ -205,7 +222,8 @@ def checks_key_reuse() -> bool:
 
 def outside_transformations() -> bool:
   """Whether what is bound now is evaluated at once, by no transformation."""
-  return core.trace_ctx.trace is core.eval_trace
+  # 0.11.0: none is current while something is bound, see above.
+  return core.trace_ctx.trace in (None, core.eval_trace)
 
 
 def folds_constants() -> bool:
@@ -223,9 +241,14 @@ _INLINE_DEFAULTS = (("in_shardings", UNSPECIFIED),
                     ("in_layouts", None), ("out_layouts", None))
 
 
+# What `jit` is given as `inline` to be inlined when it is staged out.
+# 0.11.0: there are several ways to inline; `True` is one that stages a call.
+INLINE = True if _VERSION < (0, 11) else jax.Inline.JAX_EARLY
+
+
 def is_inline_call(params: dict[str, Any]) -> bool:
   """Whether a `jit` is one that JAX itself inlines when it stages it out."""
-  return params["inline"] and is_plainly_placed(params)
+  return params["inline"] is INLINE and is_plainly_placed(params)
 
 
 def is_plainly_placed(params: dict[str, Any]) -> bool:
@@ -294,10 +317,42 @@ def evaluate_inline(trace, closed_jaxpr, args):
                            propagate_source_info=False)
 
 
+# 0.11.0: there is one class of jaxprs, which have constants or none.
+if _VERSION < (0, 11):
+  ClosedJaxpr = core.ClosedJaxpr
+  closed = core.ClosedJaxpr
+
+  def has_place_for_constants(jaxpr) -> bool:
+    """Whether a jaxpr among params may be replaced by one with constants."""
+    return isinstance(jaxpr, ClosedJaxpr)
+else:
+  ClosedJaxpr = core.Jaxpr
+
+  def closed(jaxpr, consts):
+    return (jaxpr if not consts and not jaxpr.consts else
+            jaxpr.with_consts(consts))
+
+  def has_place_for_constants(jaxpr) -> bool:
+    # Not every primitive evaluates them, and nothing tells which do.
+    return bool(jaxpr.consts)
+
+
 # What JAX's dead-code elimination is made of.
-ClosedJaxpr, Var = core.ClosedJaxpr, core.Var
-dce_jaxpr, dce_rules, default_dce_rule, has_effects = (
-    pe.dce_jaxpr, pe.dce_rules, pe._default_dce_rule, pe.has_effects)
+Var, dce_jaxpr = core.Var, pe.dce_jaxpr
+
+
+def drop_dead(eqn, keep: list[bool]):
+  """Drops results that are not kept, by JAX's rule for the primitive.
+
+  Returns which operands are read then, and the equation or None.
+  """
+  rule = pe.dce_rules.get(eqn.primitive, pe._default_dce_rule)
+  # 0.12.0: a rule is told which of the operands, if they are references, are
+  # read afterwards.
+  alive = () if _VERSION < (0, 12) else ([True] * len(eqn.invars),)
+  return rule(keep, *alive, eqn)
+
+
 new_jaxpr_eqn = core.new_jaxpr_eqn
 join_effects = core.join_effects
 JaxprInputEffect = effects.JaxprInputEffect
@@ -375,7 +430,7 @@ def trace_to_jaxpr(fun, avals, debug_info):
   """The closed jaxpr of a function of flat operands."""
   jaxpr, _, consts = pe.trace_to_jaxpr_dynamic(
       lu.wrap_init(fun, debug_info=debug_info), avals)
-  return core.ClosedJaxpr(jaxpr, consts)
+  return closed(jaxpr, consts)
 
 
 mul = functools.partial(mul_p.bind, out_dtype=None)
@@ -427,6 +482,15 @@ def params_of_sum(axes: tuple[int, ...]) -> dict[str, Any]:
 def params_of_broadcast(shape: tuple[int, ...], dimensions: tuple[int, ...]
                         ) -> dict[str, Any]:
   return {"shape": shape, "broadcast_dimensions": dimensions, "sharding": None}
+
+
+def constants_and_carries(params: dict[str, Any]) -> tuple[int, int]:
+  """How many of the operands of a `scan` are constants, and carries."""
+  # 0.11.0: the operands are told by a tree for each kind.
+  if _VERSION < (0, 11):
+    return params["num_consts"], params["num_carry"]
+  consts, carries, _ = params["ft_in"].unpack()
+  return len(consts), len(carries)
 
 
 def stages(trace) -> bool:

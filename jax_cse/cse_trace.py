@@ -241,6 +241,8 @@ class CseTrace(compat.Trace):
     plan = keys.plan_of(primitive)
     if plan.is_jit and _is_transparent(params):
       return self.inline(params["jaxpr"], tracers)
+    if primitive is compat.closed_call_p:
+      return self.inline(params["call_jaxpr"], tracers)
     avals = [x.aval for x in tracers]
     numbers = [x.number for x in tracers]
     found = None

@@ -25,7 +25,7 @@ def with_equations(x, eqns, outvars):
   """The same jaxpr, closed or not, with other equations and results."""
   jaxpr, consts = open_jaxpr(x)
   new = jaxpr.replace(eqns=eqns, outvars=outvars)
-  return compat.ClosedJaxpr(new, consts) if x is not jaxpr else new
+  return compat.closed(new, consts) if x is not jaxpr else new
 
 
 def with_jaxprs(params: dict[str, Any], jaxprs) -> dict[str, Any]:
@@ -88,9 +88,9 @@ def drop_dead(eqn, keep):
 
   Returns which operands are left, and the equation or None.
   """
-  rule = _dead_code_rules.get(eqn.primitive) or compat.dce_rules.get(
-      eqn.primitive, compat.default_dce_rule)
-  used, new = rule(list(keep), eqn)
+  if eqn.primitive is compat.while_p:
+    return _drop_dead_in_while(list(keep), eqn)
+  used, new = compat.drop_dead(eqn, list(keep))
   return list(used), new
 
 
@@ -130,11 +130,8 @@ def _drop_dead_in_while(keep, eqn):
   if all(used):
     return used, eqn
   new = dict(params, cond_nconsts=sum(used_test), body_nconsts=sum(used_body),
-             cond_jaxpr=compat.ClosedJaxpr(new_test, test.consts),
-             body_jaxpr=compat.ClosedJaxpr(new_body, body.consts))
+             cond_jaxpr=compat.closed(new_test, test.consts),
+             body_jaxpr=compat.closed(new_body, body.consts))
   return used, eqn.replace(
       invars=[v for v, u in zip(eqn.invars, used) if u],
       outvars=[v for v, u in zip(eqn.outvars, carry) if u], params=new)
-
-
-_dead_code_rules = {compat.while_p: _drop_dead_in_while}

@@ -54,9 +54,10 @@ class _Carries:
 def _number_scan(scope, params, numbers, avals, context):
   body, length = params["jaxpr"], params["length"]
   way = (length, params["reverse"], params["unroll"])
-  num_fixed = params["num_consts"] + params["num_carry"]
+  num_consts, num_carries = compat.constants_and_carries(params)
+  num_fixed = num_consts + num_carries
   fixed = as_binders(scope, body, numbers[:num_fixed], avals)
-  consts, starts = (fixed[:params["num_consts"]], fixed[params["num_consts"]:])
+  consts, starts = fixed[:num_consts], fixed[num_consts:]
   elements = [scope.of(("element", way, scope.depth), n)
               for n in numbers[num_fixed:]]
   carries = _Carries(

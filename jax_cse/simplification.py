@@ -32,9 +32,9 @@ def _simplify_inside(x, mode):
   jaxpr, consts = jaxprs.open_jaxpr(x)
   known = _inside.setdefault(mode, weakref.WeakKeyDictionary())
   if jaxpr not in known or consts:
-    simpler = simplify(compat.ClosedJaxpr(jaxpr, consts), mode)
-    if jaxpr is x and simpler.consts:
-      return x   # there is no place for a constant
+    simpler = simplify(compat.closed(jaxpr, consts), mode)
+    if simpler.consts and not compat.has_place_for_constants(x):
+      return x
     if consts:
       return simpler
     known[jaxpr] = None if simpler.jaxpr is jaxpr else simpler

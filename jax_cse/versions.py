@@ -5,19 +5,28 @@ release, so a version is supported when the whole test suite passes on it, and
 refused otherwise: a refusal costs an `install`, a wrong guess costs a result.
 """
 
+import sys
+
 import jax
 
 from jax_cse import errors
 
-SUPPORTED = ("0.10.2",)
+# By the first Python that JAX's version is taken for: setup.py has the same.
+_FOR_PYTHON = {(3, 11): "0.10.2", (3, 12): "0.11.2", (3, 13): "0.12.0.1"}
+SUPPORTED = tuple(_FOR_PYTHON.values())
+
+
+def for_python(version: tuple[int, ...]) -> str:
+  """The JAX to install on a version of Python."""
+  return _FOR_PYTHON[max(first for first in _FOR_PYTHON if first <= version)]
 
 
 def check() -> None:
   """Raises `UnsupportedJaxVersion` unless the installed JAX is supported."""
   if jax.__version__ in SUPPORTED:
     return
-  newest = SUPPORTED[-1]
+  wanted = for_python(sys.version_info)
   raise errors.UnsupportedJaxVersion(
       f"jax_cse supports JAX {', '.join(SUPPORTED)}, but JAX "
-      f"{jax.__version__} is installed. Nothing was patched. To install a "
-      f"supported version: pip install 'jax=={newest}' 'jaxlib=={newest}'")
+      f"{jax.__version__} is installed. Nothing was patched. To install the "
+      f"one for this Python: pip install 'jax=={wanted}' 'jaxlib=={wanted}'")

@@ -1,10 +1,10 @@
 """The checkers of the suite. `test_checking` shows that they can fail."""
 
 import jax
-from jax._src import core
 import numpy as np
 
 import jax_cse
+from jax_cse.compat import core
 
 
 def trace(fun, *args):

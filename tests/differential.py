@@ -28,14 +28,14 @@ something that nobody reads, may be accepted.
 import functools
 
 import jax
-from jax._src import core
-from jax._src.interpreters import partial_eval as pe
 import jax.numpy as jnp
 import numpy as np
 
 import checking
 import jax_cse
+from jax_cse import compat
 from jax_cse import counting
+from jax_cse.compat import core
 import op_by_op
 import whole_programs
 
@@ -158,10 +158,10 @@ def _work(closed_jaxpr) -> int:
 
 
 def _live(closed_jaxpr):
-  jaxpr, _ = pe.dce_jaxpr(closed_jaxpr.jaxpr,
-                          [True] * len(closed_jaxpr.jaxpr.outvars),
-                          instantiate=True)
-  return core.ClosedJaxpr(jaxpr, closed_jaxpr.consts)
+  jaxpr, _ = compat.dce_jaxpr(closed_jaxpr.jaxpr,
+                              [True] * len(closed_jaxpr.jaxpr.outvars),
+                              instantiate=True)
+  return compat.closed(jaxpr, closed_jaxpr.consts)
 
 
 WAYS = {"eager": _eager, "traced": _traced, "compiled": _compiled,

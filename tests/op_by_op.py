@@ -6,13 +6,9 @@ Evaluated here they may not: what a jaxpr with CSE and one without compute can
 be compared bit for bit, and nothing is compiled but single primitives.
 """
 
-from jax._src import core
-from jax._src.lax.control_flow import conditionals
-from jax._src.lax.control_flow import loops
-from jax._src import ad_checkpoint
-from jax._src import custom_derivatives
-from jax._src import pjit
 import jax.numpy as jnp
+
+from jax_cse import compat
 
 
 def evaluate(closed_jaxpr, *args):
@@ -22,7 +18,7 @@ def evaluate(closed_jaxpr, *args):
 
 def _evaluate(jaxpr, consts, args):
   env = dict(zip(jaxpr.constvars, consts)) | dict(zip(jaxpr.invars, args))
-  read = lambda x: x.val if isinstance(x, core.Literal) else env[x]
+  read = lambda x: x.val if isinstance(x, compat.Literal) else env[x]
   for eqn in jaxpr.eqns:
     operands = [read(x) for x in eqn.invars]
     if (rule := _rules.get(eqn.primitive)) is not None:
@@ -36,7 +32,8 @@ def _evaluate(jaxpr, consts, args):
   return [read(x) for x in jaxpr.outvars]
 
 
-def _scan(operands, *, jaxpr, length, reverse, num_consts, num_carry, **_):
+def _scan(operands, *, jaxpr, length, reverse, **params):
+  num_consts, num_carry = compat.constants_and_carries(params)
   consts = operands[:num_consts]
   carry = operands[num_consts:num_consts + num_carry]
   xs = operands[num_consts + num_carry:]
@@ -67,16 +64,16 @@ def _cond(operands, *, branches, **_):
 
 
 _rules = {
-    loops.scan_p: _scan,
-    loops.while_p: _while,
-    conditionals.cond_p: _cond,
-    pjit.jit_p: lambda operands, *, jaxpr, **_: evaluate(jaxpr, *operands),
-    core.closed_call_p:
+    compat.scan_p: _scan,
+    compat.while_p: _while,
+    compat.cond_p: _cond,
+    compat.jit_p: lambda operands, *, jaxpr, **_: evaluate(jaxpr, *operands),
+    compat.closed_call_p:
         lambda operands, *, call_jaxpr, **_: evaluate(call_jaxpr, *operands),
-    custom_derivatives.custom_jvp_call_p:
+    compat.custom_jvp_call_p:
         lambda operands, *, call_jaxpr, **_: evaluate(call_jaxpr, *operands),
-    custom_derivatives.custom_vjp_call_p:
+    compat.custom_vjp_call_p:
         lambda operands, *, call_jaxpr, **_: evaluate(call_jaxpr, *operands),
-    ad_checkpoint.remat_p:
+    compat.remat_p:
         lambda operands, *, jaxpr, **_: _evaluate(jaxpr, (), operands),
 }

@@ -10,12 +10,12 @@ import jax
 from absl.testing import absltest
 from absl.testing import parameterized
 from jax import lax
-from jax._src import core
 import jax.numpy as jnp
 import numpy as np
 
 import checking
 import jax_cse
+from jax_cse.compat import core
 from jax_cse.eager_table import DEFAULT_MAX_BYTES
 from specs import derivative
 

@@ -6,13 +6,14 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 from jax import lax
-from jax._src import core
 import jax.numpy as jnp
 import numpy as np
 
 import checking
 import jax_cse
+from jax_cse import compat
 from jax_cse import congruence
+from jax_cse.compat import core
 from jax_cse.expressions import Expressions
 
 X = jnp.linspace(0.5, 1.5, 4)
@@ -225,7 +226,7 @@ class SurvivalTest(absltest.TestCase):
     eqn = self._eqn(lambda x: jax.jit(some_name)(x, x), X)
     self.assertEqual(eqn.params["name"], "some_name")
     self.assertLen(eqn.invars, 1)
-    self.assertFalse(eqn.params["inline"])
+    self.assertIsNot(eqn.params["inline"], compat.INLINE)
 
   def test_donated_operands_stay_apart(self):
     call = jax.jit(lambda a, b, c: (lax.sin(a), lax.sin(b), lax.sin(c)),
@@ -248,8 +249,8 @@ class SurvivalTest(absltest.TestCase):
         lambda c, s: ((lax.sin(c[0]), lax.sin(c[1])), s), (X, X), x,
         length=None, reverse=True, unroll=2), Y)
     self.assertEqual((eqn.params["length"], eqn.params["reverse"],
-                      eqn.params["unroll"], eqn.params["num_carry"]),
-                     (4, True, 2, 1))
+                      eqn.params["unroll"]), (4, True, 2))
+    self.assertEqual(compat.constants_and_carries(eqn.params), (0, 1))
 
   def test_effects_of_a_call(self):
     seen = []

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import jax
 from jax import lax
-from jax._src import core
 import jax.numpy as jnp
 import numpy as np
 
@@ -16,6 +15,7 @@ import jax_cse
 import specs
 import whole_programs
 from jax_cse import modes
+from jax_cse.compat import core
 
 X = jnp.linspace(0.5, 1.5, 4)
 Y = jnp.linspace(-1.0, 1.0, 4)

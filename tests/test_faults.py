@@ -27,13 +27,13 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 from jax import lax
-from jax._src import core
 import jax.numpy as jnp
 
 import checking
 import jax_cse
 from jax_cse import patch
 from jax_cse.active import here
+from jax_cse.compat import core
 from test_contexts import patched, traced_size, user_context
 
 ROOT = os.path.dirname(jax_cse.__file__) + os.sep

@@ -5,6 +5,7 @@ import pathlib
 import re
 
 from absl.testing import absltest
+from packaging import markers
 
 import jax_cse
 from jax_cse import exclusions
@@ -61,10 +62,16 @@ class StructureTest(absltest.TestCase):
       done |= ready
       todo = {m: needs for m, needs in todo.items() if m not in ready}
 
-  def test_the_supported_version_is_the_one_installed(self):
+  def test_the_supported_versions_are_those_installed(self):
     setup = (ROOT.parent / "setup.py").read_text()
-    self.assertEqual(re.findall(r'"jax==([\d.]+)"', setup),
+    marked = re.findall(r'\("([\d.]+)", "(python_version.*)"\)', setup)
+    self.assertEqual([version for version, _ in marked],
                      list(versions.SUPPORTED))
+    for python in ((3, 11), (3, 12), (3, 13), (3, 14)):
+      there = {"python_version": ".".join(map(str, python))}
+      self.assertEqual([version for version, marker in marked
+                        if markers.Marker(marker).evaluate(there)],
+                       [versions.for_python(python)])
 
   def test_init_only_names(self):
     tree = ast.parse((ROOT / "__init__.py").read_text())

@@ -6,11 +6,11 @@ import jax
 from absl.testing import absltest
 from absl.testing import parameterized
 from jax import lax
-from jax._src import source_info_util
 import jax.numpy as jnp
 
 import checking
 import jax_cse
+from jax_cse.compat import saved_residuals, source_info_util
 from jax_cse.counting import equations
 
 PACKAGE = jax_cse.__path__[0]
@@ -119,7 +119,6 @@ class ResidualsTest(absltest.TestCase):
 
   def test_remat_saves_no_more_than_without(self):
     from jax.ad_checkpoint import checkpoint_name
-    from jax._src.ad_checkpoint import saved_residuals
 
     def block(x):
       y = checkpoint_name(jnp.sin(x), "y")

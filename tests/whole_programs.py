@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
+from jax_cse import compat
 
 WIDTH = 3
 
@@ -132,7 +133,7 @@ def _map(fs, stack, n):
 
 
 def _jit(fs, stack, n):
-  call = jax.jit(lambda *s: fs[0](s), inline=n == 3)
+  call = jax.jit(lambda *s: fs[0](s), inline=n == 3 and compat.INLINE)
   if n == 0:  # two calls of one function, whose operands differ in places
     return call(*stack) - call(stack[1], *stack[1:])
   return call(*stack)
