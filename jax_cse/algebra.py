@@ -2,6 +2,7 @@
 
     add, sub, neg, add_any       sums
     mul, square, integer_pow     products and powers
+    one_minus_square             the sum that it is
     div                          by a constant: a multiple; else a product with
                                  a reciprocal, of floats only
     broadcast_in_dim             of a scalar: the scalar
@@ -195,6 +196,11 @@ def _square(ring, operands, avals, params):
   return ring.mul(operands[0], operands[0]), avals[0]
 
 
+def _one_minus_square(ring, operands, avals, params):
+  return ring.sub(ring.constant(1, avals[0].dtype),
+                  ring.mul(operands[0], operands[0])), avals[0]
+
+
 def _integer_pow(ring, operands, avals, params):
   (x,), (aval,), y = operands, avals, params["y"]
   if y == 0:
@@ -249,6 +255,7 @@ _rules = {keys.plan_of(primitive).number: rule for primitive, rule in {
     compat.mul_p: _of_two(Ring.mul),
     compat.neg_p: _neg,
     compat.square_p: _square,
+    compat.one_minus_square_p: _one_minus_square,
     compat.integer_pow_p: _integer_pow,
     compat.div_p: _div,
     compat.broadcast_in_dim_p: _broadcast,

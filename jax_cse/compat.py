@@ -13,6 +13,7 @@ from typing import Any
 import jax
 from jax._src import ad_checkpoint
 from jax._src import ad_util
+from jax._src import compute_on
 from jax._src import config
 from jax._src import core
 from jax._src import custom_derivatives
@@ -47,6 +48,8 @@ import numpy as np
 from jax_cse.active import here
 
 _VERSION = jax.__version_info__
+if _VERSION >= (0, 11):
+  from jax._src import flattree
 
 # Types that a bind sees.
 Primitive = core.Primitive
@@ -80,6 +83,9 @@ and_p, or_p, xor_p, eq_p, ne_p = (
 div_p, select_n_p, transpose_p = lax.div_p, lax.select_n_p, lax.transpose_p
 sub_p, neg_p, square_p, integer_pow_p = (
     lax.sub_p, lax.neg_p, lax.square_p, lax.integer_pow_p)
+# 0.11.0: 1 - x * x is a primitive, which nothing binds before.
+one_minus_square_p = (Primitive("one_minus_square") if _VERSION < (0, 11)
+                      else lax.one_minus_square_p)
 broadcast_in_dim_p, convert_element_type_p = (
     lax.broadcast_in_dim_p, lax.convert_element_type_p)
 tanh_p = lax.tanh_p
@@ -102,7 +108,7 @@ ELEMENTWISE = frozenset({
     add_p, add_any_p, lax.sub_p, mul_p, div_p, lax.neg_p, max_p, min_p,
     lax.integer_pow_p, lax.convert_element_type_p, lax.square_p, lax.sqrt_p,
     lax.exp_p, lax.log_p, lax.sin_p, lax.cos_p, lax.tanh_p, lax.real_p,
-    lax.imag_p, lax.conj_p, lax.abs_p, lax.sign_p,
+    lax.imag_p, lax.conj_p, lax.abs_p, lax.sign_p, one_minus_square_p,
 })
 # Primitives that are what the jaxprs among their params are: their effects are
 # those of the jaxprs and the axes they name.
@@ -132,6 +138,11 @@ if _VERSION < (0, 11):
   CALLS_OF_FUNCTIONS |= {call_p, closed_call_p}
 else:
   CARRIES_JAXPRS |= {closed_call_p}
+
+
+# 0.11.0: `compute_on` wraps a function, and is no longer a context.
+computing_on = (compute_on.compute_on if _VERSION < (0, 11)
+                else compute_on.extend_compute_type)
 
 
 class UserContext:
@@ -350,7 +361,37 @@ def drop_dead(eqn, keep: list[bool]):
   # 0.12.0: a rule is told which of the operands, if they are references, are
   # read afterwards.
   alive = () if _VERSION < (0, 12) else ([True] * len(eqn.invars),)
-  return rule(keep, *alive, eqn)
+  used, new = rule(keep, *alive, eqn)
+  # 0.11.0: a `scan` tells its operands and results by trees, which remember
+  # what was dropped. They would grow as the operands do without CSE.
+  if _VERSION < (0, 11) or new is None or new is eqn:
+    return used, new
+  # 0.12.0: rules return the equation itself if nothing is dropped.
+  if _VERSION < (0, 12) and _size(new) == _size(eqn):
+    return used, eqn
+  if eqn.primitive is scan_p:
+    new = new.replace(params=_forget_dropped(new.params))
+  return used, new
+
+
+def _size(eqn) -> int:
+  """How much there is to drop, inside too."""
+  return 1 + len(eqn.invars) + len(eqn.outvars) + sum(
+      map(_size, (e for j in jaxprs_in_params(eqn.params) for e in j.eqns)))
+
+
+def _forget_dropped(params):
+  plain = lambda tree: flattree.pack(tuple(
+      flattree.nones(len(kind)) for kind in tree.unpack()))
+  return params | {name: plain(params[name]) for name in ("ft_in", "ft_out")}
+
+
+def constants_and_carries(params: dict[str, Any]) -> tuple[int, int]:
+  """How many of the operands of a `scan` are constants, and carries."""
+  if _VERSION < (0, 11):
+    return params["num_consts"], params["num_carry"]
+  consts, carries, _ = params["ft_in"].unpack()
+  return len(consts), len(carries)
 
 
 new_jaxpr_eqn = core.new_jaxpr_eqn
@@ -482,15 +523,6 @@ def params_of_sum(axes: tuple[int, ...]) -> dict[str, Any]:
 def params_of_broadcast(shape: tuple[int, ...], dimensions: tuple[int, ...]
                         ) -> dict[str, Any]:
   return {"shape": shape, "broadcast_dimensions": dimensions, "sharding": None}
-
-
-def constants_and_carries(params: dict[str, Any]) -> tuple[int, int]:
-  """How many of the operands of a `scan` are constants, and carries."""
-  # 0.11.0: the operands are told by a tree for each kind.
-  if _VERSION < (0, 11):
-    return params["num_consts"], params["num_carry"]
-  consts, carries, _ = params["ft_in"].unpack()
-  return len(consts), len(carries)
 
 
 def stages(trace) -> bool:

@@ -4,7 +4,6 @@ import jax
 from absl.testing import absltest
 from absl.testing import parameterized
 from jax import lax
-from jax.experimental.compute_on import compute_on
 from jax.experimental.xla_metadata import set_xla_metadata
 import jax.numpy as jnp
 from jax.sharding import AxisType
@@ -174,8 +173,8 @@ MUST_NOT_MERGE = (
         lambda: jax.default_matmul_precision("highest"),
         lambda: jax.default_matmul_precision("default")), (M,)),
     ("compute placement", _in_contexts(
-        lax.sin, lambda: compute_on("device_host"),
-        lambda: compute_on("device")), (X,)),
+        lax.sin, lambda: compat.computing_on("device_host"),
+        lambda: compat.computing_on("device")), (X,)),
     ("metadata", _in_contexts(
         lax.sin, lambda: set_xla_metadata(a="1"),
         lambda: set_xla_metadata(a="2")), (X,)),
