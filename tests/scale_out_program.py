@@ -106,7 +106,7 @@ def shard_map_eager():
   fun = jax.shard_map(local, mesh=mesh(), in_specs=P("x"), out_specs=P(),
                       check_vma=False)
   x = put(whole(16), "x")
-  return [[lax.sin(fun(x)), lax.sin(x), slope(fun)(x)] for _ in range(2)]
+  return [[lax.sin(fun(x)), lax.sin(x), slope(fun)(x)] for _ in range(4)]
 
 
 @case
