@@ -139,7 +139,6 @@ if _VERSION < (0, 11):
 else:
   CARRIES_JAXPRS |= {closed_call_p}
 
-
 # 0.11.0: `compute_on` wraps a function, and is no longer a context.
 computing_on = (compute_on.compute_on if _VERSION < (0, 11)
                 else compute_on.extend_compute_type)
@@ -169,11 +168,6 @@ def runs_compiled(primitive: Primitive) -> bool:
           and impl.args == (primitive,))
 
 
-# 0.11.0: while something is bound no trace is current, where it was the one
-# that evaluates, which now makes itself current.
-_EVALUATION_SETS_TRACE = _VERSION >= (0, 11)
-
-
 def compiled(primitive: Primitive, params: dict[str, Any]) -> Callable:
   """What JAX compiles for an eager application of one primitive."""
   return plainly(
@@ -194,7 +188,9 @@ def plainly(run: Callable, args):
   try:
     cell.memo = None
     user_context.set(None)
-    if not _EVALUATION_SETS_TRACE:
+    # 0.11.0: while something is bound no trace is current. It was the one that
+    # evaluates, which now makes itself current.
+    if _VERSION < (0, 11):
       return run(*args)
     with core.set_current_trace(core.eval_trace):
       return run(*args)
@@ -233,7 +229,7 @@ def checks_key_reuse() -> bool:
 
 def outside_transformations() -> bool:
   """Whether what is bound now is evaluated at once, by no transformation."""
-  # 0.11.0: none is current while something is bound, see above.
+  # 0.11.0: none is current while something is bound.
   return core.trace_ctx.trace in (None, core.eval_trace)
 
 
@@ -250,8 +246,6 @@ def guards_host_transfers() -> bool:
 _INLINE_DEFAULTS = (("in_shardings", UNSPECIFIED),
                     ("out_shardings", UNSPECIFIED),
                     ("in_layouts", None), ("out_layouts", None))
-
-
 # What `jit` is given as `inline` to be inlined when it is staged out.
 # 0.11.0: there are several ways to inline; `True` is one that stages a call.
 INLINE = True if _VERSION < (0, 11) else jax.Inline.JAX_EARLY
@@ -259,7 +253,7 @@ INLINE = True if _VERSION < (0, 11) else jax.Inline.JAX_EARLY
 
 def is_inline_call(params: dict[str, Any]) -> bool:
   """Whether a `jit` is one that JAX itself inlines when it stages it out."""
-  return params["inline"] is INLINE and is_plainly_placed(params)
+  return params["inline"] == INLINE and is_plainly_placed(params)
 
 
 def is_plainly_placed(params: dict[str, Any]) -> bool:
@@ -426,8 +420,10 @@ def is_inexact(dtype) -> bool:
 
 def is_plain_type(aval: ShapedArray) -> bool:
   """Whether a type says nothing about placement."""
+  # 0.11.0: it may say how arrays lie in memory.
   return (aval.sharding.mesh.empty and aval.manual_axis_type.empty
-          and aval.memory_space == core.MemorySpace.Device)
+          and aval.memory_space == core.MemorySpace.Device
+          and (_VERSION < (0, 11) or aval.layout is core.AutoLayout))
 
 
 def rounded(value, dtype):

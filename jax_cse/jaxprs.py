@@ -2,8 +2,8 @@
 does, and what is left when nobody reads a part of it.
 
 What is dead is dropped by JAX's own rules, which know what each primitive says
-about its operands and results. JAX has none for `while`, whose carries it keeps
-all; here stands one.
+about its operands and results. Not every JAX has one for `while`, whose carries
+are all kept then; here stands one.
 """
 
 import operator
@@ -111,7 +111,7 @@ def drop_dead_equations(closed_jaxpr):
 
 
 def _drop_dead_in_while(keep, eqn):
-  """JAX has no rule for `while`: it keeps every carry."""
+  """The rule for `while`, which JAX has since 0.12.0."""
   params = eqn.params
   test, body = params["cond_jaxpr"], params["body_jaxpr"]
   num_test, num_body = params["cond_nconsts"], params["body_nconsts"]

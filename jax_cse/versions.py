@@ -11,7 +11,7 @@ import jax
 
 from jax_cse import errors
 
-# By the first Python that JAX's version is taken for: setup.py has the same.
+# What setup.py takes from each version of Python on.
 _FOR_PYTHON = {(3, 11): "0.10.2", (3, 12): "0.11.2", (3, 13): "0.12.0.1"}
 SUPPORTED = tuple(_FOR_PYTHON.values())
 
