@@ -323,23 +323,15 @@ def evaluate_inline(trace, closed_jaxpr, args):
 
 
 # 0.11.0: there is one class of jaxprs, which have constants or none.
-if _VERSION < (0, 11):
-  ClosedJaxpr = core.ClosedJaxpr
-  closed = core.ClosedJaxpr
+ClosedJaxpr = core.ClosedJaxpr if _VERSION < (0, 11) else core.Jaxpr
 
-  def has_place_for_constants(jaxpr) -> bool:
-    """Whether a jaxpr among params may be replaced by one with constants."""
-    return isinstance(jaxpr, ClosedJaxpr)
-else:
-  ClosedJaxpr = core.Jaxpr
 
-  def closed(jaxpr, consts):
-    return (jaxpr if not consts and not jaxpr.consts else
-            jaxpr.with_consts(consts))
-
-  def has_place_for_constants(jaxpr) -> bool:
-    # Not every primitive evaluates them, and nothing tells which do.
-    return bool(jaxpr.consts)
+def closed(jaxpr, consts):
+  """A jaxpr with its constants; the same if it has them."""
+  if ClosedJaxpr is not Jaxpr:
+    return ClosedJaxpr(jaxpr, consts)
+  return jaxpr if consts is jaxpr.consts or not (
+      consts or jaxpr.consts) else jaxpr.with_consts(consts)
 
 
 # What JAX's dead-code elimination is made of.
@@ -629,6 +621,9 @@ def rule_inside(fun):
 # and the three through which results leave a transformation.
 BIND = (core.Primitive, "bind_with_trace")
 STAGE = (pe.DynamicJaxprTrace, "emit_eqn")
+# 0.12.0: the linear calls and loops of a `vjp` are bound as nodes, which stage
+# themselves in a jaxpr and are what they stand for, `prim`, everywhere else.
+NODES = () if _VERSION < (0, 12) else ((ad.VJPNode, "bind_with_trace"),)
 EXITS = (
     (ad.JVPTrace, "to_primal_tangent_pair"),
     (ad.LinearizeTrace, "to_primal_tangent_pair"),

@@ -86,8 +86,8 @@ class CseTrace(compat.Trace):
   """
 
   def __init__(self, parent, mode: str,
-               simplify: Callable[[Any, str], Any]):
-    """`simplify(jaxpr, mode)` gives a simpler jaxpr for one inside of a call.
+               simplify: Callable[[Any, Any, str], Any]):
+    """`simplify(primitive, jaxpr, mode)` gives a simpler jaxpr for one inside.
     """
     super().__init__()
     self.parent_trace = parent
@@ -218,7 +218,7 @@ class CseTrace(compat.Trace):
     params = call.params
     if keys.plan_of(call.primitive).is_structured:
       params = jaxprs.with_jaxprs(params, iter(
-          [self._simplify(j, self._mode)
+          [self._simplify(call.primitive, j, self._mode)
            for j in jaxprs.in_order(params)]))
     values = compat.bind_later(
         call.primitive, [self._value(x) for x in call.operands], params,

@@ -8,6 +8,9 @@ functions as operands: `custom_vjp_call`, `shard_map`) stay as they are, save
 that `custom_jvp_call` is looked up where its equation is staged, since only
 then it is known what it computes.
 
+Since JAX 0.12.0 the linear calls of a `vjp` are bound as nodes, which stage
+themselves. They are looked up as what they stand for, and staged as nodes.
+
 Beside these the methods are replaced by which results leave a transformation;
 why, stands in `eval_table`.
 
@@ -43,6 +46,18 @@ def _memoized(plain):
   return bind_with_trace
 
 
+def _as_a_node(plain):
+  @functools.wraps(plain)
+  def bind_with_trace(self, trace, args, avals, params, /):
+    memo = here.cell.memo
+    if memo is None or type(trace) is not compat.DynamicJaxprTrace:
+      return plain(self, trace, args, avals, params)
+    return memo.table(trace).bind(
+        lambda _, *bind: plain(self, *bind), self.prim, trace, args, avals,
+        params)
+  return bind_with_trace
+
+
 def _staging(plain):
   @functools.wraps(plain)
   def emit_eqn(self, tracers, out_avals, primitive, params, effects,
@@ -69,6 +84,7 @@ def _isolating(plain):
 
 # Owner, name, and what to put there.
 _SEAMS = ((*compat.BIND, _memoized), (*compat.STAGE, _staging),
+          *((*node, _as_a_node) for node in compat.NODES),
           *((*exit_, _isolating) for exit_ in compat.EXITS))
 _lock = threading.Lock()
 _users: set[Any] = set()

@@ -27,19 +27,20 @@ from jax_cse.value_numbering import Numbering
 _inside: dict[str, weakref.WeakKeyDictionary] = {}
 
 
-def _simplify_inside(x, mode):
-  """A jaxpr among the params of an equation, the same each time."""
+def _simplify_inside(primitive, x, mode):
+  """A jaxpr among the params of a primitive, the same each time."""
   jaxpr, consts = jaxprs.open_jaxpr(x)
   known = _inside.setdefault(mode, weakref.WeakKeyDictionary())
   if jaxpr not in known or consts:
     simpler = simplify(compat.closed(jaxpr, consts), mode)
-    if simpler.consts and not compat.has_place_for_constants(x):
-      return x
     if consts:
       return simpler
     known[jaxpr] = None if simpler.jaxpr is jaxpr else simpler
   simpler = known[jaxpr]
-  return x if simpler is None else simpler.jaxpr if jaxpr is x else simpler
+  # The jaxpr of a `remat` has no place for constants.
+  if simpler is None or simpler.consts and primitive is compat.remat_p:
+    return x
+  return simpler.jaxpr if jaxpr is x else simpler
 
 
 def simplify(closed_jaxpr, mode: str):

@@ -33,7 +33,8 @@ def patched():
   return (core.Primitive.bind, core.Primitive.bind_with_trace,
           ad.JVPTrace.to_primal_tangent_pair,
           ad.LinearizeTrace.to_primal_tangent_pair,
-          batching.BatchTrace.to_batch_info)
+          batching.BatchTrace.to_batch_info,
+          *(getattr(*node) for node in compat.NODES))
 
 
 def user_context():

@@ -161,6 +161,25 @@ class RebuiltTest(parameterized.TestCase):
       for mode in modes.MODES:
         np.testing.assert_array_equal(jax_cse.cse(fun, mode)(x), fun(x))
 
+  def test_the_slope_of_tanh_is_a_polynomial(self):
+    # By whatever primitive JAX has for it.
+    fun = lambda x: jax.jvp(lax.tanh, (x,), (1.,))[1] + lax.tanh(x) ** 2
+    self.assertEqual(_equations(jax_cse.cse(fun), 0.5), 0)
+    self.assertEqual(jax_cse.cse(fun)(0.5), 1)
+
+  @parameterized.parameters(True, False)
+  def test_constants_of_calls_in_a_loop(self, in_remat):
+    constants = np.arange(5000, dtype="float32")
+    call = jax.jit(lambda x: x * constants + x * constants * 2)
+    step = lambda x: call(x) + call(x)
+    if in_remat:   # which has no place for them
+      step = jax.checkpoint(step)
+    fun = lambda x: lax.fori_loop(0, 3, lambda _, c: step(c), x)
+    simpler = jax_cse.cse_jaxpr(jax.make_jaxpr(fun)(X[0] + constants))
+    if not in_remat:
+      self.assertLessEqual(checking.size(simpler), 4)
+    _close(core.jaxpr_as_fun(simpler)(constants), [fun(constants)])
+
   def test_a_constant_takes_no_conversion(self):
     fun = lambda x: lax.atan2(x, jnp.zeros((3,)))
     self.assertEqual(_equations(jax_cse.cse(fun), jnp.ones(3)),

@@ -237,6 +237,15 @@ class MergingTest(parameterized.TestCase):
       self.assertEqual(fun(1.5), 1.0)
       self.assertEqual(jax.jit(fun)(1.5), 1.0)
 
+  def test_calls_of_a_traced_function(self):
+    traced = jax.jit(lambda x: lax.sin(x) * 2).trace(X)
+    fun = lambda x: (traced(x), traced(x))
+    plain = checking.size(checking.trace(fun, X))
+    with jax_cse.enabled():
+      self.assertEqual(2 * checking.size(checking.trace(fun, X)), plain)
+      checking.assert_same_bits(fun(X), (traced(X), traced(X)))
+    self.assertEqual(checking.size(checking.trace(jax_cse.cse(fun), X)), 2)
+
   def test_donating_calls_are_not_merged(self):
     donate = jax.jit(lambda x: x * 2, donate_argnums=0)
     fun = lambda x: (donate(x), donate(x))
