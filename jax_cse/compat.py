@@ -124,7 +124,7 @@ CARRIES_JAXPRS = frozenset({
 remat_p, linear_solve_p = ad_checkpoint.remat_p, solves.linear_solve_p
 scan_p, while_p, cond_p = (
     control_flow.scan_p, control_flow.while_p, control_flow.cond_p)
-# 0.11.0: `call` and `closed_call` are one, `eval_jaxpr`, see below.
+# 0.11.0: `call` and `closed_call` are one, `eval_jaxpr`.
 call_p, closed_call_p = core.call_p, core.closed_call_p
 STRUCTURED = frozenset({
     jit_p, call_p, closed_call_p, custom_jvp_call_p, custom_vjp_call_p,
@@ -348,11 +348,12 @@ def drop_dead(eqn, keep: list[bool]):
   # read afterwards.
   alive = () if _VERSION < (0, 12) else ([True] * len(eqn.invars),)
   used, new = rule(keep, *alive, eqn)
-  # 0.11.0: a `scan` tells its operands and results by trees, which remember
-  # what was dropped. They would grow as the operands do without CSE.
   if _VERSION < (0, 11) or new is None or new is eqn:
     return used, new
-  # 0.12.0: rules return the equation itself if nothing is dropped.
+  # 0.11.0: a `scan` tells its operands and results by trees, which remember
+  # what was dropped, so they would grow as the operands do without CSE, and
+  # look otherwise each time even if nothing is dropped. 0.12.0: if nothing is,
+  # rules return the equation itself.
   if _VERSION < (0, 12) and _size(new) == _size(eqn):
     return used, eqn
   if eqn.primitive is scan_p:
