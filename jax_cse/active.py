@@ -24,6 +24,7 @@ class Cell:
     self._stack: list[tuple[object, Any]] = []
     self._base = base
     self.memo = base
+    self.passing = False   # see `patch`
 
   def push(self, token: object, memo: Any) -> None:
     """Makes `memo` the one that answers, until `token` is removed."""

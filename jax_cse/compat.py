@@ -630,3 +630,18 @@ EXITS = (
     (ad.LinearizeTrace, "to_primal_tangent_pair"),
     (batching.BatchTrace, "to_batch_info"),
 )
+
+
+# Whether this JAX was patched to ask what to do at these places (`patches/`).
+IS_PATCHED = hasattr(core, "cse")
+
+
+def ask(answer: Callable | None) -> None:
+  """Makes a patched JAX ask, or go on without."""
+  core.cse = answer
+
+
+def note_toggle(value: bool | str) -> None:
+  """Makes `core.enable_cse` of a patched JAX say what holds already."""
+  if IS_PATCHED:
+    core.enable_cse = core._followed = value

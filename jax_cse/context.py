@@ -26,7 +26,7 @@ def _rim():
   """The modules that reach into JAX, imported once its version is known."""
   versions.check()
   from jax_cse import compat, memo_table, patch
-  return memo_table, patch, compat.user_context
+  return memo_table, patch, compat
 
 
 @functools.cache
@@ -34,7 +34,7 @@ def _outside() -> Any:
   """The value of the user context on a thread that is inside of nothing."""
   # Asked on a thread of its own: this one may be inside of something.
   with futures.ThreadPoolExecutor(1) as pool:
-    return pool.submit(_rim()[2].get).result()
+    return pool.submit(_rim()[2].user_context.get).result()
 
 
 # A generator may be closed on another thread than it entered on. JAX's user
@@ -66,19 +66,19 @@ class _Entry:
 
   def make(self, memo: Any) -> None:
     """Makes `memo` answer on this thread."""
-    _, patch, user_context = _rim()
+    _, patch, compat = _rim()
     _outside()
     self._memo, self._began = memo, True
     if memo is not None:
       patch.acquire(self)
-    user_context.set(_context_value(memo))
+    compat.user_context.set(_context_value(memo))
     self._cell.push(self, memo)
 
   def undo(self) -> None:
     global _epoch
     if not self._began:
       return
-    _, patch, user_context = _rim()
+    _, patch, compat = _rim()
     cell, memo = self._cell, self._memo
     cell.remove(self)
     if cell is not here.cell:
@@ -86,9 +86,9 @@ class _Entry:
       _epoch = next(_epochs)
       jax.clear_caches()
     elif cell:
-      user_context.set(_context_value(cell.memo))
+      compat.user_context.set(_context_value(cell.memo))
     else:
-      user_context.set(_outside())
+      compat.user_context.set(_outside())
     patch.release(self)
     if memo is not None and not cell.answers_with(memo):
       memo.clear()
@@ -228,8 +228,11 @@ def active_mode() -> str | None:
   return None if memo is None else memo.mode
 
 
+_PROCESS = "the process"
+
+
 def enable_process_wide(mode: str) -> None:
-  """Turns `mode` on for every thread, from now until the process ends.
+  """Turns `mode` on for every thread, until it is turned off.
 
   Each thread has a memo of its own, with statistics and a budget of its own.
 
@@ -238,11 +241,40 @@ def enable_process_wide(mode: str) -> None:
     UnsupportedJaxVersion: before anything is patched.
   """
   mode = modes.validate(mode)
-  memo_table, patch, user_context = _rim()
-  patch.acquire("the process, which never leaves")
-  user_context.set_global((mode, _epoch))
+  memo_table, patch, compat = _rim()
+  patch.acquire(_PROCESS)
+  compat.user_context.set_global((mode, _epoch))
   set_process_wide(
       lambda: memo_table.Memo(mode, eager_table.DEFAULT_MAX_BYTES))
+  compat.note_toggle(mode)
+
+
+def disable_process_wide() -> None:
+  """Makes every thread plain JAX again that is inside of nothing."""
+  _, patch, compat = _rim()
+  set_process_wide(lambda: None)
+  compat.user_context.set_global(None)
+  patch.release(_PROCESS)
+  compat.note_toggle(False)
+
+
+def follow_toggle(value: bool | str) -> None:
+  """Does what was assigned to `core.enable_cse` of a patched JAX.
+
+  Raises:
+    ValueError: it is not True, False or the name of a mode.
+    UnsupportedJaxVersion: before anything is patched.
+  """
+  named, off = modes.from_environment()
+  if value is False:
+    disable_process_wide()
+  elif value is True or isinstance(value, str) and value in modes.MODES:
+    if not off:
+      enable_process_wide(named or modes.DEFAULT if value is True else value)
+  else:
+    raise ValueError(
+        "core.enable_cse must be True, False or the name of a mode, "
+        f"{', '.join(map(repr, modes.MODES))}; got {value!r}")
 
 
 def follow_environment() -> None:

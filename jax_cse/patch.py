@@ -1,8 +1,8 @@
-"""The monkeypatch of JAX's core: what is replaced, by what, and for how long.
+"""The seams in JAX's core: what is done there, by which way in, and how long.
 
 `Primitive.bind` looks at its operands and then calls `bind_with_trace`; JAX's
 traces skip the first half and call `bind_with_trace` of their parent directly.
-So `bind_with_trace` is the seam through which all of them go, and replacing it
+So `bind_with_trace` is the seam through which all of them go, and to be there
 alone catches every bind once. Primitives that override it (calls with
 functions as operands: `custom_vjp_call`, `shard_map`) stay as they are, save
 that `custom_jvp_call` is looked up where its equation is staged, since only
@@ -11,8 +11,11 @@ then it is known what it computes.
 Since JAX 0.12.0 the linear calls of a `vjp` are bound as nodes, which stage
 themselves. They are looked up as what they stand for, and staged as nodes.
 
-Beside these the methods are replaced by which results leave a transformation;
-why, stands in `eval_table`.
+Beside these there are the methods by which results leave a transformation; why,
+stands in `eval_table`.
+
+The methods are replaced while somebody uses them. A JAX that was patched to ask
+what to do there (`patches/`) is left as it is and given an answer.
 
     acquire(me)     # the first user installs
     release(me)     # the last one restores
@@ -20,8 +23,8 @@ why, stands in `eval_table`.
 An interrupt may come between any two steps: what is replaced is noted first,
 and `release` may be called twice, and without `acquire`.
 
-Limits: the replacement is seen by every thread; one without a memo pays for a
-look at its cell and no more.
+Limits: this is seen by every thread; one without a memo pays for a look at its
+cell and no more, or for the question.
 """
 
 import functools
@@ -91,7 +94,41 @@ _users: set[Any] = set()
 _replaced: list[tuple[Any, str, Any]] = []   # owner, name, and what was there
 
 
+def _passing(asking):
+  """The function of a patched JAX, which asks, as it is in plain JAX."""
+  @functools.wraps(asking)
+  def plain(*args):
+    here.cell.passing = True
+    return asking(*args)   # whose question is the next thing on this thread
+  return plain
+
+
+def _answer(asking, *args):
+  cell = here.cell
+  if cell.passing:
+    cell.passing = False
+    return NotImplemented
+  return _answers[asking](*args)
+
+
+_answers = {asking: wrap(_passing(asking))
+            for owner, name, wrap in _SEAMS
+            for asking in [getattr(owner, name)]} if compat.IS_PATCHED else {}
+
+
+def _install() -> None:
+  if compat.IS_PATCHED:
+    compat.ask(_answer)
+    return
+  for owner, name, wrap in _SEAMS:
+    plain = getattr(owner, name)
+    _replaced.append((owner, name, plain))
+    setattr(owner, name, wrap(plain))
+
+
 def _restore() -> None:
+  if compat.IS_PATCHED:
+    compat.ask(None)
   for owner, name, plain in reversed(_replaced):
     setattr(owner, name, plain)
   _replaced.clear()
@@ -102,10 +139,7 @@ def acquire(user: Any) -> None:
   with _lock:
     if not _users:
       _restore()   # what an interrupt left
-      for owner, name, wrap in _SEAMS:
-        plain = getattr(owner, name)
-        _replaced.append((owner, name, plain))
-        setattr(owner, name, wrap(plain))
+      _install()
     _users.add(user)
 
 
