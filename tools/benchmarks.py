@@ -436,6 +436,15 @@ def biharmonic_run() -> Iterator[Case]:
   yield from _times(biharmonic())
 
 
+@entry("JAX with patches and no CSE, over JAX as it is installed")
+def patched_off() -> Iterator[Case]:
+  from patched_benchmarks import WORKLOADS, servers
+  with servers() as (plain, patched):
+    for name in WORKLOADS:
+      yield Case(name, functools.partial(plain, name),
+                 functools.partial(patched, name), limit=1.02, turns=100)
+
+
 def main() -> None:
   parser = argparse.ArgumentParser(prog="tools/bench",
                                    description=__doc__.splitlines()[0])

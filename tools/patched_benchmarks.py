@@ -1,0 +1,104 @@
+"""The patched core while nobody eliminates anything, beside the installed one.
+
+Two JAXs do not fit into one process. Each has a process of its own, which does
+one turn of a workload when it is told to:
+
+    python tools/patched_benchmarks.py     # reads names of workloads, a line each
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import gc
+import os
+import subprocess
+import sys
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+import patched_jax
+
+
+def _nested(order):
+  fun = lambda t: 0.3 * jnp.sin(t) * t**10
+  for _ in range(order):
+    fun = lambda t, f=fun: jax.jvp(f, (t,), (1.0,))[1]
+  return fun
+
+
+def _trace_nested_jvp():
+  for _ in range(20):
+    jax.make_jaxpr(_nested(4))(0.3)
+
+
+def _trace_gradient():
+  def loss(ws, x):
+    for w in ws:
+      x = jnp.tanh(x @ w)
+    return jnp.sum(x**2)
+  ws = [jnp.ones((8, 8))] * 30
+  for _ in range(5):
+    jax.make_jaxpr(lambda ws, x: jax.vmap(
+        jax.value_and_grad(loss), (None, 0))(ws, x))(ws, jnp.ones((4, 8)))
+
+
+def _eager(operation, x):
+  def run():
+    for _ in range(10_000):
+      operation(x)
+  return run
+
+
+WORKLOADS: dict[str, Callable[[], None]] = {
+    "tracing the fourth nested jvp": _trace_nested_jvp,
+    "tracing a mapped gradient": _trace_gradient,
+    "an eager lax.sin": _eager(lax.sin, jnp.float32(1)),
+    "an eager lax.add": _eager(lambda x: lax.add(x, x), jnp.float32(1)),
+}
+
+
+@contextlib.contextmanager
+def servers() -> Iterator[tuple[Callable[[str], None], ...]]:
+  """Two functions that do a turn: on the installed JAX, on the patched one."""
+  version, base = patched_jax.installed()
+  overlay = patched_jax.OVERLAYS / version
+  patched_jax.make(overlay, base, patched_jax.series(version))
+  with contextlib.ExitStack() as stack:
+    yield tuple(_server(stack, path, is_patched) for path, is_patched in
+                (("", "False"), (str(overlay), "True")))
+
+
+def _server(stack, path, is_patched):
+  # The same core for both, so that they have the same caches and clock.
+  process = stack.enter_context(subprocess.Popen(
+      [sys.executable, __file__], stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}))
+
+  def turn(name):
+    print(name, file=process.stdin, flush=True)
+    return process.stdout.readline().strip()
+
+  answer = turn("is patched")
+  assert answer == is_patched, answer
+  return turn
+
+
+def _serve() -> None:
+  from jax.extend import core  # noqa: F401
+  core = sys.modules["jax._src.core"]
+  os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+  for line in sys.stdin:
+    if (name := line.strip()) == "is patched":
+      for run in WORKLOADS.values():
+        run()
+      gc.collect()
+      gc.freeze()
+      print(hasattr(core, "cse"), flush=True)
+    else:
+      WORKLOADS[name]()
+      print("done", flush=True)
+
+
+if __name__ == "__main__":
+  _serve()
