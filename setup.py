@@ -30,7 +30,7 @@ setuptools.setup(
         "bench": ["folx"],
         "plot": ["matplotlib"],
         "test": ["absl-py", "diffrax", "hypothesis", "matplotlib", "mpmath",
-                 "pytest", "ruff"],
+                 "nox", "pytest", "pytest-xdist", "ruff"],
     },
     entry_points={"pytest11": ["jax_cse = pytest_jax_cse"]},
     classifiers=[

@@ -1,0 +1,16 @@
+"""The whole suite on every supported Python, each with the JAX that goes with it.
+
+A Python that is not installed is skipped, and said to be.
+"""
+
+import nox
+
+nox.options.error_on_missing_interpreters = False
+
+
+@nox.session(python=["3.11", "3.12", "3.13"], reuse_venv=True)
+def tests(session: nox.Session) -> None:
+  session.install("--editable", ".[plot,test]")
+  session.run("ruff", "check", ".")
+  session.run("python", "-m", "pytest", *session.posargs,
+              env={"JAX_PLATFORMS": "cpu"})
