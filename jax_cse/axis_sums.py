@@ -99,11 +99,13 @@ class AxisSums:
 
   def _inside(self, pair) -> list[tuple[int, int]]:
     """What is summed, and over which axes, where a sum over an axis goes into
-    a core."""
+    a core; not what is the same all along."""
     n, axis = pair
-    core = self._cores[n]
-    if self._is_the_same(n, axis):
-      return []
+    return [] if self._is_the_same(n, axis) else [
+        (m, k) for m, k in self._parts_inside(self._cores[n], n, axis)
+        if not self._is_the_same(m, k)]
+
+  def _parts_inside(self, core, n, axis):
     split = self._split(n, axis)
     if split is not None:
       return [(m, axis) for monomial in split.parts

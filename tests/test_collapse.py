@@ -1,6 +1,7 @@
 """What collapses: Laplacians, operators of higher order; and what must not."""
 
 import itertools
+import random
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -277,7 +278,42 @@ _OPERATIONS = {
 }
 
 
+def _long_sums(seed):
+  """Sums of many products of images, sums over all elements among them."""
+  w = np.array([[2, -1, 0], [1, 3, 1], [0, -2, 1]])
+
+  def fun(x):
+    choose = random.Random(seed)
+    images = (lambda a: a @ w, lambda a: w @ a, lambda a: a.T,
+              lambda a: a.sum(0, keepdims=True) + 0 * a,
+              lambda a: jnp.broadcast_to(a.sum(), a.shape),
+              lambda a: jnp.broadcast_to(a.sum(1)[:, None], a.shape))
+    values, terms = [x, x * x, x[:1] + 0 * x], []
+    for _ in range(2):
+      total = 0 * x
+      for _ in range(choose.randrange(10, 40)):
+        term = choose.choice(images)(choose.choice(values))
+        for _ in range(choose.randrange(3)):
+          term = term * choose.choice((
+              2, x[0, 0], choose.choice(values), 1 - choose.choice(values),
+              choose.choice(images)(choose.choice(values))))
+        terms.append(term)
+        total = total + choose.choice((1, 1, -1)) * choose.choice(
+            (term, term, choose.choice(terms)))
+      values.append(total * choose.choice((1, choose.choice(values))))
+    return total, (total * choose.choice(terms)).sum(), total.sum(0)
+  return fun
+
+
 class RandomTest(parameterized.TestCase):
+
+  @parameterized.parameters(*range(0, 40, 10))
+  def test_long_sums(self, first):
+    x = np.arange(9).reshape(3, 3) % 4
+    for seed in range(first, first + 10):
+      fun = _long_sums(seed)
+      for got, wanted in zip(jax.jit(jax_cse.cse(fun))(x), fun(x)):
+        np.testing.assert_array_equal(got, wanted)
 
   @settings(max_examples=60, deadline=None)
   @given(st.lists(st.tuples(st.sampled_from(sorted(_OPERATIONS)),
