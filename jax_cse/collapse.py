@@ -52,7 +52,7 @@ class Collapse:
     self._collecting = Collecting(ring)
     self._with_image: dict[int, bool] = {}
     self._ways: dict[int, list[Way]] = {}
-    self._collected: dict[int, list[Terms]] = {}
+    self._collected: dict[int, Terms | None] = {}
     self.coefficients: set[int] = set()
     self._places: dict[int, tuple[int, int]] = {}
 
@@ -60,8 +60,9 @@ class Collapse:
     """Ways to compute a core that save images."""
     return self._once(self._ways, n, self._new_ways)
 
-  def collected(self, n: int) -> list[Terms]:
-    """A sum with images in it, with what they have in common collected."""
+  def collected(self, n: int) -> Terms | None:
+    """A sum with images in it, with what they have in common collected; None
+    if there is nothing to collect."""
     return self._once(self._collected, n, self._new_collected)
 
   def _once(self, known, n, compute):
@@ -86,20 +87,18 @@ class Collapse:
 
   def _new_collected(self, n, core):
     if type(core) is not Sum or not self._has_image(n):
-      return []
+      return None
     terms = self._as_terms(core)
     is_image = lambda m: type(self._cores[m]) is Image
     multiple = self._collecting.multiple(core.domain, terms, is_image)
     if multiple:
       (_, product), = multiple
       self.coefficients.update(m for m, _ in product if not is_image(m))
-      return [multiple]
+      return multiple
     shorter = self._collecting.collected(core.domain, terms)
-    if shorter:
-      return [shorter]
-    for m in self._partial_sums(core):   # a long sum is looked at once
-      self._collected.setdefault(m, [])
-    return []
+    for m in () if shorter else self._partial_sums(core):
+      self._collected.setdefault(m, None)   # a long sum is looked at once
+    return shorter
 
   def _partial_sums(self, core) -> Iterator[int]:
     todo, seen = [core], set()
@@ -132,8 +131,8 @@ class Collapse:
 
   def _of_sum(self, n: int, core: Sum) -> Iterator[Way]:
     """As it is, and with what its terms have in common collected."""
-    for terms in (self._as_terms(core), *self.collected(n)):
-      way = self._of_terms(terms)
+    for terms in (self._as_terms(core), self.collected(n)):
+      way = terms and self._of_terms(terms)
       if way:
         yield way
 

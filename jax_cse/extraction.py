@@ -183,9 +183,9 @@ class Extraction:
     if saving:
       return
     yield self._written(core, exact)
-    for terms in self._collapse.collected(number) if self._collapse else ():
-      if self._is_before(terms, number):
-        yield factoring.total(factoring.factored(terms, exact), exact)
+    collected = self._collapse and self._collapse.collected(number)
+    if collected and self._is_before(collected, number):
+      yield factoring.total(factoring.factored(collected, exact), exact)
     if type(core) is Sum:
       terms = [(c, self._monomial(n, is_free)) for n, c in core.terms.items()]
       for expand in (None, lambda n: self._expand(n, is_free)):
