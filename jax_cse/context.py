@@ -229,6 +229,7 @@ def active_mode() -> str | None:
 
 
 _PROCESS = "the process"
+_process_lock = threading.RLock()
 
 
 def enable_process_wide(mode: str) -> None:
@@ -240,22 +241,22 @@ def enable_process_wide(mode: str) -> None:
     ValueError: `mode` is not a mode.
     UnsupportedJaxVersion: before anything is patched.
   """
-  mode = modes.validate(mode)
+  _turn_process(modes.validate(mode))
+  _rim()[2].note_toggle(mode)
+
+
+def _turn_process(mode: str | None) -> None:
   memo_table, patch, compat = _rim()
-  patch.acquire(_PROCESS)
-  compat.user_context.set_global((mode, _epoch))
-  set_process_wide(
-      lambda: memo_table.Memo(mode, eager_table.DEFAULT_MAX_BYTES))
-  compat.note_toggle(mode)
-
-
-def disable_process_wide() -> None:
-  """Makes every thread plain JAX again that is inside of nothing."""
-  _, patch, compat = _rim()
-  set_process_wide(lambda: None)
-  compat.user_context.set_global(None)
-  patch.release(_PROCESS)
-  compat.note_toggle(False)
+  with _process_lock:
+    if mode is None:
+      set_process_wide(lambda: None)
+      compat.user_context.set_global(None)
+      patch.release(_PROCESS)
+    else:
+      patch.acquire(_PROCESS)
+      compat.user_context.set_global((mode, _epoch))
+      set_process_wide(
+          lambda: memo_table.Memo(mode, eager_table.DEFAULT_MAX_BYTES))
 
 
 def follow_toggle(value: bool | str) -> None:
@@ -266,15 +267,14 @@ def follow_toggle(value: bool | str) -> None:
     UnsupportedJaxVersion: before anything is patched.
   """
   named, off = modes.from_environment()
-  if value is False:
-    disable_process_wide()
-  elif value is True or isinstance(value, str) and value in modes.MODES:
-    if not off:
-      enable_process_wide(named or modes.DEFAULT if value is True else value)
-  else:
+  if value is True:
+    value = named or modes.DEFAULT
+  elif value is not False and not (
+      isinstance(value, str) and value in modes.MODES):
     raise ValueError(
         "core.enable_cse must be True, False or the name of a mode, "
         f"{', '.join(map(repr, modes.MODES))}; got {value!r}")
+  _turn_process(None if off or value is False else value)
 
 
 def follow_environment() -> None:

@@ -98,8 +98,12 @@ def _passing(asking):
   """The function of a patched JAX, which asks, as it is in plain JAX."""
   @functools.wraps(asking)
   def plain(*args):
-    here.cell.passing = True
-    return asking(*args)   # whose question is the next thing on this thread
+    cell = here.cell
+    cell.passing = True
+    try:
+      return asking(*args)   # whose question is the next on this thread
+    finally:
+      cell.passing = False   # if an interrupt came first, or nobody was asked
   return plain
 
 

@@ -1,6 +1,7 @@
 """The fork: patches that only insert, the overlay, the toggle; and that a JAX
 that asks and one that is patched from outside give the same."""
 
+from concurrent import futures
 import json
 import os
 import pathlib
@@ -41,6 +42,7 @@ class SeriesTest(parameterized.TestCase):
     patches = patched_jax.series(version)   # inserts, with a sha256 for each
     self.assertNotEmpty(patches)
     for patch in patches:
+      self.assertIn("@@", patch.hunks)
       self.assertRegex(patch.header, r"^[A-Z].*\.\n\n")
       for test in patch.header.partition("Test: ")[2].split():
         self.assertTrue((TESTS.parent / test).exists(), test)
@@ -133,6 +135,42 @@ class OverlayTest(absltest.TestCase):
     self.assertEqual(self.made(), "one\ntwo\nthree\nlast\n")
     self.assertIn("@@ -3,0 +4 @@\n+last\n", self.patch.read_text())
 
+  def test_a_patch_for_another_file(self):
+    """As the message of what refuses says."""
+    patches = self.make()
+    (self.overlay / "jax" / "b.py").write_text("other\nmore\n")
+    second = self.patch.with_name("0002-add-another.patch")
+    second.write_text("Why.\n\nTest: tests/test.py\n"
+                      f"sha256: {64 * '0'}  jax/b.py\n")
+    patches.append(patched_jax.read(second))
+    new = patched_jax.regenerate(self.overlay, self.base, patches)
+    self.assertEqual(
+        new[second],
+        "Why.\n\nTest: tests/test.py\n"
+        f"sha256: {patched_jax.digest(b'other' + bytes([10]))}  jax/b.py\n"
+        "--- a/jax/b.py\n+++ b/jax/b.py\n@@ -1,0 +2 @@\n+more\n")
+    self.assertEqual(new[self.patch], self.patch.read_text())
+
+  def test_no_patches_of_an_overlay_that_is_not_theirs(self):
+    patches = [patched_jax.read(self.patch)]
+    with self.assertRaisesRegex(patched_jax.Refused, "is not there"):
+      patched_jax.regenerate(self.overlay, self.base, patches)
+    self.make()
+    self.write("sha256: "
+               f"{patched_jax.digest(self.file.read_bytes())}  jax/a.py\n",
+               "@@ -1,0 +2 @@\n+newer\n")
+    with self.assertRaisesRegex(patched_jax.Refused, "not of this series"):
+      patched_jax.regenerate(self.overlay, self.base,
+                             [patched_jax.read(self.patch)])
+
+  def test_many_at_once(self):
+    patches = [patched_jax.read(self.patch)]
+    with futures.ThreadPoolExecutor(4) as pool:
+      for done in [pool.submit(patched_jax.make, self.overlay, self.base,
+                               patches) for _ in range(8)]:
+        done.result()
+    self.assertEqual(self.made(), "one\ntwo\nmore\nthree\n")
+
   def test_what_was_edited_is_not_lost(self):
     self.make()
     (self.overlay / "jax" / "a.py").write_text("mine\n")
@@ -157,12 +195,13 @@ class OverlayTest(absltest.TestCase):
     patches = self.make()
     edits = {"a.py": ("one\n2\nthree\n", "changed or removed"),
              "b.py": ("other\nmore\n", "no patch says that it is for them"),
-             "c.py": ("new\n", "is new")}
+             "c.py": ("new\n", "is new"), "b.py ": (None, "not there any more"),
+             "a.py ": ("one\ntwo\nthree\n", "nothing is inserted")}
     for name, (text, message) in edits.items():
       with self.subTest(name):
-        path = self.overlay / "jax" / name
+        path = self.overlay / "jax" / name.strip()
         before = path.read_text() if path.exists() else None
-        path.write_text(text)
+        path.unlink() if text is None else path.write_text(text)
         with self.assertRaisesRegex(patched_jax.Refused, message):
           patched_jax.regenerate(self.overlay, self.base, patches)
         path.unlink() if before is None else path.write_text(before)
@@ -188,13 +227,11 @@ class PatchedTest(absltest.TestCase):
   def test_nothing_is_replaced(self):
     run(*script("""
         from jax._src import core
-        from jax._src.interpreters import ad, batching, partial_eval as pe
         import jax_cse
-        look = lambda: (
-            core.Primitive.bind_with_trace, pe.DynamicJaxprTrace.emit_eqn,
-            ad.JVPTrace.to_primal_tangent_pair, core.Primitive.bind,
-            ad.LinearizeTrace.to_primal_tangent_pair,
-            batching.BatchTrace.to_batch_info)
+        from jax_cse import compat
+        look = lambda: [core.Primitive.bind, *(
+            getattr(*seam) for seam in (compat.BIND, compat.STAGE,
+                                        *compat.NODES, *compat.EXITS))]
         before = look()
         assert core.cse is None
         with jax_cse.enabled():
@@ -286,6 +323,62 @@ class PatchedTest(absltest.TestCase):
         """)
     run(*text, overlay=overlay(), JAX_CSE="1")
 
+  def test_an_interrupt_before_the_question(self):
+    run(*script("""
+        import sys
+        import jax
+        from jax import lax
+        import jax_cse
+
+        def interrupt(frame, event, arg):
+          if event == "call" and frame.f_code.co_name == "bind_with_trace" and (
+              frame.f_back.f_code.co_name == "plain"):
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+        twice = lambda t: lax.sin(t) + lax.sin(t)
+        with jax_cse.enabled():
+          sys.setprofile(interrupt)
+          try:
+            jax.make_jaxpr(lambda t: twice(t))(1.0)
+          except KeyboardInterrupt:
+            pass
+          else:
+            assert False
+          assert len(jax.make_jaxpr(twice)(1.0).eqns) == 2
+        """), overlay=overlay())
+
+  def test_the_last_assignment_holds(self):
+    run(*script("""
+        from concurrent import futures
+        import time
+        import jax
+        from jax_cse import context
+        plain = context.follow_toggle
+
+        def slow(value):
+          plain(value)
+          time.sleep(0.2)
+
+        context.follow_toggle = slow
+        with futures.ThreadPoolExecutor(1) as pool:
+          first = pool.submit(setattr, jax.core, "enable_cse", True)
+          time.sleep(0.1)
+          jax.core.enable_cse = "ring"
+          first.result()
+        assert jax.core.enable_cse == "ring"
+        assert context.active_mode() == "ring"
+        """), overlay=overlay())
+
+  def test_may_be_mocked(self):
+    run(*script("""
+        from unittest import mock
+        import jax, jax_cse
+        with mock.patch.object(jax.core, "enable_cse", True):
+          assert jax_cse.active_mode() == "exact"
+        assert jax_cse.active_mode() is None
+        """), overlay=overlay())
+
   def test_on_threads(self):
     run(*script("""
         from concurrent import futures
@@ -296,8 +389,9 @@ class PatchedTest(absltest.TestCase):
         with futures.ThreadPoolExecutor(2) as pool:
           for value, wanted in ((True, 2), (False, 3), (True, 2)):
             jax.core.enable_cse = value
-            counts = [pool.submit(count).result() for _ in range(4)]
-            assert counts == [wanted] * 4, counts
+            counts = [pool.submit(count) for _ in range(20)]
+            counts = [done.result() for done in counts]
+            assert counts == [wanted] * 20, counts
         """), overlay=overlay())
 
 
@@ -309,6 +403,22 @@ class CommandTest(absltest.TestCase):
                "import jax; print(jax.__version__, jax.core.enable_cse)")
     self.assertEqual(done.stdout, f"{jax.__version__} False\n")
     self.assertEqual(pathlib.Path(run(tool).stdout.strip()), overlay())
+
+  def test_where_it_is_run(self):
+    tool = TESTS.parent / "tools" / "patched_jax"
+    with tempfile.TemporaryDirectory() as folder:
+      done = subprocess.run([tool, "--", "pwd"], cwd=folder, check=True,
+                            capture_output=True, text=True)
+      self.assertTrue(os.path.samefile(done.stdout.strip(), folder))
+
+  def test_wrong_use(self):
+    tool = TESTS.parent / "tools" / "patched_jax.py"
+    for arguments, message in ((["--regenerate", "--", "true"], "no command"),
+                               (["--", "no such"], "no such: No such file")):
+      done = subprocess.run([sys.executable, tool, *arguments],
+                            capture_output=True, text=True)
+      self.assertNotEqual(done.returncode, 0)
+      self.assertIn(message, done.stderr)
 
   def test_is_not_needed(self):
     self.assertFalse(hasattr(jax.core, "enable_cse"))

@@ -3,7 +3,7 @@
 Two JAXs do not fit into one process. Each has a process of its own, which does
 one turn of a workload when it is told to:
 
-    python tools/patched_benchmarks.py     # reads names of workloads, a line each
+    python tools/patched_benchmarks.py    # reads names of workloads, one a line
 """
 
 from collections.abc import Callable, Iterator
@@ -70,23 +70,21 @@ def servers() -> Iterator[tuple[Callable[[str], None], ...]]:
 
 
 def _server(stack, path, is_patched):
-  # The same core for both, so that they have the same caches and clock.
   process = stack.enter_context(subprocess.Popen(
       [sys.executable, __file__], stdin=subprocess.PIPE,
       stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}))
 
-  def turn(name):
+  def ask(name, wanted):
     print(name, file=process.stdin, flush=True)
-    return process.stdout.readline().strip()
+    answer = process.stdout.readline().strip()
+    assert answer == wanted, (name, answer)
 
-  answer = turn("is patched")
-  assert answer == is_patched, answer
-  return turn
+  ask("is patched", is_patched)
+  return lambda name: ask(name, "done")
 
 
 def _serve() -> None:
-  from jax.extend import core  # noqa: F401
-  core = sys.modules["jax._src.core"]
+  # One processor for both, so that they have the same caches and clock.
   os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
   for line in sys.stdin:
     if (name := line.strip()) == "is patched":
@@ -94,7 +92,7 @@ def _serve() -> None:
         run()
       gc.collect()
       gc.freeze()
-      print(hasattr(core, "cse"), flush=True)
+      print(hasattr(jax.core, "enable_cse"), flush=True)
     else:
       WORKLOADS[name]()
       print("done", flush=True)

@@ -1,8 +1,8 @@
 """An overlay of the installed JAX with a series of patches applied.
 
-The overlay is a copy of the package `jax`, in front of which on the path of
-Python the installed one is not seen; jaxlib stays where it is. It lies in
-`.patched_jax/<version>` and is made again when the series or the wheel changes.
+The overlay is a copy of the package `jax` that stands before the installed one
+on the path of Python; jaxlib stays where it is. It lies in the environment, in
+`patched_jax/<version>`, and is made again when the series or the wheel changes.
 
 A patch only inserts. Its hunks have no lines of context, so it has no line of
 JAX in it, and where it applies is known by the sha256 of each file that it
@@ -10,7 +10,7 @@ changes, as it is in the wheel:
 
     What is inserted, and why.
 
-    Test: tests/test_fork.py
+    Test: tests/test_patched_jax.py
     sha256: 9f86d08...  jax/_src/core.py
     --- a/jax/_src/core.py
     +++ b/jax/_src/core.py
@@ -22,7 +22,9 @@ that in which to read it.
 """
 
 import argparse
+import contextlib
 import difflib
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -32,11 +34,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PATCHES = ROOT / "patches"
-OVERLAYS = ROOT / ".patched_jax"
+OVERLAYS = pathlib.Path(sys.prefix) / "patched_jax"
 _NAME = re.compile(r"\d{4}-[a-z]+(-[a-z]+)+\.patch")
 _FILE = re.compile(r"sha256: ([0-9a-f]{64})  (\S+)\n")
 
@@ -61,10 +64,11 @@ class Patch(NamedTuple):
 
 
 def read(path: pathlib.Path) -> Patch:
-  """A patch as it is written.
+  """A patch as it is written; a new one may have no hunks yet.
 
   Raises:
-    Refused: it says for no file what it applies to, or does more than insert.
+    Refused: it does not say what a file must be that it changes, or does more
+      than insert.
   """
   text = path.read_text()
   header, start, hunks = text.partition("--- a/")
@@ -72,7 +76,7 @@ def read(path: pathlib.Path) -> Patch:
   changed = re.findall(r"^\+\+\+ b/(\S+)$", text, re.MULTILINE)
   if not _NAME.fullmatch(path.name):
     raise Refused(f"{path} is no NNNN-verb-noun.patch")
-  if set(files) != set(changed):
+  if not set(changed) <= set(files):
     raise Refused(f"{path} changes {changed}, and has the sha256 of "
                   f"{sorted(files)}; each file needs one")
   removed = [line for line in (start + hunks).splitlines()
@@ -106,6 +110,12 @@ def digest(data: bytes) -> str:
   return hashlib.sha256(data).hexdigest()
 
 
+def stamp_of(base: pathlib.Path, patches: list[Patch]) -> str:
+  """What an overlay is made of, in short."""
+  return digest("".join([str(base), *(
+      p.hunks + repr(p.files) for p in patches if p.hunks)]).encode())
+
+
 def _check(patches: list[Patch], base: pathlib.Path) -> None:
   for patch in patches:
     for name, wanted in patch.files.items():
@@ -117,6 +127,14 @@ def _check(patches: list[Patch], base: pathlib.Path) -> None:
             "the version of JAX that the patches are for")
 
 
+@contextlib.contextmanager
+def _locked(overlay):
+  overlay.parent.mkdir(parents=True, exist_ok=True)
+  with open(overlay.with_name(overlay.name + ".lock"), "w") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
 def make(overlay: pathlib.Path, base: pathlib.Path,
          patches: list[Patch]) -> None:
   """Makes an overlay of `base`, unless it is there already.
@@ -126,35 +144,56 @@ def make(overlay: pathlib.Path, base: pathlib.Path,
       edited and would be lost.
   """
   _check(patches, base)
-  stamp = overlay / "stamp"
-  wanted = digest("".join(
-      [str(base), *(p.hunks + repr(p.files) for p in patches)]).encode())
-  made_for, *before = stamp.read_text().splitlines() if (
-      stamp.exists()) else [None]
-  if made_for == wanted:
+  wanted = stamp_of(base, patches)
+  with _locked(overlay):
+    stamp = overlay / "stamp"
+    made_for, *before = (
+        stamp.read_text().splitlines() if stamp.exists() else [None])
+    if made_for == wanted:
+      return
+    with tempfile.TemporaryDirectory(dir=overlay.parent) as folder:
+      new = pathlib.Path(folder) / "overlay"
+      shutil.copytree(base / "jax", new / "jax", ignore=_IGNORED)
+      for patch in patches:
+        _apply(patch, new)
+      contents = _contents(new)
+      if overlay.exists() and _contents(overlay) not in (before, contents):
+        raise Refused(
+            f"{overlay} was edited, and is of another series or wheel. Make "
+            "patches of it with --regenerate, or delete it")
+      (new / "stamp").write_text("\n".join([wanted, *contents]))
+      shutil.rmtree(overlay, ignore_errors=True)
+      new.rename(overlay)
+
+
+_IGNORED = shutil.ignore_patterns("__pycache__")
+
+
+def _apply(patch, folder):
+  if not patch.hunks:
     return
-  new = overlay.with_name(overlay.name + ".new")
-  shutil.rmtree(new, ignore_errors=True)
-  shutil.copytree(base / "jax", new / "jax",
-                  ignore=shutil.ignore_patterns("__pycache__"))
-  for patch in patches:
-    # Not as a part of the repository that it may lie in.
-    subprocess.run(
-        ["git", "apply", "--unidiff-zero", "-"], cwd=new, check=True,
-        input=patch.hunks, text=True,
-        env=os.environ | {"GIT_CEILING_DIRECTORIES": str(new.parent)})
-  contents = _contents(new)
-  if stamp.exists() and _contents(overlay) not in (before, contents):
-    raise Refused(f"{overlay} was edited, and is of another series or wheel."
-                  " Make patches of it with --regenerate, or delete it")
-  (new / "stamp").write_text("\n".join([wanted, *contents]))
-  shutil.rmtree(overlay, ignore_errors=True)
-  new.rename(overlay)
+  # Not as a part of the repository that the folder may lie in.
+  environment = {name: value for name, value in os.environ.items()
+                 if not name.startswith("GIT_")}
+  lines = _lines(patch, folder)
+  subprocess.run(
+      ["git", "apply", "--unidiff-zero", "-"], cwd=folder, check=True,
+      input=patch.hunks, text=True,
+      env=environment | {"GIT_CEILING_DIRECTORIES": str(folder.parent)})
+  inserted = patch.hunks.count("\n+") - patch.hunks.count("\n+++ b/")
+  if _lines(patch, folder) != lines + inserted:
+    raise Refused(f"{patch.path.name} was not applied as a whole")
+
+
+def _lines(patch, folder):
+  return sum((folder / name).read_bytes().count(b"\n")
+             for name in patch.files)
 
 
 def _contents(overlay):
   return [f"{digest(path.read_bytes())}  {path.relative_to(overlay)}"
-          for path in sorted((overlay / "jax").rglob("*.py"))]
+          for path in sorted((overlay / "jax").rglob("*"))
+          if path.is_file() and "__pycache__" not in path.parts]
 
 
 def regenerate(overlay: pathlib.Path, base: pathlib.Path,
@@ -162,31 +201,37 @@ def regenerate(overlay: pathlib.Path, base: pathlib.Path,
   """What the files of `patches` must say for `overlay` to be what it is.
 
   Raises:
-    Refused: something in it is not an insertion, or in a file that is in no
-      patch.
+    Refused: it was made for another series or wheel, or something in it is not
+      an insertion, or in a file that is in no patch.
   """
-  hunks = {str(path.relative_to(overlay)): text
-           for path in sorted((overlay / "jax").rglob("*.py"))
-           if (text := _hunks(base, overlay, path))}
-  mine = {name: patch for patch in patches for name in patch.files}
-  if unknown := set(hunks) - set(mine):
+  stamp = overlay / "stamp"
+  if not stamp.exists() or stamp.read_text().splitlines()[0] != stamp_of(
+      base, patches):
+    raise Refused(f"{overlay} is not there or not of this series; it is made "
+                  "without --regenerate, then edit it")
+  names = {str(path.relative_to(folder)) for folder in (base, overlay)
+           for path in (folder / "jax").rglob("*.py")}
+  hunks = {name: text for name in sorted(names)
+           if (text := _hunks(base, overlay, name))}
+  mine = {name for patch in patches for name in patch.files}
+  if unknown := sorted(set(hunks) - mine):
     raise Refused(
-        f"{sorted(unknown)} changed, but no patch says that it is for them. "
-        "Add a patch to the series with a header and, for each of them, a "
-        f"line 'sha256: {64 * '0'}  NAME' and one '+++ b/NAME'")
-  new = {}
-  for patch in patches:
-    names = [name for name in patch.files if name in hunks]
-    sums = "".join(f"sha256: {digest((base / name).read_bytes())}  {name}\n"
-                   for name in names)
-    new[patch.path] = patch.header + sums + "".join(map(hunks.get, names))
-  return new
+        f"{unknown} changed, but no patch says that it is for them. Add one "
+        "to the series, with a header and for each of them a line "
+        f"'sha256: {64 * '0'}  NAME'")
+  if left := sorted(mine - set(hunks)):
+    raise Refused(f"nothing is inserted into {left}, for which there are "
+                  "patches; delete those")
+  return {patch.path: patch.header + "".join(
+      f"sha256: {digest((base / name).read_bytes())}  {name}\n"
+      for name in patch.files) + "".join(map(hunks.get, patch.files))
+          for patch in patches}
 
 
-def _hunks(base, overlay, path):
-  name = str(path.relative_to(overlay))
-  if not (base / name).exists():
-    raise Refused(f"{name} is new; only insertions into files are patches")
+def _hunks(base, overlay, name):
+  for folder, what in ((base, "new"), (overlay, "not there any more")):
+    if not (folder / name).exists():
+      raise Refused(f"{name} is {what}; patches only insert into files")
   old, new = ((folder / name).read_text().splitlines(keepends=True)
               for folder in (base, overlay))
   lines = list(difflib.unified_diff(old, new, f"a/{name}", f"b/{name}", n=0))
@@ -203,23 +248,27 @@ def main() -> None:
   parser.add_argument("command", nargs=argparse.REMAINDER,
                       help="-- and what to run on it")
   args = parser.parse_args()
+  command = args.command[args.command[:1] == ["--"]:]
+  if args.regenerate and command:
+    parser.error("--regenerate runs no command")
   try:
     version, base = installed()
-    overlay, patches = OVERLAYS / version, series(version)
+    overlay = OVERLAYS / version
     if args.regenerate:
-      for path, text in regenerate(overlay, base, patches).items():
+      for path, text in regenerate(overlay, base, series(version)).items():
         path.write_text(text)
-      return
-    make(overlay, base, patches)
+    make(overlay, base, series(version))
   except Refused as error:
     sys.exit(f"patched_jax: {error}")
-  command = args.command[args.command[:1] == ["--"]:]
   if not command:
     print(overlay)
     return
   path = os.pathsep.join(filter(None, [str(overlay),
                                        os.environ.get("PYTHONPATH")]))
-  os.execvpe(command[0], command, os.environ | {"PYTHONPATH": path})
+  try:
+    os.execvpe(command[0], command, os.environ | {"PYTHONPATH": path})
+  except OSError as error:
+    sys.exit(f"patched_jax: {command[0]}: {error.strerror}")
 
 
 if __name__ == "__main__":
