@@ -1,4 +1,4 @@
-"""The whole suite on every supported Python, each with the JAX that goes with it.
+"""The whole suite on every supported Python, with the JAX that goes with it.
 
 A Python that is not installed is skipped, and said to be.
 """
@@ -12,5 +12,5 @@ nox.options.error_on_missing_interpreters = False
 def tests(session: nox.Session) -> None:
   session.install("--editable", ".[plot,test]")
   session.run("ruff", "check", ".")
-  session.run("python", "-m", "pytest", *session.posargs,
+  session.run("python", "-m", "pytest", "-n", "auto", *session.posargs,
               env={"JAX_PLATFORMS": "cpu"})
