@@ -442,7 +442,7 @@ def patched_off() -> Iterator[Case]:
   with servers() as (plain, patched):
     for name in WORKLOADS:
       yield Case(name, functools.partial(plain, name),
-                 functools.partial(patched, name), limit=1.02, turns=100)
+                 functools.partial(patched, name), limit=1.02, turns=120)
 
 
 def main() -> None:

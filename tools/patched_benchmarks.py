@@ -1,7 +1,8 @@
 """The patched core while nobody eliminates anything, beside the installed one.
 
-Two JAXs do not fit into one process. Each has a process of its own, which does
-one turn of a workload when it is told to:
+Two JAXs do not fit into one process. Each has processes of its own, several
+since one may be a few percent faster than another of the same, where its memory
+happens to lie. They take turns, and each does a workload when it is told to:
 
     python tools/patched_benchmarks.py    # reads names of workloads, one a line
 """
@@ -9,6 +10,7 @@ one turn of a workload when it is told to:
 from collections.abc import Callable, Iterator
 import contextlib
 import gc
+import itertools
 import os
 import subprocess
 import sys
@@ -45,7 +47,7 @@ def _trace_gradient():
 
 def _eager(operation, x):
   def run():
-    for _ in range(10_000):
+    for _ in range(5_000):
       operation(x)
   return run
 
@@ -58,6 +60,9 @@ WORKLOADS: dict[str, Callable[[], None]] = {
 }
 
 
+_PROCESSES = 6
+
+
 @contextlib.contextmanager
 def servers() -> Iterator[tuple[Callable[[str], None], ...]]:
   """Two functions that do a turn: on the installed JAX, on the patched one."""
@@ -65,8 +70,14 @@ def servers() -> Iterator[tuple[Callable[[str], None], ...]]:
   overlay = patched_jax.OVERLAYS / version
   patched_jax.make(overlay, base, patched_jax.series(version))
   with contextlib.ExitStack() as stack:
-    yield tuple(_server(stack, path, is_patched) for path, is_patched in
-                (("", "False"), (str(overlay), "True")))
+    yield tuple(
+        _in_turn([_server(stack, path, is_patched) for _ in range(_PROCESSES)])
+        for path, is_patched in (("", "False"), (str(overlay), "True")))
+
+
+def _in_turn(functions):
+  functions = itertools.cycle(functions)
+  return lambda name: next(functions)(name)
 
 
 def _server(stack, path, is_patched):
