@@ -277,8 +277,10 @@ class FaultsTest(parameterized.TestCase):
         for name in itertools.cycle(names):
           with self.enabled():
             checking.assert_same_bits(programs[name](X), expected[name], name)
-      except KeyboardInterrupt as interrupt:
+      except (KeyboardInterrupt, ValueError) as interrupt:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if not is_interrupt(interrupt):
+          raise
         inside_jax += leave_by_hand(interrupt)
       self.assert_left(f"a signal while {name}")
       self.assert_works(lambda x: [f(x), f(x)], [f(X), f(X)], name)
@@ -343,6 +345,13 @@ def restored(number, handler):
   finally:
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(number, before)
+
+
+def is_interrupt(error):
+  """Where the caches of jaxlib compare keys, it makes a ValueError of any error
+  that the comparison raises, and writes that one into its text."""
+  return isinstance(error, KeyboardInterrupt) or (
+      "KeyboardInterrupt" in str(error))
 
 
 def leave_by_hand(interrupt):
