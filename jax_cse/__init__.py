@@ -10,7 +10,9 @@ from jax_cse.errors import UnsupportedJaxVersion as UnsupportedJaxVersion
 from jax_cse.explicit import cse as cse
 from jax_cse.explicit import cse_jaxpr as cse_jaxpr
 from jax_cse.explicit import polysimp as polysimp
+from jax_cse.jarrett import jarrett as jarrett
 from jax_cse.laplacian import laplacian as laplacian
+from jax_cse.pushfwd import pushfwd as pushfwd
 from jax_cse.version import __version__ as __version__
 
 _follow_environment()

@@ -71,7 +71,7 @@ JVPTrace, JVPTracer = ad.JVPTrace, ad.JVPTracer
 LinearizeTrace, LinearizeTracer = ad.LinearizeTrace, ad.LinearizeTracer
 BatchTrace, BatchTracer = batching.BatchTrace, batching.BatchTracer
 
-typeof = core.typeof
+typeof, eval_jaxpr = core.typeof, core.eval_jaxpr
 saved_residuals = ad_checkpoint.saved_residuals
 trace_context: Callable[[], tuple] = config.trace_context
 jaxprs_in_params = core.jaxprs_in_params
@@ -110,6 +110,9 @@ ELEMENTWISE = frozenset({
     lax.exp_p, lax.log_p, lax.sin_p, lax.cos_p, lax.tanh_p, lax.real_p,
     lax.imag_p, lax.conj_p, lax.abs_p, lax.sign_p, one_minus_square_p,
 })
+# What JAX batches by rules of its own, and is elementwise too.
+_ELEMENTWISE_BESIDE = frozenset({
+    add_any_p, convert_element_type_p, select_n_p, ad_checkpoint.name_p})
 # Primitives that are what the jaxprs among their params are: their effects are
 # those of the jaxprs and the axes they name.
 CARRIES_JAXPRS = frozenset({
@@ -156,6 +159,15 @@ class UserContext:
 
 
 user_context = UserContext()
+
+
+def is_elementwise(primitive: Primitive) -> bool:
+  """Whether each element of the result follows from the elements at its place,
+  of operands that have one shape or are scalars."""
+  batcher = batching.fancy_primitive_batchers.get(primitive)
+  return primitive in _ELEMENTWISE_BESIDE or (
+      isinstance(batcher, functools.partial) and batcher.func in (
+          batching.vectorized_batcher, batching.broadcast_batcher))
 
 
 def runs_compiled(primitive: Primitive) -> bool:
@@ -281,6 +293,11 @@ def placements_out(params: dict[str, Any]) -> list:
 def current_source():
   """Where the user's program is: traceback and name stack."""
   return source_info_util.current()
+
+
+def line_of(eqn) -> str:
+  """The line of the user's program that an equation comes from."""
+  return source_info_util.summarize(eqn.source_info)
 
 
 def current_eqn_context():

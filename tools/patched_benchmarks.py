@@ -1,8 +1,10 @@
-"""The patched core while nobody eliminates anything, beside the installed one.
+"""The patched core while nobody eliminates anything, beside the untouched one.
 
 Two JAXs do not fit into one process. Each has processes of its own, several
 since one may be a few percent faster than another of the same, where its memory
-happens to lie. They take turns, and each does a workload when it is told to:
+happens to lie. And an unpatched copy of JAX is up to 2 percent slower or faster
+than the installed one, so the control is a copy as well, in an overlay of no
+patches. They take turns, and each does a workload when it is told to:
 
     python tools/patched_benchmarks.py    # reads names of workloads, one a line
 """
@@ -60,19 +62,27 @@ WORKLOADS: dict[str, Callable[[], None]] = {
 }
 
 
-_PROCESSES = 6
+# Processes of one JAX differ by up to 5 %, now and then by 9. An odd number, so
+# that each of them goes first as often as second.
+_PROCESSES = 13
 
 
 @contextlib.contextmanager
 def servers() -> Iterator[tuple[Callable[[str], None], ...]]:
-  """Two functions that do a turn: on the installed JAX, on the patched one."""
+  """Two functions that do a turn: on JAX without patches, on JAX with them."""
   version, base = patched_jax.installed()
-  overlay = patched_jax.OVERLAYS / version
-  patched_jax.make(overlay, base, patched_jax.series(version))
   with contextlib.ExitStack() as stack:
     yield tuple(
-        _in_turn([_server(stack, path, is_patched) for _ in range(_PROCESSES)])
-        for path, is_patched in (("", "False"), (str(overlay), "True")))
+        _in_turn([_server(stack, *jax_of) for _ in range(_PROCESSES)])
+        for jax_of in (
+            (_overlay(f"{version}-unpatched", base, []), "False"),
+            (_overlay(version, base, patched_jax.series(version)), "True")))
+
+
+def _overlay(name, base, patches):
+  path = patched_jax.OVERLAYS / name
+  patched_jax.make(path, base, patches)
+  return str(path)
 
 
 def _in_turn(functions):
