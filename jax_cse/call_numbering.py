@@ -16,26 +16,26 @@ numbers every time; what is pure beside it is numbered as ever.
 
 from jax_cse import compat
 from jax_cse import custom_rules
-from jax_cse.jaxpr_numbering import Body, as_binders, number_body, rules
+from jax_cse.jaxpr_numbering import as_binders, number_body, rules
 
 
 def _number_jit(scope, params, numbers, avals, context):
-  body = Body(params["jaxpr"],
-              as_binders(scope, params["jaxpr"], numbers, avals))
+  leaves = as_binders(scope, params["jaxpr"], numbers, avals)
   donates = True in params["donated_invars"]
   if compat.is_plainly_placed(params) and not donates:
-    return number_body(scope, body), [body]
+    body = number_body(scope, params["jaxpr"], leaves)
+    return body.outs, [body]
   for i, (where, donated) in enumerate(zip(compat.placements_in(params),
                                            params["donated_invars"])):
     if donated:  # it is used up by this call alone
-      body.leaves[i] = scope.leaf()
+      leaves[i] = scope.leaf()
     elif where is not None:
-      body.leaves[i] = scope.of(("placed", where), body.leaves[i])
+      leaves[i] = scope.of(("placed", where), leaves[i])
   options = params["compiler_options_kvs"]
+  body = number_body(scope, params["jaxpr"], leaves)
   outs = [n if where is None and not options else
           scope.of(("placed", where, options), n)
-          for n, where in zip(number_body(scope, body),
-                              compat.placements_out(params))]
+          for n, where in zip(body.outs, compat.placements_out(params))]
   return _private(scope, outs) if donates else outs, [body]
 
 
@@ -45,39 +45,39 @@ def _private(scope, outs):
   return [new[n] for n in outs]
 
 
+def _body(scope, closed_jaxpr, numbers, avals):
+  return number_body(scope, closed_jaxpr,
+                     as_binders(scope, closed_jaxpr, numbers, avals))
+
+
 def _number_closed_call(scope, params, numbers, avals, context):
-  body = Body(params["call_jaxpr"],
-              as_binders(scope, params["call_jaxpr"], numbers, avals))
-  return number_body(scope, body), [body]
+  body = _body(scope, params["call_jaxpr"], numbers, avals)
+  return body.outs, [body]
 
 
 def _number_remat(scope, params, numbers, avals, context):
-  body = Body(params["jaxpr"],
-              as_binders(scope, params["jaxpr"], numbers, avals))
-  return _private(scope, number_body(scope, body)), [body]
+  body = _body(scope, params["jaxpr"], numbers, avals)
+  return _private(scope, body.outs), [body]
 
 
 def _number_custom_jvp(scope, params, numbers, avals, context):
-  call_jaxpr = params["call_jaxpr"]
-  body = Body(call_jaxpr, as_binders(scope, call_jaxpr, numbers, avals))
-  outs = number_body(scope, body)
+  body = _body(scope, params["call_jaxpr"], numbers, avals)
   rule = custom_rules.rule_of(params["jvp_jaxpr_fun"])
   call = scope.of(("custom_jvp", rule, params["symbolic_zeros"], context),
-                  *numbers, *outs)
-  return [scope.of(("result", i), call) for i in range(len(outs))], [body]
+                  *numbers, *body.outs)
+  return [scope.of(("result", i), call) for i in range(len(body.outs))], [body]
 
 
 def _number_custom_vjp(scope, params, numbers, avals, context):
-  call_jaxpr = params["call_jaxpr"]
-  body = Body(call_jaxpr, as_binders(scope, call_jaxpr, numbers, avals))
-  return _private(scope, number_body(scope, body)), [body]
+  body = _body(scope, params["call_jaxpr"], numbers, avals)
+  return _private(scope, body.outs), [body]
 
 
 def _number_cond(scope, params, numbers, avals, context):
   which, *numbers = numbers
-  bodies = [Body(b, as_binders(scope, b, numbers, avals[1:]))
-            for b in params["branches"]]
-  results = zip(*[number_body(scope, body) for body in bodies])
+  bodies = [_body(scope, branch, numbers, avals[1:])
+            for branch in params["branches"]]
+  results = zip(*[body.outs for body in bodies])
   platforms = params.get("branches_platforms")
   return [outs[0] if len(set(outs)) == 1 else
           scope.of(("cond", platforms, context), which, *outs)
@@ -92,10 +92,11 @@ def _number_solve(scope, params, numbers, avals, context):
     if jaxpr is not None:
       bound = [scope.of(("bound", scope.depth, i, v.aval))
                for i, v in enumerate(jaxpr.jaxpr.invars[length:])]
-      body = Body(jaxpr, [*as_binders(scope, jaxpr, numbers[start:stop],
-                                       avals[start:stop]), *bound])
+      body = number_body(scope, jaxpr, [
+          *as_binders(scope, jaxpr, numbers[start:stop], avals[start:stop]),
+          *bound])
       bodies.append(body)
-      maps.append(scope.of("map", *number_body(scope, body)))
+      maps.append(scope.of("map", *body.outs))
     start = stop
   scope.depth -= 1
   present = tuple(jaxpr is not None for jaxpr in params["jaxprs"])

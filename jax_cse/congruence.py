@@ -12,7 +12,9 @@ that depend on each other or on themselves would never be found.
 `sequences` gives the carries of different loops comparable names. A carry is
 the sequence of the values that it takes, which is known by where it starts and
 by the step, an expression over sequences. The carries in a cycle of dependences
-are named by the order in which a walk from each one meets them.
+are named together, as a system, in an order that does not depend on how they
+stand in the loop: that of their colors, which are refined by the colors of what
+they are made of until no two are equal.
 
 Source: Alpern, Wegman and Zadeck 1988, Detecting equality of variables in
 programs.
@@ -68,27 +70,49 @@ def sequences(expressions: Expressions, starts: Sequence[int],
   """
   if not leaves:
     return []
-  oldest = min(leaves)
-  owner = {leaf: i for i, leaf in enumerate(leaves)}
-  uses = [[owner[n] for n in expressions.reach([s], oldest) if n in owner]
-          for s in steps]
   named: dict[int, int] = {}
-  for component in _components(uses):
-    members = set(component)
-    lower = {leaves[i]: current(expressions, n, depth)
-             for i, n in named.items()}
-    found = {}
-    for i in component:
-      order = [i]
-      for j in order:
-        order += [k for k in uses[j] if k in members and k not in order]
-      bound = {leaves[j]: expressions.of(("bound", depth, position), ())
-               for position, j in enumerate(order)}
-      found[i] = expressions.of("sequence", (
-          *[starts[j] for j in order],
-          *expressions.substitute([steps[j] for j in order], lower | bound)))
-    named |= found
+  values: dict[int, int] = {}   # of the leaves that are named, in the step
+  for component in _components(_uses(expressions, leaves, steps)):
+    order = _in_order(expressions, component, starts, leaves, steps, values,
+                      depth)
+    bound = {leaves[i]: expressions.of(("bound", depth, position), ())
+             for position, i in enumerate(order)}
+    system = expressions.of("system", (
+        *[starts[i] for i in order],
+        *expressions.substitute([steps[i] for i in order], values | bound)))
+    for position, i in enumerate(order):
+      named[i] = expressions.of(("sequence", position), (system,))
+      values[leaves[i]] = current(expressions, named[i], depth)
   return [named[i] for i in range(len(leaves))]
+
+
+def _uses(expressions, leaves, steps) -> list[list[int]]:
+  """Which leaves each step is made of, by their places."""
+  sets = {leaf: 1 << i for i, leaf in enumerate(leaves)}   # as bits
+  for n in sorted(expressions.reach(steps, min(leaves))):
+    if n not in sets:
+      union = 0
+      for part in expressions.parts(n):
+        union |= sets.get(part, 0)
+      sets[n] = union
+  return [[i for i in range(len(leaves)) if sets.get(s, 0) >> i & 1]
+          for s in steps]
+
+
+def _in_order(expressions, component, starts, leaves, steps, values, depth):
+  """The members of a component by their colors."""
+  if len(component) == 1:
+    return component
+  color = {i: expressions.of(("color", depth), (starts[i],)) for i in component}
+  count = 0
+  while count < len(set(color.values())) < len(component):
+    count = len(set(color.values()))
+    after = expressions.substitute(
+        [steps[i] for i in component],
+        values | {leaves[i]: n for i, n in color.items()})
+    color = {i: expressions.of(("color", depth), (color[i], n))
+             for i, n in zip(component, after)}
+  return sorted(component, key=color.__getitem__)
 
 
 def current(expressions: Expressions, sequence: int, depth: int) -> int:

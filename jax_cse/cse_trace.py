@@ -300,7 +300,7 @@ class CseTrace(compat.Trace):
           plan, compat.current_eqn_context(), numbers,
           [x.aval for x in tracers], params)
       if key is not None and outs is None:
-        _, outs = self._scope.expressions.enter(
+        outs = self._scope.expressions.enter(
             key, len(numbers), len(out_avals), params)
     if outs is None:
       outs = [self._scope.leaf() for _ in out_avals]

@@ -22,12 +22,18 @@ import operator
 from typing import Any
 
 
+# What is known of an expression: its params, the numbers of its results, its
+# key and how many parts stand in that, from the third place on. One tuple, and
+# no class: there is one for each equation, which the garbage collector walks.
+Entry = tuple[Any, tuple[int, ...], tuple, int]
+
+
 class Expressions:
   """Keys to numbers, and back.
 
   Attributes:
-    known: key to params and numbers of the results. Whoever makes keys of
-      params decides what else must agree for a key to be the same.
+    known: key to params, numbers of the results and more. Whoever makes keys
+      of params decides what else must agree for a key to be the same.
   """
 
   def __init__(self, fresh: Callable[[], int],
@@ -35,47 +41,46 @@ class Expressions:
     """`agree` tells whether params under one key are the same."""
     self.leaf = fresh
     self._agree = agree
-    self.known: dict[tuple, tuple[Any, tuple[int, ...]]] = {}
-    # The key of what a number is a result of, which result, and how many parts
-    # stand in the key, from the third place on.
-    self._nodes: dict[int, tuple[tuple, int, int]] = {}
+    self.known: dict[tuple, Entry] = {}
+    # What a number is a result of.
+    self._entries: dict[int, Entry] = {}
 
   def clear(self) -> None:
     self.known.clear()
-    self._nodes.clear()
+    self._entries.clear()
 
   def of(self, operation: Any, parts: Sequence[int]) -> int:
     """The number of an expression with one result."""
     key = (operation, None, *parts)
     found = self.known.get(key)
-    return (found or self.enter(key, len(parts), 1))[1][0]
+    return (self.enter(key, len(parts), 1) if found is None else found[1])[0]
 
   def enter(self, key: tuple, arity: int, count: int, params: Any = None
-            ) -> tuple[Any, tuple[int, ...]]:
-    """Numbers an expression with `count` results that is not known."""
+            ) -> tuple[int, ...]:
+    """Numbers the results of an expression that is not known."""
     if count == 1:  # nearly always, and for every equation that is traced
       number = self.leaf()
-      numbers = (number,)
-      self._nodes[number] = key, 0, arity
+      entry = self._entries[number] = params, (number,), key, arity
     else:
       numbers = tuple([self.leaf() for _ in range(count)])
-      for i, n in enumerate(numbers):
-        self._nodes[n] = key, i, arity
-    entry = self.known[key] = (params, numbers)
-    return entry
+      entry = params, numbers, key, arity
+      for n in numbers:
+        self._entries[n] = entry
+    self.known[key] = entry
+    return entry[1]
 
   def parts(self, number: int) -> tuple[int, ...]:
     """The numbers that an expression is made of; none for a leaf."""
-    node = self._nodes.get(number)
-    return () if node is None else node[0][2:2 + node[2]]
+    entry = self._entries.get(number)
+    return () if entry is None else entry[2][2:2 + entry[3]]
 
   def operation(self, number: int) -> tuple[tuple, tuple[int, ...], Any] | None:
     """What goes before the parts of an expression, its parts, its params."""
-    node = self._nodes.get(number)
-    if node is None:
+    entry = self._entries.get(number)
+    if entry is None:
       return None
-    key, _, arity = node
-    return key[:2], key[2:2 + arity], self.known[key][0]
+    params, _, key, arity = entry
+    return key[:2], key[2:2 + arity], params
 
   def reach(self, numbers: Iterable[int], after: int) -> list[int]:
     """What `numbers` are made of, themselves included, in order of first use.
@@ -98,17 +103,18 @@ class Expressions:
       return list(numbers)
     new = dict(by)
     for n in sorted(self.reach(numbers, min(by))):
-      if n in new or n not in self._nodes:
+      if n in new or n not in self._entries:
         continue
-      key, index, arity = self._nodes[n]
+      params, results, key, arity = self._entries[n]
       parts = key[2:2 + arity]
-      changed = tuple(new.get(p, p) for p in parts)
+      changed = tuple([new.get(p, p) for p in parts])
       if changed != parts:
-        params, results = self.known[key]
+        index = results.index(n)
         key = key[:2] + changed + key[2 + arity:]
-        found = self.known.get(key) or self.enter(
-            key, arity, len(results), params)
-        if found[0] is params or self._agree(params, found[0]):
+        found = self.known.get(key)
+        if found is None:
+          new[n] = self.enter(key, arity, len(results), params)[index]
+        elif found[0] is params or self._agree(params, found[0]):
           new[n] = found[1][index]
         else:
           new[n] = self.leaf()

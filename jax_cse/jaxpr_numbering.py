@@ -33,13 +33,15 @@ class Scope:
       an element or a value of a carry, is named by it, lest it be taken for
       what is bound in another around it.
     repeats: whether a body computed the same twice since this was last reset.
+    keeps_steps: whether bodies keep their steps, to be rewritten. If every one
+      did, they would be half of what the garbage collector walks.
     narrowed: calls that were specialised; see `narrowing`.
   """
   __slots__ = ("numbering", "mode", "expressions", "context", "algebra",
-               "depth", "repeats", "narrowed")
+               "depth", "repeats", "keeps_steps", "narrowed")
 
   def __init__(self, numbering, context: Callable[[Any], Any] | None = None,
-               mode: str = "exact"):
+               mode: str = "exact", keeps_steps: bool = False):
     self.numbering = numbering
     self.mode = mode
     self.expressions = Expressions(numbering.fresh, keys.agree)
@@ -47,6 +49,7 @@ class Scope:
     self.algebra = None if mode == "exact" else Algebra(self, mode)
     self.depth = 0
     self.repeats = False
+    self.keeps_steps = keeps_steps
     self.narrowed: dict[tuple, Any] = {}
 
   def leaf(self) -> int:
@@ -82,10 +85,8 @@ class Scope:
     key, found = keys.find(self.expressions.known.get, plan, context, numbers,
                            params)
     if found is None:
-      found = self.expressions.enter(key, len(numbers), 1, params)
-    elif not keys.agree(params, found[0]):
-      return self.leaf()
-    return found[1][0]
+      return self.expressions.enter(key, len(numbers), 1, params)[0]
+    return found[1][0] if keys.agree(params, found[0]) else self.leaf()
 
   def number_call(self, primitive, params, numbers, avals, context
                   ) -> list[int]:
@@ -105,13 +106,29 @@ class Scope:
     return operation[1]
 
 
+class Step(NamedTuple):
+  """An equation of a body: the numbers of its operands and results, and the
+  bodies inside of it."""
+  operands: list[int]
+  results: Sequence[int]
+  bodies: list["Body"]
+
+
 class Body(NamedTuple):
-  """A jaxpr in the params of an equation, and the numbers of its operands.
+  """A jaxpr in the params of an equation, numbered.
 
   Bodies stand in the order of the names of the params.
+
+  Attributes:
+    closed_jaxpr: the jaxpr.
+    binders: the numbers of its constants and operands.
+    steps: its equations, if the scope keeps them.
+    outs: the numbers of its results.
   """
   closed_jaxpr: Any
-  leaves: list[int]
+  binders: list[int]
+  steps: list[Step]
+  outs: list[int]
 
 
 class Equation(NamedTuple):
@@ -166,8 +183,8 @@ def number_equation(scope: Scope, equation: Equation, numbers: list[int]
   if key is None:
     return [scope.leaf() for _ in eqn.outvars], []
   if outs is None:
-    _, outs = scope.expressions.enter(key, len(numbers), len(eqn.outvars),
-                                      eqn.params)
+    outs = scope.expressions.enter(key, len(numbers), len(eqn.outvars),
+                                   eqn.params)
   return outs, []
 
 
@@ -177,39 +194,34 @@ def number_call(scope: Scope, primitive, params, numbers, avals, context
   return rules[primitive](scope, params, numbers, avals, context)
 
 
-class Walk:
-  """Numbers of the variables of one jaxpr, as far as it was walked."""
+def number_body(scope: Scope, closed_jaxpr, leaves: Sequence[int]) -> Body:
+  """Numbers a jaxpr on the numbers of its operands."""
+  jaxpr, consts = jaxprs.open_jaxpr(closed_jaxpr)
+  numbering = scope.numbering
+  known = lambda n: scope.leaf() if n is None else n
+  binders = [*(known(numbering.number(x)) for x in consts), *leaves]
+  numbers = dict(zip((*jaxpr.constvars, *jaxpr.invars), binders))
 
-  def __init__(self, scope, jaxpr, consts, leaves):
-    self._scope = scope
-    number = scope.numbering.number
-    self.numbers = dict(zip(jaxpr.invars, leaves))
-    for var, x in zip(jaxpr.constvars, consts):
-      n = number(x)
-      self.numbers[var] = scope.leaf() if n is None else n
+  def read(atom):
+    if type(atom) is not compat.Literal:
+      return numbers[atom]
+    value = numbering.of_literal(atom)
+    return scope.leaf() if value is None else value.number
 
-  def read(self, atom) -> int:
-    if type(atom) is compat.Literal:
-      value = self._scope.numbering.of_literal(atom)
-      return self._scope.leaf() if value is None else value.number
-    return self.numbers[atom]
-
-
-def number_body(scope: Scope, body: Body) -> list[int]:
-  """The numbers of the results of a jaxpr."""
-  jaxpr, consts = jaxprs.open_jaxpr(body.closed_jaxpr)
-  walk = Walk(scope, jaxpr, consts, body.leaves)
-  numbers, read = walk.numbers, walk.read
-  seen = set()
+  steps, seen = [], set()
   for equation in equations(jaxpr):
-    eqn = equation.eqn
-    outs, _ = number_equation(scope, equation, [read(a) for a in eqn.invars])
-    for var, n in zip(eqn.outvars, outs):
-      numbers[var] = n
+    operands = [read(atom) for atom in equation.eqn.invars]
+    # Numbering may put them in order.
+    kept = list(operands) if scope.keeps_steps else None
+    outs, bodies = number_equation(scope, equation, operands)
+    if kept is not None:
+      steps.append(Step(kept, outs, bodies))
+    numbers.update(zip(equation.eqn.outvars, outs))
     if outs and outs[0] in seen and seen.issuperset(outs):
       scope.repeats = True
     seen.update(outs)
-  return [read(atom) for atom in jaxpr.outvars]
+  return Body(closed_jaxpr, binders, steps,
+              [read(atom) for atom in jaxpr.outvars])
 
 
 def as_binders(scope, closed_jaxpr, numbers, avals) -> list[int]:

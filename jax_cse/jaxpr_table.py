@@ -129,7 +129,7 @@ class JaxprTable:
     if eqn is None or (eqn.effects and not compat.benign(eqn.effects)):
       return  # folded to a constant or forwarded, which costs no equation
     if numbers is None:
-      _, numbers = self._scope.expressions.enter(key, arity, len(outs), params)
+      numbers = self._scope.expressions.enter(key, arity, len(outs), params)
     if len(outs) > 1:
       return self._enter(numbers, outs)
     # One result is the rule, and this runs for every equation.

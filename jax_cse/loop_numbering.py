@@ -13,14 +13,14 @@ whatever else the loops compute. A constant is a carry that stays.
 
 from jax_cse import compat
 from jax_cse import congruence
-from jax_cse.jaxpr_numbering import Body, as_binders, number_body, rules
+from jax_cse.jaxpr_numbering import as_binders, number_body, rules
 
 
 class _Carries:
   """The carries of a loop in their classes."""
 
   def __init__(self, scope, starts, consts, step):
-    """`step` gives the numbers after a step; its first are those of carries."""
+    """`step` numbers the body; its first results are the carries after it."""
     # A constant is a carry that stays. A carry that starts as one and stays
     # falls into its class.
     fixed = [n for n in dict.fromkeys(consts) if n in set(starts)]
@@ -33,8 +33,8 @@ class _Carries:
         if c not in leaf_of:
           leaf_of[c] = scope.leaf()
       self.leaves = [leaf_of[c] for c in classes[:count]]
-      self.results = step(self.leaves)
-      return [*self.results[:count], *fixed]
+      self.body = step(self.leaves)
+      return [*self.body.outs[:count], *fixed]
 
     congruence.greatest_fixpoint([*starts, *fixed], after)
     scope.depth -= 1
@@ -44,7 +44,7 @@ class _Carries:
     leaves = sorted(first)
     named = congruence.sequences(
         scope.expressions, [starts[first[n]] for n in leaves], leaves,
-        [self.results[first[n]] for n in leaves], scope.depth)
+        [self.body.outs[first[n]] for n in leaves], scope.depth)
     self.sequences = dict(zip(leaves, named))
     self.now = {leaf: congruence.current(scope.expressions, sequence,
                                          scope.depth)
@@ -62,16 +62,16 @@ def _number_scan(scope, params, numbers, avals, context):
               for n in numbers[num_fixed:]]
   carries = _Carries(
       scope, starts, consts,
-      lambda leaves: number_body(scope, Body(body, consts + leaves + elements)))
+      lambda leaves: number_body(scope, body, consts + leaves + elements))
   outs = [start if not length or leaf not in carries.sequences else
           scope.of(("final", way), carries.sequences[leaf])
           for start, leaf in zip(starts, carries.leaves)]
   scanned = dict(zip(elements, numbers[num_fixed:]))
-  for n in scope.expressions.substitute(carries.results[len(starts):],
+  for n in scope.expressions.substitute(carries.body.outs[len(starts):],
                                         carries.now):
     outs.append(scanned[n] if n in scanned else
                 scope.of(("stacked", way), n))
-  return outs, [Body(body, consts + carries.leaves + elements)]
+  return outs, [carries.body]
 
 
 def _number_while(scope, params, numbers, avals, context):
@@ -84,13 +84,13 @@ def _number_while(scope, params, numbers, avals, context):
   starts = inner[params["body_nconsts"]:]
   carries = _Carries(
       scope, starts, consts,
-      lambda leaves: number_body(scope, Body(body, consts + leaves)))
-  tested = Body(test, test_consts + carries.leaves)
-  until = scope.expressions.substitute(number_body(scope, tested), carries.now)
+      lambda leaves: number_body(scope, body, consts + leaves))
+  tested = number_body(scope, test, test_consts + carries.leaves)
+  until = scope.expressions.substitute(tested.outs, carries.now)
   outs = [numbers[num_fixed + i] if leaf not in carries.sequences else
           scope.of("until", carries.sequences[leaf], *until)
           for i, leaf in enumerate(carries.leaves)]
-  return outs, [Body(body, consts + carries.leaves), tested]
+  return outs, [carries.body, tested]
 
 
 rules.update({

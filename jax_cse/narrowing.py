@@ -24,8 +24,7 @@ from jax_cse import compat
 from jax_cse import jaxprs
 from jax_cse import keys
 from jax_cse import loop_numbering  # noqa: F401, for the rules
-from jax_cse.jaxpr_numbering import (
-    Body, Scope, Walk, equations, number_call, number_equation)
+from jax_cse.jaxpr_numbering import Scope, number_body, number_call
 
 
 class Narrowed(NamedTuple):
@@ -72,12 +71,12 @@ def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
                          params)
   if found is not None and keys.agree(params, found[0]):
     return found[1]
-  local = Scope(scope.numbering, mode=scope.mode)
+  local = Scope(scope.numbering, mode=scope.mode, keeps_steps=True)
   leaves = [local.leaf() for _ in classes]
   eqn = jaxprs.equation(primitive, params, len(numbers), len(keep))
   _, bodies = number_call(local, primitive, params,
                           [leaves[c] for c in pattern], avals, None)
-  operands, new = jaxprs.drop_dead(_with_bodies(local, eqn, bodies), keep)
+  operands, new = jaxprs.drop_dead(_with_bodies(eqn, bodies), keep)
   if new is None:
     narrowed = Narrowed(None, None, [], [])
   else:
@@ -92,35 +91,26 @@ def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
 
 def rewrite(numbering, closed_jaxpr, mode: str):
   """A closed jaxpr that computes everything once; its interface is kept."""
-  scope = Scope(numbering, mode=mode)
+  scope = Scope(numbering, mode=mode, keeps_steps=True)
   jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
   leaves = [scope.leaf() for _ in jaxpr.invars]
-  return _rewrite(scope, Body(closed_jaxpr, leaves))
+  return _rewrite(number_body(scope, closed_jaxpr, leaves))
 
 
-def _with_bodies(scope, eqn, bodies):
-  scope.depth += 1
-  new = [_rewrite(scope, body) for body in bodies]
-  scope.depth -= 1
+def _with_bodies(eqn, bodies):
+  new = list(map(_rewrite, bodies))
   if all(x is body.closed_jaxpr for x, body in zip(new, bodies)):
     return eqn
   return eqn.replace(params=jaxprs.with_jaxprs(eqn.params, iter(new)))
 
 
-def _rewrite(scope, body):
-  jaxpr, consts = jaxprs.open_jaxpr(body.closed_jaxpr)
-  walk = Walk(scope, jaxpr, consts, body.leaves)
-  numbers, read = walk.numbers, walk.read
+def _rewrite(body):
+  jaxpr, _ = jaxprs.open_jaxpr(body.closed_jaxpr)
   first: dict[int, Any] = {}   # number to what has it first
-  for var in (*jaxpr.constvars, *jaxpr.invars):
-    first.setdefault(numbers[var], var)
+  for n, var in zip(body.binders, (*jaxpr.constvars, *jaxpr.invars)):
+    first.setdefault(n, var)
   eqns, changed = [], False
-  for equation in equations(jaxpr):
-    eqn = equation.eqn
-    operands = [read(atom) for atom in eqn.invars]
-    ordered = list(operands)   # numbering may put them in order
-    outs, bodies = number_equation(scope, equation, ordered)
-    numbers.update(zip(eqn.outvars, outs))
+  for eqn, (operands, outs, bodies) in zip(jaxpr.eqns, body.steps):
     keep = [n not in first and n not in outs[:i] for i, n in enumerate(outs)]
     stays = not compat.benign(eqn.effects) or not outs
     if not any(keep) and not stays:
@@ -131,7 +121,7 @@ def _rewrite(scope, body):
     if any(a is not b for a, b in zip(invars, eqn.invars)):
       new = eqn.replace(invars=invars)
     if bodies:
-      new = _with_bodies(scope, new, bodies)
+      new = _with_bodies(new, bodies)
       if not all(keep) or len(set(operands)) < len(operands):
         _, new = jaxprs.drop_dead(new, keep)
     changed = changed or new is not eqn
@@ -140,8 +130,8 @@ def _rewrite(scope, body):
     for n, var, wanted in zip(outs, eqn.outvars, keep):
       if wanted:
         first[n] = var
-  outvars = [atom if type(atom) is compat.Literal else first[read(atom)]
-             for atom in jaxpr.outvars]
+  outvars = [atom if type(atom) is compat.Literal else first[n]
+             for n, atom in zip(body.outs, jaxpr.outvars)]
   if not changed and all(a is b for a, b in zip(outvars, jaxpr.outvars)):
     return body.closed_jaxpr
   return jaxprs.with_equations(body.closed_jaxpr, eqns, outvars)

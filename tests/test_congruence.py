@@ -400,17 +400,17 @@ class PureCoreTest(absltest.TestCase):
   def test_substitute_many_results(self):
     e = self.e
     x, y = e.leaf(), e.leaf()
-    _, pair = e.enter(("both", None, x), 1, 2)
+    pair = e.enter(("both", None, x), 1, 2)
     swapped = e.substitute([pair[1], x, pair[0], y], {x: y})
-    _, other = e.known["both", None, y]
+    other = e.known["both", None, y][1]
     self.assertEqual(swapped, [other[1], y, other[0], y])
 
   def test_substitute_where_keys_are_equal_and_params_are_not(self):
     e = self.e
     x, y = e.leaf(), e.leaf()
     # As 1 and True: the key does not tell the params apart.
-    _, (first,) = e.enter(("op", None, x, "s", 1), 1, 1, {"s": 1})
-    _, (other,) = e.enter(("op", None, y, "s", True), 1, 1, {"s": True})
+    first, = e.enter(("op", None, x, "s", 1), 1, 1, {"s": 1})
+    other, = e.enter(("op", None, y, "s", True), 1, 1, {"s": True})
     self.assertNotEqual(e.substitute([first], {x: y}), [other])
 
   def test_deep_expressions(self):
