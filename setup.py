@@ -28,9 +28,10 @@ setuptools.setup(
         ) for package in ("jax", "jaxlib")],
     extras_require={
         "bench": ["folx"],
+        "examples": ["matplotlib", "optax", "tqdm"],
         "plot": ["matplotlib"],
         "test": ["absl-py", "diffrax", "hypothesis", "matplotlib", "mpmath",
-                 "nox", "pytest", "pytest-xdist", "ruff"],
+                 "nox", "optax", "pytest", "pytest-xdist", "ruff", "tqdm"],
     },
     entry_points={"pytest11": ["jax_cse = pytest_jax_cse"]},
     classifiers=[
