@@ -27,8 +27,8 @@ setuptools.setup(
             ("0.12.0.1", "python_version >= '3.13'"),
         ) for package in ("jax", "jaxlib")],
     extras_require={
-        "bench": ["folx"],
-        "examples": ["matplotlib", "optax", "tqdm"],
+        "bench": ["diffrax", "folx", "optax", "tqdm"],
+        "examples": ["diffrax", "matplotlib", "optax", "tqdm"],
         "plot": ["matplotlib"],
         "test": ["absl-py", "diffrax", "hypothesis", "matplotlib", "mpmath",
                  "nox", "optax", "pytest", "pytest-xdist", "ruff", "tqdm"],

@@ -437,6 +437,61 @@ def biharmonic_run() -> Iterator[Case]:
   yield from _times(biharmonic())
 
 
+@entry("equations of second derivatives of networks, CSE over plain")
+def vector_counts() -> Iterator[Count]:
+  from vector_benchmarks import programs
+  for name, fun, args in programs():
+    counts = [into(lambda fun=fun, args=args: jax_cse.count_primitives(fun)(
+        *args).total())() for into in (lambda f: f, enabled)]
+    yield Count(f"{name}, {counts[0]:,} to {counts[1]:,}", *counts, limit=1)
+
+
+@entry("time to the first second derivatives of networks, CSE over plain")
+def vector_first() -> Iterator[Case]:
+  from vector_benchmarks import programs
+  for name, fun, args in programs():
+    first = lambda fun=fun, args=args: jax.block_until_ready(
+        jax.jit(lambda *xs: fun(*xs))(*args))
+    yield Case(name, first, enabled(first), turns=3, prepare=jax.clear_caches)
+
+
+@entry("run time of second derivatives of networks, CSE over plain")
+def vector_run() -> Iterator[Case]:
+  from vector_benchmarks import programs
+  for name, fun, args in programs():
+    compile_ = lambda fun=fun, args=args: jax.jit(
+        lambda *xs: fun(*xs)).lower(*args).compile()
+    plain, merged = compile_(), enabled(compile_)()
+    yield Case(name, lambda f=plain, xs=args: jax.block_until_ready(f(*xs)),
+               lambda f=merged, xs=args: jax.block_until_ready(f(*xs)),
+               turns=60)
+
+
+@entry("training an ODE with R_4: jax_cse over plain nested jvp and over jet")
+def ode_training() -> Iterator[Case]:
+  from vector_benchmarks import training
+
+  def first(way):
+    step, args = training(way)
+    return jax.block_until_ready(step(*args))
+
+  ours = enabled(lambda: first("nested jvp"))
+  theirs = ("nested jvp", "jet")
+  for way in theirs:
+    yield Case(f"until the first step is done, over {way}",
+               functools.partial(first, way), ours, limit=1, turns=5,
+               prepare=jax.clear_caches)
+  with jax_cse.enabled():
+    step, args = training("nested jvp")
+    compiled = step.lower(*args).compile()
+  for way in theirs:
+    other = training(way)[0].lower(*args).compile()
+    yield Case(f"a step, over {way}",
+               lambda f=other: jax.block_until_ready(f(*args)),
+               lambda: jax.block_until_ready(compiled(*args)), limit=1,
+               turns=60)
+
+
 @entry("JAX with patches and no CSE, over a copy without patches")
 def patched_off() -> Iterator[Case]:
   from patched_benchmarks import WORKLOADS, servers

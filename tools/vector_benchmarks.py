@@ -1,0 +1,82 @@
+"""Vector in, scalar out: second derivatives of networks, and the training of a
+regularized ODE."""
+
+from collections.abc import Callable, Iterator
+import pathlib
+import sys
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "examples"))
+import easy_odes  # noqa: E402
+
+_DIMENSIONS, _WIDTH = 16, 64
+
+
+class Program(NamedTuple):
+  """A function and its arguments."""
+  name: str
+  fun: Callable
+  args: tuple
+
+
+def _mlp(activation):
+  def network(weights, x):
+    for w in weights[:-1]:
+      x = activation(x @ w)
+    return (x @ weights[-1])[0]
+  return network
+
+
+def _attention(weights, x):
+  tokens = x.reshape(4, 4) @ weights[0][:4]
+  scores = tokens @ weights[1] @ tokens.T / _WIDTH**0.5
+  return jnp.sum(jax.nn.softmax(scores) @ tokens @ weights[2])
+
+
+NETWORKS = {"tanh mlp": _mlp(jnp.tanh), "gelu mlp": _mlp(jax.nn.gelu),
+            "softplus mlp": _mlp(jax.nn.softplus), "attention": _attention}
+
+
+def _hvp_forward(f):
+  """A product with the Hessian: forward mode over reverse mode."""
+  return lambda w, x, v: jax.jvp(jax.grad(lambda x: f(w, x)), (x,), (v,))[1]
+
+
+def _hvp_reverse(f):
+  """The same, reverse mode over reverse mode."""
+  return lambda w, x, v: jax.grad(
+      lambda x: jnp.vdot(jax.grad(f, 1)(w, x), v))(x)
+
+
+OPERATORS = {
+    "hessian": lambda f: lambda w, x, v: jax.hessian(f, 1)(w, x),
+    "hvp, jvp of grad": _hvp_forward,
+    "hvp, grad of grad": _hvp_reverse,
+    "gradient penalty": lambda f: jax.grad(
+        lambda w, x, v: jnp.sum(jax.grad(f, 1)(w, x)**2)),
+    "third, jvp of jvp of grad": lambda f: lambda w, x, v: jax.jvp(
+        lambda x: _hvp_forward(f)(w, x, v), (x,), (v,))[1],
+}
+
+
+def programs() -> Iterator[Program]:
+  """Each operator of each network, on 1,024 points."""
+  keys = jax.random.split(jax.random.key(0), 6)
+  sizes = [_DIMENSIONS, _WIDTH, _WIDTH, 1]
+  weights = [jax.random.normal(k, (n, m)) / n**0.5
+             for k, n, m in zip(keys, sizes, sizes[1:])]
+  x, v = (jax.random.normal(k, (1024, _DIMENSIONS)) for k in keys[4:])
+  for name, network in NETWORKS.items():
+    for operator, of in OPERATORS.items():
+      yield Program(f"{operator} of {name}",
+                    jax.vmap(of(network), (None, 0, 0)), (weights, x, v))
+
+
+def training(way: str, order: int = 4) -> tuple[Callable[[], Any], tuple]:
+  """A new step of training with R_order, and its arguments."""
+  params = easy_odes.init(jax.random.key(0), 2, 16)
+  start, step = easy_odes.training(order, way, 800)
+  return jax.jit(step), (params, start(params))
