@@ -13,6 +13,8 @@ from jax_cse.explicit import polysimp as polysimp
 from jax_cse.jarrett import jarrett as jarrett
 from jax_cse.laplacian import laplacian as laplacian
 from jax_cse.pushfwd import pushfwd as pushfwd
+from jax_cse.redundancy import redundancy as redundancy
+from jax_cse.redundancy_report import Redundancy as Redundancy
 from jax_cse.version import __version__ as __version__
 
 _follow_environment()

@@ -300,6 +300,12 @@ def line_of(eqn) -> str:
   return source_info_util.summarize(eqn.source_info)
 
 
+def user_frame(eqn) -> tuple[str, int, str] | None:
+  """File, line and function of the user's that an equation comes from."""
+  frame = source_info_util.user_frame(eqn.source_info.traceback)
+  return frame and (frame.file_name, frame.start_line, frame.function_name)
+
+
 def current_eqn_context():
   """What JAX stamps on an equation that is bound now; interned."""
   return core.current_jaxpr_eqn_context()

@@ -120,6 +120,24 @@ def cost_of_equation(eqn) -> int:
   return EQUATION + sum(getattr(aval, "size", 0) for aval in outs)
 
 
+def flops(eqn) -> int:
+  """Floating-point operations of an equation, without those of jaxprs inside.
+
+  A product of matrices takes two for each multiplication; moving elements takes
+  none.
+  """
+  outs = [v.aval for v in eqn.outvars]
+  if eqn.primitive in INDEX_MAPS or eqn.primitive in JOINS or (
+      next(compat.jaxprs_in_params(eqn.params), None) is not None):
+    return 0
+  if eqn.primitive not in _WORK:
+    operands = [x.aval.size for x in eqn.invars if hasattr(x.aval, "size")]
+    return max([getattr(aval, "size", 0) for aval in outs] + operands,
+               default=0)
+  work = _WORK[eqn.primitive](eqn.params, [x.aval for x in eqn.invars], outs[0])
+  return 2 * work
+
+
 def _elements(params, avals, out):
   return max(x.size for x in (*avals, out))
 

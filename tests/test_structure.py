@@ -19,7 +19,7 @@ PURE = {"active", "eager_table", "errors", "fingerprint", "modes",
         "congruence", "expressions", "statistics", "version",
         "coefficients", "collecting", "cores", "points", "ring", "linear_ring",
         "axis_sums", "collapse", "normal_form", "factoring", "extraction",
-        "emission"}
+        "emission", "redundancy_report"}
 
 
 def imports(path):

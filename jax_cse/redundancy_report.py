@@ -1,0 +1,134 @@
+"""What `redundancy` found, as a table in a terminal and in a notebook."""
+
+from collections import Counter
+from collections.abc import Sequence
+import html
+import linecache
+import pathlib
+import textwrap
+from typing import NamedTuple
+
+
+class Line(NamedTuple):
+  """A line of the user's program.
+
+  Attributes:
+    file: its path.
+    number: of the line, from 1 on.
+    function: the function that it is in.
+  """
+  file: str
+  number: int
+  function: str
+
+  def __str__(self) -> str:
+    return f"{pathlib.Path(self.file).name}:{self.number}"
+
+  @property
+  def text(self) -> str:
+    """The line itself; empty if there is no such file any more."""
+    return linecache.getline(self.file, self.number).strip()
+
+
+class Finding(NamedTuple):
+  """One line that computes again what another computed.
+
+  Attributes:
+    line: the line; None if it is not the user's.
+    first: where that was computed before; None if it was given, as an operand
+      or a constant, or is not the user's.
+    primitives: name of a primitive to how many equations.
+    equations: how many in all, those inside of calls and loops as well.
+    flops: floating-point operations, a multiplication and an addition of a
+      product of matrices being two, and a step of a `while` counting once.
+    nbytes: of the results, in bytes.
+    reason: why it is not merged; None if it is.
+  """
+  line: Line | None
+  first: Line | None
+  primitives: Counter[str]
+  equations: int
+  flops: int
+  nbytes: int
+  reason: str | None = None
+
+
+class Redundancy(NamedTuple):
+  """A report; prints as a table, and shows as one in a notebook.
+
+  Attributes:
+    name: of the function.
+    mode: what counted as the same.
+    findings: what is merged, the dearest first.
+    not_merged: what would be, and why it is not.
+    plain: equations of the function, inner ones included.
+    merged: the same with CSE.
+    flops: by XLA's count, of the program as it is traced; after XLA merged what
+      it merges itself; and after it compiled what CSE leaves. None for what XLA
+      does not say or was not asked.
+  """
+  name: str
+  mode: str
+  findings: Sequence[Finding]
+  not_merged: Sequence[Finding]
+  plain: int
+  merged: int
+  flops: tuple[float | None, float | None, float | None]
+
+  def _summary(self) -> list[str]:
+    lines = [f"{self.name}, mode {self.mode!r}: {self.plain:,} equations, "
+             f"{self.merged:,} with CSE"]
+    if None not in self.flops:
+      traced, compiled, merged = (f"{x:,.0f}" for x in self.flops)
+      lines.append(f"flops by XLA's count: {traced} as traced, {compiled} "
+                   f"compiled, {merged} with CSE before that")
+    return lines
+
+  def __str__(self) -> str:
+    lines = self._summary()
+    if self.findings:
+      lines.append(f"{'equations':>10}{'flops':>12}{'bytes':>12}"
+                   "  computed again")
+    for finding in self.findings:
+      lines += _lines(finding)
+    if self.not_merged:
+      lines.append("not merged:")
+    for finding in self.not_merged:
+      lines += [*_lines(finding), f"{'':36}since it {finding.reason}"]
+    return "\n".join(lines)
+
+  __repr__ = __str__
+
+  def _repr_html_(self) -> str:
+    rows = []
+    for finding in (*self.findings, *self.not_merged):
+      cells = [f"{n:,}" for n in (finding.equations, finding.flops,
+                                  finding.nbytes)]
+      cells += [_described(finding.line), _described(finding.first),
+                _primitives(finding), finding.reason or ""]
+      rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
+    head = "".join(f"<th>{name}</th>" for name in (
+        "equations", "flops", "bytes", "computed again", "computed before",
+        "primitives", "not merged since it"))
+    return ("".join(f"<p>{html.escape(line)}</p>" for line in self._summary())
+            + f"<table><thead><tr>{head}</tr></thead><tbody>"
+            + "".join(f"<tr>{row}</tr>" for row in rows) + "</tbody></table>")
+
+
+def _lines(finding):
+  numbers = (f"{finding.equations:>10,}{finding.flops:>12,}"
+             f"{finding.nbytes:>12,}  ")
+  return [numbers + _described(finding.line) + f"  ({_primitives(finding)})",
+          f"{'':36}again what was computed at {_described(finding.first)}"
+          if finding.first else f"{'':36}again what it was given"]
+
+
+def _described(line):
+  if line is None:
+    return "a line that is not known"
+  return f"{line}  {textwrap.shorten(line.text, 60, placeholder=' ...')}"
+
+
+def _primitives(finding):
+  return ", ".join(f"{name} {n}" if n > 1 else name
+                   for name, n in finding.primitives.most_common())

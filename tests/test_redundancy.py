@@ -1,0 +1,198 @@
+"""`redundancy`: each duplicate at its line, and none that is not one."""
+
+from html.parser import HTMLParser
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import equinox as eqx
+import jax
+from jax import lax
+import numpy as np
+
+import checking
+import jax_cse
+from jax_cse import jaxprs
+from jax_cse.redundancy_report import Line
+from specs import COMPOSITIONS, SPECS
+
+X = np.arange(6, dtype="float32").reshape(2, 3)
+W = np.ones((3, 4), "float32")
+
+
+def projections(x, w):
+  first = lax.sin(x) @ w
+  second = lax.sin(x) @ w
+  return first * second
+
+
+def texts(findings):
+  return [(f.line.text, f.first and f.first.text) for f in findings]
+
+
+class RedundancyTest(parameterized.TestCase):
+
+  def test_lines_and_costs(self):
+    report = jax_cse.redundancy(projections)(X, W)
+    finding, = report.findings
+    self.assertEqual(texts([finding]), [
+        ("second = lax.sin(x) @ w", "first = lax.sin(x) @ w")])
+    self.assertEqual(finding.line.number, finding.first.number + 1)
+    self.assertEqual(finding.line.function, "projections")
+    self.assertEqual(finding.line.file, __file__)
+    self.assertEqual(finding.primitives, {"sin": 1, "dot_general": 1})
+    # Six sines, and 2 * 4 numbers that take 3 multiplications each.
+    self.assertEqual(finding.flops, 6 + 2 * 2 * 4 * 3)
+    self.assertEqual(finding.nbytes, 4 * (6 + 2 * 4))
+    self.assertEqual(finding.equations, 2)
+    self.assertEqual((report.plain, report.merged), (5, 3))
+    self.assertEqual((report.name, report.mode), ("projections", "exact"))
+    self.assertEmpty(report.not_merged)
+
+  def test_what_xla_merges(self):
+    traced, compiled, merged = jax_cse.redundancy(projections)(X, W).flops
+    self.assertGreater(traced, compiled)
+    self.assertEqual(compiled, merged)
+
+    def loop(x):   # whose carries XLA keeps apart
+      return lax.fori_loop(
+          0, 5, lambda _, c: (lax.sin(c[0]) @ W.T @ W, lax.sin(c[1]) @ W.T @ W),
+          (x, x))
+
+    _, compiled, merged = jax_cse.redundancy(loop)(np.ones((2, 4), "f4")).flops
+    self.assertLess(merged, 0.7 * compiled)
+
+  def test_prints(self):
+    text = str(jax_cse.redundancy(projections)(X, W))
+    self.assertRegex(
+        text, r"(?s)projections, mode 'exact': 5 equations, 3 with CSE\n"
+        r"flops by XLA's count: .* as traced.*\n"
+        r" +2 +54 +56  test_redundancy.py:\d+  second = lax.sin\(x\) @ w  "
+        r"\(sin, dot_general\)\n"
+        r" +again what was computed at test_redundancy.py:\d+  first = ")
+
+  def test_in_a_notebook(self):
+    class Table(HTMLParser):
+      open_tags, cells = [], []
+
+      def handle_starttag(self, tag, attrs):
+        self.open_tags.append(tag)
+
+      def handle_endtag(self, tag):
+        assert self.open_tags.pop() == tag
+
+      def handle_data(self, data):
+        self.cells.append(data)
+
+    fun = lambda x: (lax.sin(x) < 1, lax.sin(x) < 1)
+    table = Table()
+    table.feed(jax_cse.redundancy(fun)(X)._repr_html_())
+    self.assertEmpty(table.open_tags)
+    self.assertIn("sin, lt", table.cells)
+    self.assertTrue(any("lax.sin(x) < 1" in cell for cell in table.cells))
+
+  def test_a_scan_counts_its_steps(self):
+    def fun(xs):
+      return lax.scan(lambda c, x: (c + lax.sin(x) * lax.sin(x), None),
+                      np.float32(0), xs)[0]
+    finding, = jax_cse.redundancy(fun)(np.ones(7, "float32")).findings
+    self.assertEqual((finding.equations, finding.flops, finding.nbytes),
+                     (1, 7, 28))
+
+  def test_a_call_counts_what_is_inside(self):
+    call = jax.jit(lambda x: lax.sin(lax.cos(x)))
+    finding, = jax_cse.redundancy(
+        lambda x: (call(x), call(x)))(X).findings
+    self.assertEqual(finding.equations, 3)
+    self.assertEqual(finding.flops, 2 * X.size)
+
+  def test_what_was_given(self):
+    finding, = jax_cse.redundancy(
+        lambda x: lax.transpose(lax.transpose(x, (1, 0)), (1, 0)))(X).findings
+    self.assertIsNone(finding.first)
+    self.assertEqual(finding.primitives, {"transpose": 1})
+
+  def test_modes(self):
+    fun = lambda x, y: (x + y) + 1 + ((1 + x) + y)
+    count = {mode: sum(f.equations for f in jax_cse.redundancy(
+        fun, mode)(X, X + 1).findings) for mode in ("exact", "ring")}
+    self.assertEqual(count["exact"], 0)
+    self.assertGreater(count["ring"], 0)
+    with self.assertRaisesRegex(ValueError, "other"):
+      jax_cse.redundancy(fun, "other")
+
+  def test_what_is_not_merged_and_why(self):
+    report = jax_cse.redundancy(lambda x: (
+        lax.optimization_barrier(x), lax.optimization_barrier(x)))(X)
+    self.assertEmpty(report.findings)
+    finding, = report.not_merged
+    self.assertEqual(finding.primitives, {"optimization_barrier": 1})
+    self.assertIn(f"since it {finding.reason}", str(report))
+    self.assertIn(finding.reason, report._repr_html_())
+
+  def test_nothing_to_find(self):
+    report = jax_cse.redundancy(lambda x: lax.sin(lax.cos(x)),
+                                compiled=False)(X)
+    self.assertEmpty(report.findings)
+    self.assertNotIn("flops", str(report))
+    self.assertNotIn("computed again", str(report))
+
+  def test_the_mode_in_force_does_not_matter(self):
+    plain = jax_cse.redundancy(projections)(X, W)
+    with jax_cse.enabled():
+      self.assertEqual(jax_cse.redundancy(projections)(X, W), plain)
+
+  @parameterized.parameters(*COMPOSITIONS)
+  def test_adds_up(self, composition):
+    # Without calls what is found goes, and what nobody read to begin with.
+    for spec in SPECS:
+      fun = COMPOSITIONS[composition](spec.fun)
+      report = jax_cse.redundancy(fun, compiled=False)(0.7)
+      plain = checking.trace(fun, 0.7)
+      self.assertEqual(report.plain, checking.size(plain))
+      gone = report.plain - report.merged
+      found = sum(f.equations for f in report.findings)
+      if report.plain == len(plain.jaxpr.eqns):
+        read = len(jaxprs.drop_dead_equations(plain).jaxpr.eqns)
+        self.assertBetween(gone, found, found + report.plain - read, spec.name)
+      else:
+        self.assertGreaterEqual(gone, bool(found), spec.name)
+
+  # Verified by hand, in equinox's own code: the tables of cosines and sines
+  # depend on the shape alone, so `q` and `k` of one length tile the same ones.
+  def test_rotary_embeddings_of_equinox(self):
+    rotary = eqx.nn.RotaryPositionalEmbedding(8)
+    report = jax_cse.redundancy(lambda q, k: (rotary(q), rotary(k)))(
+        np.ones((5, 8), "float32"), np.zeros((5, 8), "float32"))
+    lines = texts(report.findings)
+    for name in "cos", "sin":
+      line = f"freqs_{name} = jnp.tile(freqs_{name}, (1, 2))"
+      self.assertIn((line, line), lines)
+    self.assertLen(lines, 2)
+    for finding in report.findings:
+      self.assertEndsWith(finding.line.file, "_embedding.py")
+      self.assertEqual(finding.nbytes, 4 * 5 * 8)
+
+  # One layer norm on two arrays: its weight and its bias are broadcast twice.
+  def test_layer_norm_of_equinox(self):
+    norm = eqx.nn.LayerNorm(8)
+    report = jax_cse.redundancy(
+        lambda x, y: (jax.vmap(norm)(x), jax.vmap(norm)(y)))(
+            np.ones((5, 8), "float32"), np.zeros((5, 8), "float32"))
+    lines = [(f.line.text.split("#")[0].strip(), f.line == f.first,
+              dict(f.primitives)) for f in report.findings]
+    self.assertCountEqual(lines, [
+        ("out = self.weight.astype(dtype) * out", True,
+         {"broadcast_in_dim": 1}),
+        ("out = out + self.bias.astype(dtype)", True,
+         {"broadcast_in_dim": 1})])
+
+
+class LineTest(absltest.TestCase):
+
+  def test_a_file_that_is_gone(self):
+    line = Line("/nowhere/gone.py", 3, "f")
+    self.assertEqual((str(line), line.text), ("gone.py:3", ""))
+
+
+if __name__ == "__main__":
+  absltest.main()
