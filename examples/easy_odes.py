@@ -306,7 +306,8 @@ def main(argv: list[str] | None = None) -> None:
                         help=f"{text}, {least} or more (default: {default})")
   parser.add_argument("--orders", type=int, nargs="+", metavar="K",
                       default=list(WEIGHTS), choices=list(WEIGHTS),
-                      help="orders of the derivative (default: 2 3 4 5)")
+                      help="orders of the derivative (default: "
+                      f"{' '.join(map(str, WEIGHTS))})")
   parser.add_argument("--adjoint", choices=list(ADJOINTS),
                       default="checkpointed", help="how diffrax differentiates "
                       "the solver (default: checkpointed)")

@@ -103,6 +103,9 @@ cumsum_p, reduce_window_sum_p = (
     control_flow.cumsum_p, windowed_reductions.reduce_window_sum_p)
 fft_p, triangular_solve_p = fft.fft_p, linalg.triangular_solve_p
 add_any_p = ad_util.add_jaxvals_p
+optimization_barrier_p = lax.optimization_barrier_p
+# What is left of a `custom_vjp` function in a linear map.
+custom_lin_p = ad.custom_lin_p
 # Element by element, for operands of one shape or scalars.
 ELEMENTWISE = frozenset({
     add_p, add_any_p, lax.sub_p, mul_p, div_p, lax.neg_p, max_p, min_p,

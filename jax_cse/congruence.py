@@ -12,9 +12,11 @@ that depend on each other or on themselves would never be found.
 `sequences` gives the carries of different loops comparable names. A carry is
 the sequence of the values that it takes, which is known by where it starts and
 by the step, an expression over sequences. The carries in a cycle of dependences
-are named together, as a system, in an order that does not depend on how they
-stand in the loop: that of their colors, which are refined by the colors of what
-they are made of until no two are equal.
+are named by all of the cycle, as a system, in an order that does not depend on
+how they stand in the loop. In a loop that is in no other it is that of their
+colors, which are refined by the colors of what they are made of until no two
+are equal. In a loop in a loop the colors of carries have the order of those
+around, so each is named in the order in which a walk from it meets the others.
 
 Source: Alpern, Wegman and Zadeck 1988, Detecting equality of variables in
 programs.
@@ -73,16 +75,22 @@ def sequences(expressions: Expressions, starts: Sequence[int],
   named: dict[int, int] = {}
   values: dict[int, int] = {}   # of the leaves that are named, in the step
   for component in _components(_uses(expressions, leaves, steps)):
-    order = _in_order(expressions, component, starts, leaves, steps, values,
-                      depth)
-    bound = {leaves[i]: expressions.of(("bound", depth, position), ())
-             for position, i in enumerate(order)}
-    system = expressions.of("system", (
-        *[starts[i] for i in order],
-        *expressions.substitute([steps[i] for i in order], values | bound)))
-    for position, i in enumerate(order):
-      named[i] = expressions.of(("sequence", position), (system,))
-      values[leaves[i]] = current(expressions, named[i], depth)
+    found = {}
+    for order in _orders(expressions, component, starts, leaves, steps, values,
+                         depth):
+      bound = {leaves[i]: expressions.of(("bound", depth, position), ())
+               for position, i in enumerate(order)}
+      system = expressions.of("system", (
+          *[starts[i] for i in order],
+          *expressions.substitute([steps[i] for i in order], values | bound)))
+      for position, i in enumerate(order):
+        if i not in found:
+          found[i] = expressions.of(("sequence", position), (system,))
+        if depth:   # each has an order of its own
+          break
+    for i, n in found.items():
+      named[i] = n
+      values[leaves[i]] = current(expressions, n, depth)
   return [named[i] for i in range(len(leaves))]
 
 
@@ -99,10 +107,18 @@ def _uses(expressions, leaves, steps) -> list[list[int]]:
           for s in steps]
 
 
-def _in_order(expressions, component, starts, leaves, steps, values, depth):
-  """The members of a component by their colors."""
+def _orders(expressions, component, starts, leaves, steps, values, depth):
+  """Orders of the members of a component that name them; they do not depend on
+  how the members stand in the loop."""
   if len(component) == 1:
-    return component
+    return [component]
+  if not depth:
+    return [_by_color(expressions, component, starts, leaves, steps, values,
+                      depth)]
+  return _walks(expressions, component, leaves, steps)
+
+
+def _by_color(expressions, component, starts, leaves, steps, values, depth):
   color = {i: expressions.of(("color", depth), (starts[i],)) for i in component}
   count = 0
   while count < len(set(color.values())) < len(component):
@@ -113,6 +129,20 @@ def _in_order(expressions, component, starts, leaves, steps, values, depth):
     color = {i: expressions.of(("color", depth), (color[i], n))
              for i, n in zip(component, after)}
   return sorted(component, key=color.__getitem__)
+
+
+def _walks(expressions, component, leaves, steps):
+  """From each member, in the order in which the steps use them."""
+  owner = {leaves[i]: i for i in component}
+  uses = {i: [owner[n] for n in expressions.reach([steps[i]], min(owner))
+              if n in owner] for i in component}
+  orders = []
+  for i in component:
+    order = [i]
+    for j in order:
+      order += [k for k in uses[j] if k not in order]
+    orders.append(order)
+  return orders
 
 
 def current(expressions: Expressions, sequence: int, depth: int) -> int:

@@ -47,7 +47,8 @@ def _find(body, times, found):
   first = dict.fromkeys(body.binders)
   alone: dict[tuple, Any] = {}
   jaxpr, _ = jaxprs.open_jaxpr(body.closed_jaxpr)
-  for equation, (operands, outs, bodies) in zip(equations(jaxpr), body.steps):
+  for equation, (operands, outs, bodies) in zip(equations(jaxpr), body.steps,
+                                               strict=True):
     eqn = equation.eqn
     is_known = outs and all(n in first for n in outs)
     if is_known and compat.benign(eqn.effects):

@@ -1,12 +1,12 @@
 """`jarrett`: an elementwise function as one operation to differentiate.
 
-Reverse mode keeps what each operation is linear by until it goes back: of
+Reverse mode keeps, for the way back, the factors of every operation: of
 
     y = 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))
 
 half a dozen arrays of the size of `x`. But an element of `y` depends on one
-element of `x`, so all of it is linear by one array, dy/dx, which forward mode
-gives in one pass with 1 for the tangent of every element.
+element of `x`, so the derivative is one array of factors, dy/dx, which forward
+mode gives in one pass with 1 for the tangent of every element.
 """
 
 from collections.abc import Callable
@@ -35,17 +35,22 @@ def jarrett(fun: Callable) -> Callable:
   and `cse`.
 
   It pays in reverse mode, in memory: of a chain of any length it keeps one
-  array for each pair of an argument and a result, where plain JAX keeps one or
-  two for each operation. It costs where that is more: several arguments and
-  results and few operations, as `x * y`. And the derivatives are computed where
-  plain JAX would put off a part of that work, in as many passes as there are
-  arguments that are differentiated. Of an argument of complex numbers two
-  arrays are kept for each result if the function is not holomorphic.
+  array for each argument and each result that depends on it, where plain JAX
+  keeps one or two for each operation. It costs where that is more: several
+  arguments and results and few operations, as `x * y`. And the derivatives are
+  computed where plain JAX would put off a part of that work, in as many passes
+  as there are arguments that are differentiated. Of an argument of complex
+  numbers two arrays are kept for each result if the function is not
+  holomorphic. The factors of a chain are multiplied before a tangent or a
+  cotangent is, so they overflow where their product does. Since it is forward
+  mode that gives the factors, reverse mode goes through a `while` loop too.
 
   Args:
     fun: a function of pytrees of arrays, real or complex where it is to be
-      differentiated, with any pytree of arrays for a result. Values that it
-      closes over are differentiated too, as ever, elementwise or not.
+      differentiated, with any pytree of arrays for a result. What is no array
+      and no number with a fraction (options, indices) is passed on as it is.
+      Values that it closes over are differentiated too, as ever, elementwise or
+      not.
 
   Returns:
     A function with the signature and the values of `fun`.
@@ -53,6 +58,8 @@ def jarrett(fun: Callable) -> Callable:
   Raises:
     ValueError: when differentiated, if `fun` is not elementwise; names the
       argument and the operation that mixes its elements.
+    TypeError: when differentiated, if there is a `custom_vjp` function inside,
+      which has no forward mode.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
 
   Source: the thread, github.com/jax-ml/jax/issues/520, and #525 there.
@@ -65,19 +72,26 @@ def jarrett(fun: Callable) -> Callable:
     if compat.outside_transformations():
       return fun(*args, **kwargs)
     paths, structure = jax.tree_util.tree_flatten_with_path((args, kwargs))
+    fixed = [None if _is_array(leaf) else (leaf,) for _, leaf in paths]
+    operands = [leaf for _, leaf in paths if _is_array(leaf)]
     names = [("args", "kwargs")[path[0].idx] + jax.tree_util.keystr(path[1:])
-             for path, _ in paths]
+             for path, leaf in paths if _is_array(leaf)]
 
-    def flat(*leaves):
-      args, kwargs = jax.tree.unflatten(structure, leaves)
+    def flat(*operands):
+      rest = iter(operands)
+      args, kwargs = jax.tree.unflatten(
+          structure, [next(rest) if f is None else f[0] for f in fixed])
       return fun(*args, **kwargs)
 
     flat.__name__ = getattr(fun, "__name__", "jarrett")   # for jaxprs
-    leaves = [leaf for _, leaf in paths]
-    captured, flat = _closed_over(flat, leaves)
-    return _as_one(flat, names)(*leaves, *captured)
+    captured, flat = _closed_over(flat, operands)
+    return _as_one(flat, names)(*operands, *captured)
 
   return as_one
+
+
+def _is_array(x) -> bool:
+  return isinstance(x, (float, complex)) or hasattr(x, "dtype")
 
 
 def _closed_over(fun, leaves):
@@ -121,9 +135,9 @@ def _as_one(fun, names):
     for i, by_direction in zip(first, slopes):
       parts = _parts(jnp.asarray(tangents[i]), by_direction)
       for t, slopes_along in zip(parts, by_direction):
-        for sum_of, s in zip(terms, slopes_along):
-          if s is not None:
-            sum_of.append(_times(t, s))
+        for sum_of, slope in zip(terms, slopes_along):
+          if slope is not None:
+            sum_of.append(_times(t, slope))
     if rest:
       _, moved = jax.jvp(
           lambda *xs: jax.tree.leaves(fun(*_with(primals, rest, xs))),
@@ -139,8 +153,8 @@ def _with_slopes(fun, names, which):
   """Results, and their derivatives along each of the operands in `which`.
 
   For each of these there is a list for the direction 1 and, if they are needed,
-  one for the imaginary unit, with an entry for each result; None if that is
-  not of real or complex numbers.
+  one for the imaginary unit, with an entry for each result; None if that does
+  not depend on the operand.
   """
   def with_slopes(*operands):
     outs, slopes = None, []
@@ -148,30 +162,38 @@ def _with_slopes(fun, names, which):
       alone = lambda x, i=i: fun(*_with(operands, [i], [x]))
       outs, linear = jax.linearize(alone, operands[i])
       one = jnp.ones_like(operands[i])
+      depends, is_complex_linear = _check(linear, one, names[i])
       directions = [one]
-      if not _check(linear, one, names[i]) and jnp.iscomplexobj(one):
+      if jnp.iscomplexobj(one) and not is_complex_linear:
         directions.append(jnp.full_like(one, 1j))
       slopes.append([
-          [None if s.dtype == jax.dtypes.float0 else s
-           for s in jax.tree.leaves(linear(d))] for d in directions])
+          [s if d else None for s, d in zip(
+              jax.tree.leaves(linear(direction)), depends)]
+          for direction in directions])
     return fun(*operands) if outs is None else outs, slopes
   return with_slopes
 
 
 def _check(linear, one, name):
-  """Whether it is linear over complex numbers; raises if not elementwise."""
+  """How the results depend on an operand; raises if not elementwise."""
   from jax_cse import compat
   from jax_cse import elementwise
   try:
     return elementwise.check(jax.make_jaxpr(linear)(one))
   except elementwise.NotElementwise as error:
-    line = compat.line_of(error.eqn)
+    eqn = error.eqn
+    line = compat.line_of(eqn)
+    where = f"in the derivative with respect to {name}, of shape {one.shape}"
+    at = f" at {line}" if line else ""
+    if eqn.primitive is compat.custom_lin_p:
+      raise TypeError(
+          "jarrett differentiates in forward mode, which a custom_vjp function "
+          f"does not have; got one {where}{at}") from None
     raise ValueError(
         "jarrett takes functions that are elementwise in their arguments, "
-        "which may be broadcast as by NumPy; in the derivative with respect to "
-        f"{name}, of shape {one.shape}, {error.eqn.primitive.name} mixes "
-        f"elements or moves axes{line and ', at '}{line}. What mixes them can "
-        "stay outside of the function") from None
+        f"which may be broadcast as by NumPy; {where}, {eqn.primitive.name} "
+        f"mixes elements or moves axes{at}. What mixes them can stay outside "
+        "of the function") from None
 
 
 def _with(operands, which, values):
@@ -187,11 +209,15 @@ def _parts(t, directions):
 
 
 def _times(t, slope):
-  if t.dtype != slope.dtype:
-    t = lax.convert_element_type(t, slope.dtype)
+  # In the wider type: where `t` was broadcast, cotangents are summed in it.
+  dtype = jnp.promote_types(t.dtype, slope.dtype)
   if t.shape != slope.shape:
     t = jnp.broadcast_to(t, slope.shape)
-  return lax.mul(t, slope)
+  return _as(lax.mul(_as(t, dtype), _as(slope, dtype)), slope.dtype)
+
+
+def _as(x, dtype):
+  return x if x.dtype == dtype else lax.convert_element_type(x, dtype)
 
 
 def _sum(terms, like) -> Any:

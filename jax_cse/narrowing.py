@@ -110,7 +110,8 @@ def _rewrite(body):
   for n, var in zip(body.binders, (*jaxpr.constvars, *jaxpr.invars)):
     first.setdefault(n, var)
   eqns, changed = [], False
-  for eqn, (operands, outs, bodies) in zip(jaxpr.eqns, body.steps):
+  for eqn, (operands, outs, bodies) in zip(jaxpr.eqns, body.steps,
+                                          strict=True):
     keep = [n not in first and n not in outs[:i] for i, n in enumerate(outs)]
     stays = not compat.benign(eqn.effects) or not outs
     if not any(keep) and not stays:

@@ -66,6 +66,17 @@ def _while(step, init, until=4.):
   return lax.while_loop(lambda c: jnp.sum(c[0]) < until, step, init)
 
 
+def _nested_loop(x, y, swap):
+  order = (lambda c: c[::-1]) if swap else (lambda c: c)
+
+  def inner(c, _):
+    a, b = order(c)
+    return order((lax.sin(b), lax.cos(a))), None
+
+  outer = lambda c, _: (_scan(inner, c, length=2)[0], None)
+  return order(_scan(outer, order((x, y)))[0])
+
+
 # Name, function, arguments, and the equations that CSE takes away.
 MUST_MERGE = (
     ("the same call", lambda x: (_fresh(lax.sin)(x), _fresh(lax.sin)(x)),
@@ -112,6 +123,8 @@ MUST_MERGE = (
      (X,), 1),
     ("carries of a while", lambda x: _while(
         lambda c: (c[0] * 2, c[1] * 2), (x, x)), (X,), 1),
+    ("loops in loops, with carries in another order", lambda x: (
+        _nested_loop(x, x + 1, False), _nested_loop(x, x + 1, True)), (X,), 5),
     ("a loop in a loop", lambda x: _scan(lambda c, _: (_scan(
         lambda d, _: ((lax.sin(d[0]), lax.sin(d[1])), None), c)[0], None),
         (x, x)), (X,), 1),

@@ -75,7 +75,7 @@ def programs() -> Iterator[Program]:
                     jax.vmap(of(network), (None, 0, 0)), (weights, x, v))
 
 
-def training(way: str, order: int = 4) -> tuple[Callable[[], Any], tuple]:
+def training(way: str, order: int = 4) -> tuple[Callable[..., Any], tuple]:
   """A new step of training with R_order, and its arguments."""
   params = easy_odes.init(jax.random.key(0), 2, 16)
   start, step = easy_odes.training(order, way, 800)
