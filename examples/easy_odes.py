@@ -27,7 +27,6 @@ It prints a table and draws the trajectories with the steps of the solver.
 
 import argparse
 from collections.abc import Callable
-import pathlib
 import statistics
 import time
 from typing import Any, NamedTuple
@@ -39,6 +38,7 @@ import jax.numpy as jnp
 import optax
 from tqdm import tqdm
 
+import _command_line
 import jax_cse
 
 # Of R_K, for each order K.
@@ -301,9 +301,7 @@ NUMBERS = {                 # the default, the least, and what it is
 
 def main(argv: list[str] | None = None) -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  for name, (default, least, text) in NUMBERS.items():
-    parser.add_argument(f"--{name}", type=int, default=default, metavar="N",
-                        help=f"{text}, {least} or more (default: {default})")
+  _command_line.add_options(parser, NUMBERS, "easy_odes.png")
   parser.add_argument("--orders", type=int, nargs="+", metavar="K",
                       default=list(WEIGHTS), choices=list(WEIGHTS),
                       help="orders of the derivative (default: "
@@ -311,16 +309,7 @@ def main(argv: list[str] | None = None) -> None:
   parser.add_argument("--adjoint", choices=list(ADJOINTS),
                       default="checkpointed", help="how diffrax differentiates "
                       "the solver (default: checkpointed)")
-  parser.add_argument("--out", default="easy_odes.png", metavar="FILE.png",
-                      help="where the figure goes (default: easy_odes.png)")
-  options = parser.parse_args(argv)
-  for name, (_, least, _) in NUMBERS.items():
-    if getattr(options, name) < least:
-      parser.error(f"--{name} must be {least} or more; got "
-                   f"{getattr(options, name)}")
-  folder = pathlib.Path(options.out).parent
-  if not folder.is_dir():
-    parser.error(f"--out: there is no folder {str(folder)!r}")
+  options = _command_line.parse(parser, NUMBERS, argv)
   # A compilation that is found on disk takes no time.
   jax.config.update("jax_enable_compilation_cache", False)
 
@@ -332,14 +321,7 @@ def main(argv: list[str] | None = None) -> None:
   print(f"evals: evaluations of f with tolerances of {FINE:g}; plain: "
         "equations of nested jvp\nwithout CSE; 1st step: all until it is done",
         end="\n\n")
-  try:
-    drawn = figure(runs, plain)
-  except ImportError:
-    print("No figure: matplotlib is missing. To install it: "
-          "pip install 'jax_cse[examples]'")
-    return
-  drawn.savefig(options.out, dpi=120)
-  print(f"figure saved to {options.out}")
+  _command_line.save(lambda: figure(runs, plain), options.out)
 
 
 if __name__ == "__main__":

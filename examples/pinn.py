@@ -36,7 +36,6 @@ change in the last bit of a weight.
 import argparse
 from collections.abc import Callable
 import math
-import pathlib
 import statistics
 import time
 from typing import Any, NamedTuple
@@ -47,6 +46,7 @@ import jax.numpy as jnp
 import optax
 from tqdm import tqdm
 
+import _command_line
 import jax_cse
 
 SPEED = 1.0
@@ -387,21 +387,10 @@ NUMBERS = {                 # the default, the least, and what it is
 
 def main(argv: list[str] | None = None) -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  for name, (default, least, text) in NUMBERS.items():
-    parser.add_argument(f"--{name}", type=int, default=default, metavar="N",
-                        help=f"{text}, {least} or more (default: {default})")
+  _command_line.add_options(parser, NUMBERS, "pinn.png")
   parser.add_argument("--x64", action="store_true",
                       help="double precision; single without")
-  parser.add_argument("--out", default="pinn.png", metavar="FILE.png",
-                      help="where the figure goes (default: pinn.png)")
-  options = parser.parse_args(argv)
-  for name, (_, least, _) in NUMBERS.items():
-    if getattr(options, name) < least:
-      parser.error(f"--{name} must be {least} or more; got "
-                   f"{getattr(options, name)}")
-  folder = pathlib.Path(options.out).parent
-  if not folder.is_dir():
-    parser.error(f"--out: there is no folder {str(folder)!r}")
+  options = _command_line.parse(parser, NUMBERS, argv)
   jax.config.update("jax_enable_x64", options.x64)
   # A compilation that is found on disk takes no time.
   jax.config.update("jax_enable_compilation_cache", False)
@@ -415,14 +404,7 @@ def main(argv: list[str] | None = None) -> None:
     print(agreement(*pair))
   print()
   print(mixed_partial(params, 0.5, 0.5), end="\n\n")
-  try:
-    drawn = figure(runs)
-  except ImportError:
-    print("No figure: matplotlib is missing. To install it: "
-          "pip install 'jax_cse[examples]'")
-    return
-  drawn.savefig(options.out, dpi=120)
-  print(f"figure saved to {options.out}")
+  _command_line.save(lambda: figure(runs), options.out)
 
 
 if __name__ == "__main__":

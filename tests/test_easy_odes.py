@@ -2,11 +2,6 @@
 
 import contextlib
 import io
-import os
-import pathlib
-import subprocess
-import sys
-import tempfile
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -16,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
+import small_runs
 
 
 def gradient(order, way, adjoint):
@@ -75,18 +71,8 @@ class EasyOdesTest(parameterized.TestCase):
     self.assertLess(merged[-1], 0.4 * plain[-1])
 
   def test_a_run(self):
-    with tempfile.TemporaryDirectory() as folder:
-      out = pathlib.Path(folder) / "odes.png"
-      run = subprocess.run(
-          [sys.executable, easy_odes.__file__, "--steps", "3", "--layers", "1",
-           "--width", "3", "--orders", "2", "--out", str(out)],
-          # Most of the time goes into machine code that runs three times.
-          env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS":
-               os.environ.get("XLA_FLAGS", "")
-               + " --xla_backend_optimization_level=0"},
-          capture_output=True, text=True, timeout=300)
-      self.assertEqual(run.returncode, 0, run.stderr)
-      self.assertTrue(out.read_bytes().startswith(b"\x89PNG"))
+    run = small_runs.run(easy_odes, "--steps=3", "--layers=1", "--width=3",
+                         "--orders=2")
     self.assertIn("3/3", run.stderr)
     rows = [[cell.split() for cell in line.split("|")]
             for line in run.stdout.splitlines() if line.count("|") == 4][2:]

@@ -2,12 +2,7 @@
 
 import contextlib
 import io
-import os
-import pathlib
 import re
-import subprocess
-import sys
-import tempfile
 import warnings
 
 from absl.testing import absltest
@@ -17,6 +12,7 @@ from jax.extend import core
 import pinn
 
 import jax_cse
+import small_runs
 
 AT = (0.4, 0.7)
 
@@ -53,20 +49,8 @@ class PinnTest(parameterized.TestCase):
         *jax.tree.leaves(state)).total())
 
   def test_a_run(self):
-    with tempfile.TemporaryDirectory() as folder:
-      out = pathlib.Path(folder) / "loss.png"
-      run = subprocess.run(
-          [sys.executable, pinn.__file__, "--steps", "8", "--points", "4",
-           "--layers", "1", "--width", "3", "--repeats", "1", "--x64",
-           "--out", str(out)],
-          # Most of the time goes into machine code that runs eight times.
-          env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS":
-               os.environ.get("XLA_FLAGS", "")
-               + " --xla_backend_optimization_level=0"},
-          capture_output=True, text=True, timeout=300)
-      self.assertEqual(run.returncode, 0, run.stderr)
-      self.assertTrue(out.read_bytes().startswith(b"\x89PNG"))
-      self.assertIn(f"figure saved to {out}", run.stdout)
+    run = small_runs.run(pinn, "--steps=8", "--points=4", "--layers=1",
+                         "--width=3", "--repeats=1", "--x64")
     self.assertIn("8/8", run.stderr)
     rows = {tuple(cells[0].rsplit(maxsplit=1)): [c.split() for c in cells[1:]]
             for cells in (line.split("|") for line in run.stdout.splitlines())
