@@ -9,12 +9,10 @@ computed twice.
 
 from typing import Any, NamedTuple
 
-from jax_cse import call_numbering  # noqa: F401, for the rules
 from jax_cse import compat
 from jax_cse import jaxprs
-from jax_cse import loop_numbering  # noqa: F401, for the rules
-from jax_cse.jaxpr_numbering import Scope, equations, number_body
-from jax_cse.value_numbering import Numbering
+from jax_cse import narrowing
+from jax_cse.jaxpr_numbering import equations
 
 
 class Duplicate(NamedTuple):
@@ -34,12 +32,8 @@ class Duplicate(NamedTuple):
 
 def find(closed_jaxpr, mode: str) -> list[Duplicate]:
   """All of them, in order, those in the bodies of equations that stay too."""
-  numbering = Numbering(None)
-  numbering.traced = True
-  scope = Scope(numbering, mode=mode, keeps_steps=True)
-  leaves = [scope.leaf() for _ in closed_jaxpr.jaxpr.invars]
   found: list[Duplicate] = []
-  _find(number_body(scope, closed_jaxpr, leaves), 1, found)
+  _find(narrowing.numbered(closed_jaxpr, mode), 1, found)
   return found
 
 

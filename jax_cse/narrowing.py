@@ -24,7 +24,8 @@ from jax_cse import compat
 from jax_cse import jaxprs
 from jax_cse import keys
 from jax_cse import loop_numbering  # noqa: F401, for the rules
-from jax_cse.jaxpr_numbering import Scope, number_body, number_call
+from jax_cse.jaxpr_numbering import Body, Scope, number_body, number_call
+from jax_cse.value_numbering import Numbering
 
 
 class Narrowed(NamedTuple):
@@ -89,12 +90,18 @@ def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
   return narrowed
 
 
-def rewrite(numbering, closed_jaxpr, mode: str):
-  """A closed jaxpr that computes everything once; its interface is kept."""
+def numbered(closed_jaxpr, mode: str) -> Body:
+  """A closed jaxpr by itself, numbered, with its steps."""
+  numbering = Numbering(None)
+  numbering.traced = True
   scope = Scope(numbering, mode=mode, keeps_steps=True)
   jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
-  leaves = [scope.leaf() for _ in jaxpr.invars]
-  return _rewrite(number_body(scope, closed_jaxpr, leaves))
+  return number_body(scope, closed_jaxpr, [scope.leaf() for _ in jaxpr.invars])
+
+
+def rewrite(closed_jaxpr, mode: str):
+  """A closed jaxpr that computes everything once; its interface is kept."""
+  return _rewrite(numbered(closed_jaxpr, mode))
 
 
 def _with_bodies(eqn, bodies):

@@ -20,7 +20,6 @@ from jax_cse import linear_primitives
 from jax_cse import narrowing
 from jax_cse.cse_trace import CseTrace
 from jax_cse.derivation import Derivation
-from jax_cse.value_numbering import Numbering
 
 # What is inside of calls, simplified; None for what is left as it is, since a
 # value that led back to its key would keep it alive.
@@ -57,10 +56,7 @@ def simplify(closed_jaxpr, mode: str):
 
 def _merge(closed_jaxpr, mode):
   """Without what is computed twice or for nobody; the rest as it is."""
-  numbering = Numbering(None)
-  numbering.traced = True
-  return jaxprs.drop_dead_equations(
-      narrowing.rewrite(numbering, closed_jaxpr, mode))
+  return jaxprs.drop_dead_equations(narrowing.rewrite(closed_jaxpr, mode))
 
 
 def _rebuild(closed_jaxpr, mode):
