@@ -75,22 +75,17 @@ def sequences(expressions: Expressions, starts: Sequence[int],
   named: dict[int, int] = {}
   values: dict[int, int] = {}   # of the leaves that are named, in the step
   for component in _components(_uses(expressions, leaves, steps)):
-    found = {}
-    for order in _orders(expressions, component, starts, leaves, steps, values,
-                         depth):
+    orders = _orders(expressions, component, starts, leaves, steps, values,
+                     depth)
+    for order in orders:
       bound = {leaves[i]: expressions.of(("bound", depth, position), ())
                for position, i in enumerate(order)}
       system = expressions.of("system", (
           *[starts[i] for i in order],
           *expressions.substitute([steps[i] for i in order], values | bound)))
-      for position, i in enumerate(order):
-        if i not in found:
-          found[i] = expressions.of(("sequence", position), (system,))
-        if depth:   # each has an order of its own
-          break
-    for i, n in found.items():
-      named[i] = n
-      values[leaves[i]] = current(expressions, n, depth)
+      for position, i in enumerate(order if len(orders) == 1 else order[:1]):
+        named[i] = expressions.of(("sequence", position), (system,))
+        values[leaves[i]] = current(expressions, named[i], depth)
   return [named[i] for i in range(len(leaves))]
 
 
@@ -108,25 +103,24 @@ def _uses(expressions, leaves, steps) -> list[list[int]]:
 
 
 def _orders(expressions, component, starts, leaves, steps, values, depth):
-  """Orders of the members of a component that name them; they do not depend on
-  how the members stand in the loop."""
+  """One order of the members of a component, by which all are named, or one for
+  each, by which its first is. None depends on how they stand in the loop."""
   if len(component) == 1:
     return [component]
   if not depth:
-    return [_by_color(expressions, component, starts, leaves, steps, values,
-                      depth)]
+    return [_by_color(expressions, component, starts, leaves, steps, values)]
   return _walks(expressions, component, leaves, steps)
 
 
-def _by_color(expressions, component, starts, leaves, steps, values, depth):
-  color = {i: expressions.of(("color", depth), (starts[i],)) for i in component}
+def _by_color(expressions, component, starts, leaves, steps, values):
+  color = {i: expressions.of("color", (starts[i],)) for i in component}
   count = 0
   while count < len(set(color.values())) < len(component):
     count = len(set(color.values()))
     after = expressions.substitute(
         [steps[i] for i in component],
         values | {leaves[i]: n for i, n in color.items()})
-    color = {i: expressions.of(("color", depth), (color[i], n))
+    color = {i: expressions.of("color", (color[i], n))
              for i, n in zip(component, after)}
   return sorted(component, key=color.__getitem__)
 
