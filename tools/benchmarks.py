@@ -469,7 +469,7 @@ def vector_run() -> Iterator[Case]:
 
 @entry("training an ODE with R_4: jax_cse over plain nested jvp and over jet")
 def ode_training() -> Iterator[Case]:
-  from vector_benchmarks import training
+  from ode_benchmarks import training
 
   def first(way):
     step, args = training(way)

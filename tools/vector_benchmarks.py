@@ -1,16 +1,10 @@
-"""Vector in, scalar out: second derivatives of networks, and the training of a
-regularized ODE."""
+"""Vector in, scalar out: second and third derivatives of networks."""
 
 from collections.abc import Callable, Iterator
-import pathlib
-import sys
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "examples"))
-import easy_odes  # noqa: E402
 
 _DIMENSIONS, _WIDTH = 16, 64
 
@@ -73,10 +67,3 @@ def programs() -> Iterator[Program]:
     for operator, of in OPERATORS.items():
       yield Program(f"{operator} of {name}",
                     jax.vmap(of(network), (None, 0, 0)), (weights, x, v))
-
-
-def training(way: str, order: int = 4) -> tuple[Callable[..., Any], tuple]:
-  """A new step of training with R_order, and its arguments."""
-  params = easy_odes.init(jax.random.key(0), 2, 16)
-  start, step = easy_odes.training(order, way, 800)
-  return jax.jit(step), (params, start(params))
