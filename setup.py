@@ -30,8 +30,9 @@ setuptools.setup(
         "bench": ["diffrax", "folx", "optax", "tqdm"],
         "examples": ["diffrax", "matplotlib", "optax", "tqdm"],
         "plot": ["matplotlib"],
-        "test": ["absl-py", "diffrax", "hypothesis", "matplotlib", "mpmath",
-                 "nox", "optax", "pytest", "pytest-xdist", "ruff", "tqdm"],
+        "test": ["absl-py", "diffrax", "flax", "hypothesis", "matplotlib",
+                 "mpmath", "nox", "optax", "pytest", "pytest-xdist", "ruff",
+                 "tqdm"],
     },
     entry_points={"pytest11": ["jax_cse = pytest_jax_cse"]},
     classifiers=[

@@ -5,14 +5,18 @@ from html.parser import HTMLParser
 from absl.testing import absltest
 from absl.testing import parameterized
 import equinox as eqx
+from flax import nnx
 import jax
 from jax import lax
+from jax.extend import core
 import numpy as np
 
 import checking
 import jax_cse
+from jax_cse import duplicates
 from jax_cse import jaxprs
 from jax_cse.redundancy_report import Line
+import op_by_op
 from specs import COMPOSITIONS, SPECS
 
 X = np.arange(6, dtype="float32").reshape(2, 3)
@@ -29,7 +33,37 @@ def texts(findings):
   return [(f.line.text, f.first and f.first.text) for f in findings]
 
 
+class Block(nnx.Module):
+  """A block of a transformer as flax has it: attention, then a network."""
+
+  def __init__(self, rngs):
+    self.attention = nnx.MultiHeadAttention(2, 8, rngs=rngs, decode=False)
+    self.before = nnx.LayerNorm(8, rngs=rngs)
+    self.between = nnx.LayerNorm(8, rngs=rngs)
+    self.up = nnx.Linear(8, 16, rngs=rngs)
+    self.down = nnx.Linear(16, 8, rngs=rngs)
+
+  def __call__(self, x, mask=None):
+    if mask is None:
+      mask = nnx.make_causal_mask(x[..., 0])
+    x = x + self.attention(self.before(x), mask=mask)
+    return x + self.down(nnx.gelu(self.up(self.between(x))))
+
+
 class RedundancyTest(parameterized.TestCase):
+
+  def assert_true(self, fun, *args):
+    """Each duplicate has the bits of what it is said to repeat."""
+    plain = jax.make_jaxpr(fun)(*args)
+    pairs = [(d.eqn, d.first) for d in duplicates.find(plain, "exact")
+             if d.first is not None and d.eqn in plain.eqns]
+    self.assertNotEmpty(pairs)
+    wanted = [eqn.outvars[0] for pair in pairs for eqn in pair]
+    outs = op_by_op.evaluate(
+        core.ClosedJaxpr(plain.jaxpr.replace(outvars=wanted), plain.consts),
+        *jax.tree.leaves(args))
+    for (eqn, _), a, b in zip(pairs, outs[::2], outs[1::2], strict=True):
+      np.testing.assert_array_equal(a, b, str(eqn))
 
   def test_lines_and_costs(self):
     report = jax_cse.redundancy(projections)(X, W)
@@ -161,8 +195,10 @@ class RedundancyTest(parameterized.TestCase):
   # depend on the shape alone, so `q` and `k` of one length tile the same ones.
   def test_rotary_embeddings_of_equinox(self):
     rotary = eqx.nn.RotaryPositionalEmbedding(8)
-    report = jax_cse.redundancy(lambda q, k: (rotary(q), rotary(k)))(
-        np.ones((5, 8), "float32"), np.zeros((5, 8), "float32"))
+    fun = lambda q, k: (rotary(q), rotary(k))
+    q, k = np.ones((5, 8), "float32"), np.zeros((5, 8), "float32")
+    self.assert_true(fun, q, k)
+    report = jax_cse.redundancy(fun)(q, k)
     lines = texts(report.findings)
     for name in "cos", "sin":
       line = f"freqs_{name} = jnp.tile(freqs_{name}, (1, 2))"
@@ -172,12 +208,48 @@ class RedundancyTest(parameterized.TestCase):
       self.assertEndsWith(finding.line.file, "_embedding.py")
       self.assertEqual(finding.nbytes, 4 * 5 * 8)
 
+  # Verified by hand, in flax's own code: the causal mask depends on the shape
+  # alone, so the second block makes it again, from the positions on.
+  def test_transformer_of_flax(self):
+    blocks = [Block(nnx.Rngs(seed)) for seed in range(2)]
+    net = lambda x: blocks[1](blocks[0](x))
+    x = np.random.RandomState(0).randn(1, 6, 8).astype("float32")
+    self.assert_true(net, x)
+    found = {f.line.text: f for f in jax_cse.redundancy(
+        net, compiled=False)(x).findings}
+    mask = 6 * 6
+    expected = {
+        "idxs = jnp.broadcast_to(jnp.arange(x.shape[-1], dtype=jnp.int32), "
+        "x.shape)": ({"iota": 1, "broadcast_in_dim": 1}, 4 * (6 + 6)),
+        "jnp.expand_dims(query_input, axis=-1), jnp.expand_dims(key_input, "
+        "axis=-2)": ({"broadcast_in_dim": 2}, 4 * (6 + 6)),
+        "mask = pairwise_fn(": ({"ge": 1}, mask),
+        "mask = jnp.expand_dims(mask, axis=-3)": (
+            {"broadcast_in_dim": 1}, mask),
+        "return mask.astype(dtype)": ({"convert_element_type": 1}, 4 * mask),
+        "mask = mask.astype(jnp.bool)": ({"convert_element_type": 1}, mask)}
+    for line, (primitives, nbytes) in expected.items():
+      with self.subTest(line):
+        self.assertEqual(found[line].line, found[line].first)
+        self.assertEndsWith(found[line].line.file, "flax/nnx/nn/attention.py")
+        self.assertEqual(found[line].primitives, primitives)
+        self.assertEqual(found[line].nbytes, nbytes)
+
+    # Where both are given one mask, they do not make it.
+    mask = nnx.make_causal_mask(x[..., 0])
+    shared = lambda x: blocks[1](blocks[0](x, mask), mask)
+    np.testing.assert_array_equal(net(x), shared(x))
+    left = {f.line.text for f in jax_cse.redundancy(
+        shared, compiled=False)(x).findings}
+    self.assertEqual(left & expected.keys(), {"mask = mask.astype(jnp.bool)"})
+
   # One layer norm on two arrays: its weight and its bias are broadcast twice.
   def test_layer_norm_of_equinox(self):
     norm = eqx.nn.LayerNorm(8)
-    report = jax_cse.redundancy(
-        lambda x, y: (jax.vmap(norm)(x), jax.vmap(norm)(y)))(
-            np.ones((5, 8), "float32"), np.zeros((5, 8), "float32"))
+    fun = lambda x, y: (jax.vmap(norm)(x), jax.vmap(norm)(y))
+    x, y = np.ones((5, 8), "float32"), np.zeros((5, 8), "float32")
+    self.assert_true(fun, x, y)
+    report = jax_cse.redundancy(fun)(x, y)
     lines = [(f.line.text.split("#")[0].strip(), f.line == f.first,
               dict(f.primitives)) for f in report.findings]
     self.assertCountEqual(lines, [
