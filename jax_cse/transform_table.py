@@ -80,7 +80,12 @@ class TransformTable:
     if reason is None:
       numbering = memo.numbering
       numbering.traced = self.traced
-      numbers = [numbering.number(x) for x in args]
+      known = self.values.by_id.get
+      numbers = []
+      for x in args:
+        found = known(id(x))   # most operands are results of this trace
+        numbers.append(found[1].number if found and found[0]() is x else
+                       numbering.number(x))
       if None in numbers:
         reason = reasons.NO_NUMBER
       else:
