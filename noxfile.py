@@ -12,5 +12,6 @@ nox.options.error_on_missing_interpreters = False
 def tests(session: nox.Session) -> None:
   session.install("--editable", ".[plot,test]")
   session.run("ruff", "check", ".")
+  session.run("mypy")   # on each, since JAX has other types in each version
   session.run("python", "-m", "pytest", "-n", "auto", *session.posargs,
               env={"JAX_PLATFORMS": "cpu"})

@@ -30,9 +30,10 @@ setuptools.setup(
         "bench": ["diffrax", "folx", "optax", "tqdm"],
         "examples": ["diffrax", "matplotlib", "optax", "tqdm"],
         "plot": ["matplotlib"],
-        "test": ["absl-py", "diffrax", "flax", "hypothesis", "matplotlib",
-                 "mpmath", "nox", "optax", "pytest", "pytest-xdist", "ruff",
-                 "tqdm"],
+        "test": ["absl-py", "check-jsonschema", "diffrax", "flax",
+                 "hypothesis", "matplotlib", "mpmath", "mypy", "nox", "optax",
+                 "pytest", "pytest-xdist", "pyyaml", "ruff", "tqdm",
+                 "types-tqdm"],
     },
     entry_points={"pytest11": ["jax_cse = pytest_jax_cse"]},
     classifiers=[

@@ -43,8 +43,9 @@ import jax_cse
 
 # Of R_K, for each order K.
 WEIGHTS = {2: 1e-2, 3: 1e-3, 4: 1e-5, 5: 1e-7}
-ADJOINTS = {"checkpointed": diffrax.RecursiveCheckpointAdjoint,
-            "backsolve": diffrax.BacksolveAdjoint}
+ADJOINTS: dict[str, type[diffrax.AbstractAdjoint]] = {
+    "checkpointed": diffrax.RecursiveCheckpointAdjoint,
+    "backsolve": diffrax.BacksolveAdjoint}
 # Tolerances, relative and absolute, to train with and to measure with.
 COARSE, FINE = 1e-4, 1e-6
 # Of Tsit5 in each step, taken or rejected; its last is the first of the next.

@@ -62,7 +62,8 @@ def by_jvp(f: Callable, argnum: int) -> Callable:
   return lambda t, x: jax.jvp(f, (t, x), direction)[1]
 
 
-DERIVATIVES = {"nested jvp": by_jvp, "nested grad": jax.grad}
+DERIVATIVES: dict[str, Callable] = {
+    "nested jvp": by_jvp, "nested grad": jax.grad}
 
 
 def residual(u: Callable, d: Callable) -> Callable:
@@ -225,9 +226,9 @@ def compare(params: list, points: int, steps: int, repeats: int) -> list[Run]:
   """
   ways = [(way, cse) for way in DERIVATIVES for cse in (False, True)]
   counts, compiled, state = {}, {}, {}
-  cold = {key: [] for key in ways}
-  losses = {key: [] for key in ways}
-  seconds = {key: [] for key in ways}
+  cold: dict[tuple[str, bool], list[list[float]]] = {key: [] for key in ways}
+  losses: dict[tuple[str, bool], list[float]] = {key: [] for key in ways}
+  seconds: dict[tuple[str, bool], list[float]] = {key: [] for key in ways}
   for way, cse in tqdm(ways * repeats, desc="compiling", unit="program"):
     key = way, cse
     start, step = training(DERIVATIVES[way], points, steps)
@@ -245,10 +246,17 @@ def compare(params: list, points: int, steps: int, repeats: int) -> list[Run]:
       (*state[key], value), took = timed(compiled[key], *state[key])
       losses[key].append(float(value))
       seconds[key].append(took)
-  return [Run(*key, *counts[key],
-              *map(statistics.median, zip(*cold[key])),
-              statistics.median(seconds[key]), losses[key],
-              distance(state[key][0], 4 * points)) for key in ways]
+  runs = []
+  for way, cse in ways:
+    key = way, cse
+    of_residual, of_step = counts[key]
+    trace_s, compile_s, first_s, cpu_s = map(
+        statistics.median, zip(*cold[key]))
+    runs.append(Run(
+        way, cse, of_residual, of_step, trace_s, compile_s, first_s, cpu_s,
+        statistics.median(seconds[key]), losses[key],
+        distance(state[key][0], 4 * points)))
+  return runs
 
 
 def pairs(runs: list[Run]) -> list[tuple[Run, Run]]:
@@ -332,8 +340,8 @@ def figure(runs: list[Run]):
     top.plot(steps, merged.losses, "--" if wide == 7 else ":", color=color,
              linewidth=1.6, label=f"{plain.way}, jax_cse")
     apart = {i: y for i, y in zip(steps, differences(plain, merged)) if y}
-    below.plot(apart.keys(), apart.values(), ".", color=color, markersize=4,
-               label=plain.way)
+    below.plot(list(apart), list(apart.values()), ".", color=color,
+               markersize=4, label=plain.way)
   top.set(yscale="log", ylabel="loss", title="Loss of the four trainings")
   top.legend()
   top.tick_params(labelbottom=False)

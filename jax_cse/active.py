@@ -66,7 +66,7 @@ _make_base: Callable[[], Any] = lambda: None
 class _Here(threading.local):
   """The cell of the running thread."""
 
-  def __init__(self):
+  def __init__(self) -> None:
     with _lock:
       self.cell = Cell(_make_base())
       _cells.add(self.cell)

@@ -21,14 +21,14 @@ in another memory than the device's, is an atom too.
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 import math
-from typing import Any
+from typing import Any, cast
 
 from jax_cse import compat
 from jax_cse import keys
 from jax_cse import scalars
 from jax_cse.coefficients import simple
 from jax_cse.cores import Element, Image, join
-from jax_cse.linear_maps import Maps, is_in_ring
+from jax_cse.linear_maps import Map, Maps, is_in_ring
 from jax_cse.linear_ring import LinearRing
 from jax_cse.ring import Ring
 
@@ -69,6 +69,7 @@ class Algebra:
 
   def _image(self, plan, context, numbers, avals, params):
     """The element and the type of the result of a linear primitive."""
+    assert self.maps is not None and isinstance(self.ring, LinearRing)
     map_ = self.maps.of(plan, context, numbers, avals, params)
     if map_ is None:
       return None
@@ -82,6 +83,7 @@ class Algebra:
   def _of_what_is_the_same(self, map_, parts) -> Element | None:
     """The sum of what is the same all along the axes: a multiple of it."""
     part, ring = parts[0], self.ring
+    assert self.maps is not None and isinstance(ring, LinearRing)
     shape = ring.cores[part.core].shape
     if not map_.sums or shape and any(shape[k] != 1 for k in map_.sums):
       return None
@@ -130,7 +132,7 @@ class Algebra:
     c, core = element
     known = self.ring.cores[core]
     if type(known) is Image:
-      self._types.setdefault(core, known.map.out)
+      self._types.setdefault(core, cast(Map, known.map).out)
     if c == 1 and self._types.get(core) == aval:
       return core
     number = self._scope.of(("element", c, aval), core)

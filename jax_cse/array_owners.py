@@ -21,9 +21,12 @@ import weakref
 
 from jax_cse import compat
 
+
 class _Seen(weakref.ref):
   """A weak reference to an array, with its number."""
   __slots__ = ("id", "number")
+  id: int
+  number: int
 
 
 class Arrays:
@@ -78,8 +81,9 @@ class Arrays:
 
   def copy(self, x):
     """A copy of a known array: the same number, an owner of its own."""
-    duplicate = compat.copy_array(x)
-    self.see(duplicate, self.number(x))
+    duplicate, number = compat.copy_array(x), self.number(x)
+    assert number is not None   # which an array that is known has
+    self.see(duplicate, number)
     return duplicate
 
   def is_known(self, x: Any) -> bool:

@@ -16,7 +16,8 @@ from typing import NamedTuple, Protocol
 from jax_cse.cores import (
     EQUATION, Core, Element, Image, LinearMap, Product, Saved, Sum, Way,
     bottom_up, factors)
-from jax_cse.normal_form import Monomial, NormalForms, Polynomial, expand
+from jax_cse.normal_form import (
+    Base, Monomial, NormalForms, Polynomial, expand)
 from jax_cse.linear_ring import LinearRing
 
 # What a sum over an axis costs more when it is split and put back together.
@@ -91,7 +92,7 @@ class AxisSums:
     return Way(((element.coefficient, ((element.core, 1),)),),
                saved)
 
-  def _sum_over(self, n, axis) -> Element:
+  def _sum_over(self, n: int, axis: int) -> Element:
     """The sum over an axis of a core, with an axis of length 1 left."""
     for m, k in bottom_up((n, axis), self._summed, self._inside):
       self._summed[m, k] = self._new_sum_over(self._cores[m], m, k)
@@ -135,6 +136,7 @@ class AxisSums:
       return self._beside(core, n, axis)
     if type(core) is Sum:
       return self._sum_of_sums(core, axis)
+    assert isinstance(core, Image)
     if core.map.joins(axis):
       return self._sum_inside(core, axis)
     c, inner = self._sum_inside(core, axis)
@@ -159,12 +161,13 @@ class AxisSums:
       return None
     ring, domain = self._ring, core.domain
     is_the_same = lambda m: self._is_the_same(m, axis)
-    same, vary = ring.constant(form.coefficient, domain), {}
+    same = ring.constant(form.coefficient, domain)
+    vary: dict[Base, int] = {}
     for base, e in form.factors.items():
-      terms = (base if isinstance(base, Polynomial)
-               else [(((base, 1),), 1)])
-      if all(is_the_same(m) for monomial, _ in terms for m, _ in monomial):
-        c, n = self._element(terms, domain)
+      inside = (base if isinstance(base, Polynomial)
+                else [(((base, 1),), 1)])
+      if all(is_the_same(m) for monomial, _ in inside for m, _ in monomial):
+        c, n = self._element(inside, domain)
         same = ring.scale(ring.mul(same, ring.power(Element(1, n), e)), c ** e)
       else:
         vary[base] = e
@@ -282,7 +285,7 @@ class AxisSums:
     shape = self._cores[n].shape
     return not shape or shape[axis] == 1
 
-  def _saved(self, n, axis) -> tuple[Saved, ...]:
+  def _saved(self, n: int, axis: int) -> tuple[Saved, ...]:
     """The linear maps that a sum over an axis of a core goes into."""
     for m, k in bottom_up((n, axis), self._savings, self._inside):
       self._savings[m, k] = self._new_saved(self._cores[m], m, k)

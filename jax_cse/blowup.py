@@ -160,10 +160,10 @@ def figure(measurements: list[Measurement]):
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.grid(True, which="major", alpha=0.3)
   axes[0].set_ylabel("equations in the jaxpr")
-  handles = {}
+  handles: dict[Any, Any] = {}
   for ax in axes:
     for line, label in zip(*ax.get_legend_handles_labels()):
       handles.setdefault(label, line)
-  fig.legend(handles.values(), handles.keys(), loc="outside right center")
+  fig.legend(list(handles.values()), list(handles), loc="outside right center")
   fig.suptitle("Derivatives of 0.3 sin(t) t$^{10}$: equations by primitive")
   return fig

@@ -53,7 +53,8 @@ def unit(coefficients: Iterable[Coefficient], exact: bool) -> Coefficient:
 
   Small integers stay what they are, since they are exact in every dtype.
   """
-  sizes = sorted(map(abs, coefficients))
+  sizes: list[Coefficient] = sorted(
+      -c if c < 0 else c for c in coefficients)
   if len(set(sizes)) == 1:
     return sizes[0]
   if exact or _are_small(sizes):

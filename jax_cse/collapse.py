@@ -160,7 +160,7 @@ class Collapse:
         spent[n] = ways[0].spent
       else:
         c, n = self._image_of_sum(key[0], members)
-        map_ = self._cores[members[0].factor].map
+        map_ = self._image(members[0].factor).map
         saved += [Saved(m.factor, map_.cost) for m in members]
         spent[n] = map_.cost
       for m in members:
@@ -225,6 +225,11 @@ class Collapse:
              core.parts[:start], core.parts[start + count:])
       start += count
 
+  def _image(self, n: int) -> Image:
+    core = self._cores[n]
+    assert isinstance(core, Image)
+    return core
+
   def _sum_of_factors(self, members) -> Element:
     total = self._ring.constant(0, self._cores[members[0].factor].domain)
     for c, _, n in members:
@@ -233,7 +238,7 @@ class Collapse:
 
   def _image_of_sum(self, view, members) -> Element:
     ring, (start, stop) = self._ring, view
-    first = self._cores[members[0].factor]
+    first = self._image(members[0].factor)
     parts = list(first.parts)
     for i in range(start, stop):
       total = ring.constant(0, self._cores[parts[i].core].domain)

@@ -74,7 +74,7 @@ class Collecting:
     core = self._ring.cores[n]
     if type(core) is Sum:
       return list(core.terms)
-    if type(core) in (Product, Power):
+    if isinstance(core, (Product, Power)):
       return [m for m, _ in core.factors]
     return []
 
@@ -117,7 +117,7 @@ class _Polynomials:
     core = self._ring.cores[n]
     if type(core) is Sum:
       return [(c, ((m, 1),)) for m, c in core.terms.items()]
-    return [(1, core.factors if type(core) in (Product, Power)
+    return [(1, core.factors if isinstance(core, (Product, Power))
              else ((n, 1),))]
 
   def _below(self, n):

@@ -349,7 +349,7 @@ def evaluate_inline(trace, closed_jaxpr, args):
 
 
 # 0.11.0: there is one class of jaxprs, which have constants or none.
-ClosedJaxpr = core.ClosedJaxpr if _VERSION < (0, 11) else core.Jaxpr
+ClosedJaxpr: Any = core.ClosedJaxpr if _VERSION < (0, 11) else core.Jaxpr
 
 
 def closed(jaxpr, consts):

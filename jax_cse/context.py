@@ -10,7 +10,7 @@ import contextlib
 import functools
 import itertools
 import threading
-from typing import Any
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import jax
 
@@ -20,9 +20,11 @@ from jax_cse import versions
 from jax_cse.active import here, set_process_wide
 from jax_cse.statistics import Statistics
 
+_Yields = TypeVar("_Yields")
+
 
 @functools.cache
-def _rim():
+def _rim() -> tuple[Any, Any, Any]:
   """The modules that reach into JAX, imported once its version is known."""
   versions.check()
   from jax_cse import compat, memo_table, patch
@@ -58,7 +60,7 @@ class _Entry:
   without the step forth.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     self.thread = threading.get_ident()
     self._cell = here.cell
     self._memo: Any = None
@@ -94,7 +96,23 @@ class _Entry:
       memo.clear()
 
 
-class _Context(contextlib.ContextDecorator):
+class Memo(Protocol):
+  """What `enabled()` yields: the memo that answers inside of it."""
+
+  @property
+  def mode(self) -> str | None:
+    """The mode that decides what is the same; None if `JAX_CSE` says off."""
+
+  @property
+  def stats(self) -> Statistics:
+    """Counts of the lookups."""
+
+  @property
+  def nbytes(self) -> int:
+    """Bytes that are held for eager evaluation, bookkeeping included."""
+
+
+class _Context(contextlib.ContextDecorator, Generic[_Yields]):
   """A context manager that may be entered any number of times, nested too.
 
   An interrupt while it enters undoes that, and one while it leaves does not
@@ -102,19 +120,19 @@ class _Context(contextlib.ContextDecorator):
   leaves it entered, as it does every context manager written in Python.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     self._entries: list[_Entry] = []   # oldest first
 
-  def _recreate_cm(self):
+  def _recreate_cm(self) -> Self:
     # A decorated function may call itself, and run on several threads at once.
     context = object.__new__(type(self))
     context.__dict__.update(self.__dict__, _entries=[])
     return context
 
-  def _enter(self, entry: _Entry) -> Any:
+  def _enter(self, entry: _Entry) -> _Yields:
     raise NotImplementedError
 
-  def __enter__(self):
+  def __enter__(self) -> _Yields:
     entry = None
     try:
       entry = _Entry()
@@ -124,7 +142,7 @@ class _Context(contextlib.ContextDecorator):
       self._leave(entry)
       raise
 
-  def __exit__(self, *exc_info):
+  def __exit__(self, *exc_info: object) -> None:
     entry = None
     try:
       entry = self._newest()
@@ -147,13 +165,13 @@ class _Context(contextlib.ContextDecorator):
 class _InertMemo:
   """What an `enabled()` gives that `JAX_CSE` switched off: empty statistics."""
 
-  def __init__(self):
+  def __init__(self) -> None:
     self.mode = None
     self.nbytes = 0
     self.stats = Statistics()
 
 
-class enabled(_Context):
+class enabled(_Context[Memo]):
   """Merges common subexpressions as they are bound, on this thread.
 
   A primitive that is applied to values that it was applied to before gives the
@@ -201,7 +219,7 @@ class enabled(_Context):
     self._own = max_bytes is not None
     self._max_bytes = eager_table.validate_max_bytes(max_bytes)
 
-  def _enter(self, entry):
+  def _enter(self, entry: _Entry) -> Memo:
     if self._off:
       return _InertMemo()
     memo_table = _rim()[0]
@@ -212,13 +230,13 @@ class enabled(_Context):
     return memo
 
 
-class disabled(_Context):
+class disabled(_Context[None]):
   """Makes binds on this thread plain JAX again, inside `enabled()` or not.
 
   It may be nested, entered again, and used as a decorator.
   """
 
-  def _enter(self, entry):
+  def _enter(self, entry: _Entry) -> None:
     entry.make(None)
 
 

@@ -12,11 +12,13 @@ A core has a number, by which others refer to it, and so has what it is made of:
 """
 
 from collections.abc import (
-    Callable, Container, Iterable, Iterator, Mapping)
+    Callable, Container, Hashable, Iterable, Iterator, Mapping)
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from jax_cse.coefficients import Coefficient
+
+_Node = TypeVar("_Node", bound=Hashable)
 
 # What an equation costs, whatever it computes, in elements that are computed.
 EQUATION = 16
@@ -107,11 +109,12 @@ class LinearMap(Protocol):
   fixed: Mapping[int, int]
 
   def through(self, axis: int
-              ) -> "tuple[LinearMap, dict[int, int]] | None":
+              ) -> "tuple[LinearMap, dict[int, int | None]] | None":
     """What sums over an axis of the result become inside of the map.
 
     Returns the map of operands that are summed beforehand, with an axis of
-    length 1 left, and of those operands the axis; None if there is none.
+    length 1 left, and of those operands the axis, None for a scalar; None if
+    there is none.
     """
 
   def joins(self, axis: int) -> bool:
@@ -135,6 +138,7 @@ class Reciprocal(Atom):
 class Image(Atom):
   """Of its parts under a linear map."""
   __slots__ = ("map",)
+  map: LinearMap
 
 
 class Factor(Core):
@@ -145,6 +149,7 @@ class Factor(Core):
 class Sum(Core):
   """`terms` are multiples of cores that are no sums, but for long ones."""
   __slots__ = ("terms",)
+  terms: Mapping[int, Coefficient]
 
 
 class Product(Core):
@@ -160,6 +165,7 @@ class Product(Core):
 class Power(Core):
   """A core to a positive exponent."""
   __slots__ = ("exponent",)
+  exponent: int
 
   @property
   def factors(self) -> tuple[tuple[int, int], ...]:
@@ -169,13 +175,13 @@ class Power(Core):
 def join(*shapes: tuple[int, ...]) -> tuple[int, ...]:
   """The shape that others broadcast to: of one rank, or without axes."""
   rank = max(map(len, shapes))
-  shapes = [shape for shape in shapes if len(shape) == rank]
-  return shapes[0] if len(set(shapes)) == 1 else tuple(
-      next((n for n in axis if n != 1), 1) for axis in zip(*shapes))
+  full = [shape for shape in shapes if len(shape) == rank]
+  return full[0] if len(set(full)) == 1 else tuple(
+      next((n for n in axis if n != 1), 1) for axis in zip(*full))
 
 
-def bottom_up(root: int, known: Container[int],
-              below: Callable[[int], Iterable[int]]) -> Iterator[int]:
+def bottom_up(root: _Node, known: Container[_Node],
+              below: Callable[[_Node], Iterable[_Node]]) -> Iterator[_Node]:
   """What is under `root` and not `known`, each after what is `below` it.
 
   Whoever iterates makes each number known before asking for the next.

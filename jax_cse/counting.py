@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ParamSpec
 
 import jax
 from jax.extend import core
+
+_P = ParamSpec("_P")
 
 
 def equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
@@ -26,7 +28,7 @@ def _jaxprs_in(x: Any) -> Iterator[core.Jaxpr]:
       yield from _jaxprs_in(item)
 
 
-def count_primitives(fun: Callable) -> Callable[..., Counter[str]]:
+def count_primitives(fun: Callable[_P, Any]) -> Callable[_P, Counter[str]]:
   """Counts the primitives that tracing `fun` leaves in its jaxpr.
 
   Equations of inner jaxprs (bodies of `jit`, `scan`, `cond`, ...) count as
@@ -47,7 +49,7 @@ def count_primitives(fun: Callable) -> Callable[..., Counter[str]]:
   Source: the thread's `Counter(eqn.primitive.name for eqn in jaxpr.eqns)`.
   """
 
-  def count(*args, **kwargs):
+  def count(*args: _P.args, **kwargs: _P.kwargs) -> Counter[str]:
     jaxpr = jax.make_jaxpr(fun)(*args, **kwargs).jaxpr
     return Counter(eqn.primitive.name for eqn in equations(jaxpr))
 

@@ -22,7 +22,7 @@ the top, where nobody can, it is looked into.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 
@@ -38,6 +38,8 @@ from jax_cse.cores import Element, Image
 from jax_cse.emission import Emission, price
 from jax_cse.extraction import Extraction
 from jax_cse.jaxpr_numbering import Scope, number_call
+from jax_cse.linear_maps import Map
+from jax_cse.linear_ring import LinearRing
 from jax_cse.normal_form import NormalForms
 from jax_cse.value_numbering import Numbering
 from jax_cse.values import TracerValues
@@ -105,8 +107,9 @@ class CseTrace(compat.Trace):
     self.algebra = Algebra(self._scope, mode)
     ring = self.algebra.ring
     self._forms = [NormalForms(ring)] if mode == "ring" else []
-    self._collapse = (Collapse(ring, self.algebra.maps)
-                      if mode == "ring" else None)
+    maps = self.algebra.maps
+    self._collapse = (Collapse(ring, maps)
+                      if isinstance(ring, LinearRing) and maps else None)
     self._emission = Emission(ring, scalars.Arithmetic())
     self._calls: dict[int, Call] = {}
     self._entered: dict[int, Any] = {}   # keeps what the ids belong to alive
@@ -178,8 +181,8 @@ class CseTrace(compat.Trace):
     if not wanted:
       return []
     ring, there = self.algebra.ring, self._emission.there
-    collapses = [None]
-    if self._collapse is not None and ring.has_images:
+    collapses: list[Collapse | None] = [None]
+    if isinstance(ring, LinearRing) and ring.has_images:
       collapses.append(self._collapse)
     plans = [Extraction(ring, forms, collapse).choose(
         wanted, there.__contains__, self._operands)
@@ -191,7 +194,7 @@ class CseTrace(compat.Trace):
     call = self._calls.get(number)
     core = self.algebra.ring.cores.get(number)
     if call is None and type(core) is Image:
-      map_ = core.map
+      map_ = cast(Map, core.map)
       operands = {i: CseTracer(self, map_.avals[i], n)
                   for i, n in map_.fixed.items()}
       operands |= {i: self.tracer(x, map_.avals[i])
@@ -203,8 +206,9 @@ class CseTrace(compat.Trace):
     return call
 
   def _operands(self, number):
-    return [self.algebra.find(x.number)
-            for x in self.call_of(number).operands]
+    call = self.call_of(number)
+    assert call is not None   # since it is no operand of the program
+    return [self.algebra.find(x.number) for x in call.operands]
 
   def _value(self, tracer):
     number = tracer.number
@@ -215,6 +219,7 @@ class CseTrace(compat.Trace):
 
   def _compute(self, number):
     call = self.call_of(number)
+    assert call is not None   # since it is no operand of the program
     params = call.params
     if keys.plan_of(call.primitive).is_structured:
       params = jaxprs.with_jaxprs(params, iter(
@@ -293,7 +298,7 @@ class CseTrace(compat.Trace):
     reason = plan.against
     if reason is None and plan.carries_jaxprs:
       reason = reasons.against_call(plan, params)
-    key = outs = None
+    key, outs = None, None
     if reason is None:
       numbers = [x.number for x in tracers]
       key, outs = self._scope.look_up(
@@ -303,7 +308,7 @@ class CseTrace(compat.Trace):
         outs = self._scope.expressions.enter(
             key, len(numbers), len(out_avals), params)
     if outs is None:
-      outs = [self._scope.leaf() for _ in out_avals]
+      outs = tuple([self._scope.leaf() for _ in out_avals])
     return self._provide(primitive, params, tracers, outs, out_avals)
 
   def _call(self, plan, primitive, tracers, params, out_avals):

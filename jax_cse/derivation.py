@@ -34,7 +34,7 @@ from jax_cse.coefficients import over
 from jax_cse.cores import (
     Element, Factor, Power, Product, Reciprocal, Sum, bottom_up)
 from jax_cse.factoring import Plus, Times, Tree
-from jax_cse.normal_form import NormalForms, Polynomial
+from jax_cse.normal_form import Base, NormalForms, Polynomial
 
 _MAX_PRODUCTS = 8
 
@@ -106,12 +106,13 @@ class Derivation:
     form = self.forms.of(n)
     if n in form.factors or form.coefficient != 1:
       return None
-    ring, groups = self._ring, {}
+    ring = self._ring
+    groups: dict[Base, Element] = {}
     for base, e in form.factors.items():
-      if type(base) is Polynomial:
+      if isinstance(base, Polynomial):
         variables = {m for monomial, _ in base for m, _ in monomial}
         key = variables.pop() if len(variables) == 1 else base
-        tree = Plus(tuple((c, factoring.product(m)) for m, c in base))
+        tree: Tree = Plus(tuple((c, factoring.product(m)) for m, c in base))
       else:
         key, tree = base, base
       element = ring.power(self._element(tree, core.domain), e)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 import functools
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,17 @@ import numpy as np
 from jax_cse import inputs
 from jax_cse import versions
 
+_Result = TypeVar("_Result", covariant=True)
 
-def derivatives(fun: Callable, order: int) -> Callable[..., tuple]:
+
+class Derivatives(Protocol[_Result]):
+  """What `derivatives` returns: a function of a point and a direction."""
+
+  def __call__(self, x: Any, v: Any = None) -> tuple[_Result, ...]: ...
+
+
+def derivatives(fun: Callable[[Any], _Result], order: int
+                ) -> Derivatives[_Result]:
   """Derivatives of all orders up to `order`, along a direction.
 
       f, df, ddf, dddf = jax_cse.derivatives(fun, 3)(x)
@@ -53,7 +62,7 @@ def derivatives(fun: Callable, order: int) -> Callable[..., tuple]:
   versions.check()
 
   @functools.wraps(fun)
-  def derived(x, v=None):
+  def derived(x: Any, v: Any = None) -> tuple[_Result, ...]:
     from jax_cse import simplification
     leaves, structure = jax.tree.flatten(x)
     leaves = [inputs.require_dtype(
@@ -65,7 +74,7 @@ def derivatives(fun: Callable, order: int) -> Callable[..., tuple]:
       directions = _check_directions(leaves, structure, v)
     store: list[Any] = []
 
-    def flat(*operands):
+    def flat(*operands: Any) -> list[Any]:
       outs, out_structure = jax.tree.flatten(
           fun(jax.tree.unflatten(structure, operands)))
       store.append(out_structure)
@@ -77,7 +86,8 @@ def derivatives(fun: Callable, order: int) -> Callable[..., tuple]:
   return derived
 
 
-def _check_directions(leaves, structure, v):
+def _check_directions(leaves: list[Any], structure: Any, v: Any
+                      ) -> list[Any]:
   directions, other = jax.tree.flatten(v)
   if other != structure:
     raise TypeError("the direction must have the structure of the point: got "

@@ -72,7 +72,7 @@ class Emission:
       if n in self.there:
         continue
       core = self._ring.cores.get(n)
-      if choice.multiple is not None:
+      if core is not None and choice.multiple is not None:
         c, tree = choice.multiple
         scale = self._best_scale(choice, c, tree, core.domain)
         self.there[n] = {scale: self._scaled(tree, c * scale, core.domain)}
@@ -127,7 +127,8 @@ class Emission:
         there[c] = self._do("neg", there[-c])
       else:
         base = 1 if 1 in there else next(iter(there))
-        there[c] = self._scale(there[base], over(c, base), core.domain)
+        there[c] = self._scale(there[base], over(c, base),
+                               self._ring.cores[n].domain)
     return there[c]
 
   def _scale(self, ref, c, domain) -> int:

@@ -10,7 +10,7 @@ factor and expand sums and products, and drop what nobody reads.
 
 from collections.abc import Callable
 import functools
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 from jax.extend import core
@@ -18,8 +18,12 @@ from jax.extend import core
 from jax_cse import modes
 from jax_cse import versions
 
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
 
-def cse(fun: Callable, mode: str = "ring") -> Callable:
+
+def cse(fun: Callable[_P, _Result], mode: str = "ring"
+        ) -> Callable[_P, _Result]:
   """A function that computes what `fun` computes, at less cost.
 
   A transformation in final style: `fun` is called with tracers, and what it
@@ -49,24 +53,25 @@ def cse(fun: Callable, mode: str = "ring") -> Callable:
   versions.check()
 
   @functools.wraps(fun)
-  def simplified(*args, **kwargs):
+  def simplified(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
     from jax_cse import simplification
     leaves, structure = jax.tree.flatten((args, kwargs))
     store: list[Any] = []
 
-    def flat(_, *operands):
+    def flat(_: Any, *operands: Any) -> list[Any]:
       args, kwargs = jax.tree.unflatten(structure, operands)
       outs, out_structure = jax.tree.flatten(fun(*args, **kwargs))
       store.append(out_structure)
       return outs
 
     outs = simplification.transform(flat, leaves, mode)
-    return jax.tree.unflatten(store[0], outs)
+    result: _Result = jax.tree.unflatten(store[0], outs)
+    return result
 
   return simplified
 
 
-def polysimp(fun: Callable) -> Callable:
+def polysimp(fun: Callable[_P, _Result]) -> Callable[_P, _Result]:
   """`cse(fun, mode="ring")`, by the name that the thread gave it."""
   return cse(fun, mode="ring")
 

@@ -60,7 +60,8 @@ class Expressions:
     """Numbers the results of an expression that is not known."""
     if count == 1:  # nearly always, and for every equation that is traced
       number = self.leaf()
-      entry = self._entries[number] = params, (number,), key, arity
+      entry: Entry = params, (number,), key, arity
+      self._entries[number] = entry
     else:
       numbers = tuple([self.leaf() for _ in range(count)])
       entry = params, numbers, key, arity
@@ -88,7 +89,8 @@ class Expressions:
     Only numbers from `after` on are looked at; what is older cannot be made of
     what is newer.
     """
-    todo, found = list(reversed(list(numbers))), {}
+    todo = list(reversed(list(numbers)))
+    found: dict[int, None] = {}
     while todo:
       n = todo.pop()
       if n >= after and n not in found:

@@ -206,7 +206,7 @@ class Extraction:
     core = self._ring.cores[n]
     if type(core) is One:
       return ()
-    if type(core) in (Product, Power) and not is_free(n):
+    if isinstance(core, (Product, Power)) and not is_free(n):
       return core.factors
     return ((n, 1),)
 
@@ -255,12 +255,13 @@ def _costs(saved, is_free=lambda n: False):
 
 def _multiples(tree):
   """The numbers in a tree, with the multiple of each that is taken."""
-  found, todo = [], [(1, tree)]
+  found: list[tuple[Coefficient, int]] = []
+  todo: list[tuple[Coefficient, Tree]] = [(1, tree)]
   while todo:
     c, t = todo.pop()
-    if type(t) is int:
+    if isinstance(t, int):
       found.append((c, t))
-    elif type(t) is factoring.Plus:
+    elif isinstance(t, factoring.Plus):
       todo += [(1 if abs(k) == 1 else k, x) for k, x in t.terms]
     else:
       todo += [(1, x) for x, _ in t.factors]

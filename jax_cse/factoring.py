@@ -66,7 +66,8 @@ def factored(terms: Terms, exact: bool,
   best = max(uses, key=lambda n: (uses[n], -n), default=None)
   if best is None or uses[best] < 2:
     return [(c, product(monomial)) for c, monomial in terms]
-  inside, outside = [], []
+  inside: list[tuple[Coefficient, Monomial]] = []
+  outside: list[tuple[Coefficient, Monomial]] = []
   for c, monomial in terms:
     (inside if any(n == best for n, _ in monomial) else outside).append(
         (c, monomial))
@@ -107,23 +108,27 @@ def total(terms: Sequence[tuple[Coefficient, Tree]], exact: bool
 
 def of_form(form: Form, exact: bool) -> tuple[Coefficient, Tree]:
   """A normal form as a multiple of a tree."""
-  c, factors = form.coefficient, []
+  c = form.coefficient
+  factors: list[tuple[Tree, int]] = []
   for base, e in form.factors.items():
-    if type(base) is Polynomial:
-      k, base = total(factored([(k, m) for m, k in base], exact), exact)
+    if isinstance(base, Polynomial):
+      k, tree = total(factored([(k, m) for m, k in base], exact), exact)
       c *= k ** e
-    factors.append((base, e))
+      factors.append((tree, e))
+    else:
+      factors.append((base, e))
   return c, product(factors)
 
 
 def leaves(tree: Tree) -> list[int]:
   """The numbers in a tree, in order."""
-  found, todo = [], [tree]
+  found: list[int] = []
+  todo = [tree]
   while todo:
     t = todo.pop()
-    if type(t) is int:
+    if isinstance(t, int):
       found.append(t)
-    elif type(t) is Plus:
+    elif isinstance(t, Plus):
       todo += [x for _, x in reversed(t.terms)]
     else:
       todo += [x for x, _ in reversed(t.factors)]

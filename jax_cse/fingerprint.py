@@ -16,6 +16,7 @@ Limits: an array of more than `MAX_ARRAY_BYTES` and a value without a hash have
 no key, and `Unkeyable` says so.
 """
 
+from collections.abc import Callable
 import struct
 from typing import Any
 
@@ -86,14 +87,14 @@ def of_param(x: Any) -> Any:
   return x
 
 
-_rules = {
+_rules: dict[type, Callable[[Any], Any]] = {
     bool: bool,
     float: of_scalar,
     complex: of_scalar,
     list: _of_sequence,
     dict: lambda x: tuple((of_param(k), of_param(v)) for k, v in x.items()),
 }
-_rules_by_base = (
+_rules_by_base: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (np.ndarray, lambda x: (x.dtype, x.shape, of_array(x))),
     (np.generic, lambda x: (x.dtype, x.tobytes())),
     ((int, float, complex), of_scalar),

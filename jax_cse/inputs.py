@@ -1,9 +1,11 @@
 """What the public functions ask of the arrays that they are given."""
 
+from typing import Any
+
 import jax.numpy as jnp
 
 
-def require_dtype(x, kind, requirement: str):
+def require_dtype(x: Any, kind: Any, requirement: str) -> Any:
   """`x`, if its dtype is a sub-dtype of `kind`.
 
   Raises:

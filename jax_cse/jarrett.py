@@ -11,7 +11,7 @@ mode gives in one pass with 1 for the tangent of every element.
 
 from collections.abc import Callable
 import functools
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 from jax import lax
@@ -20,8 +20,11 @@ import numpy as np
 
 from jax_cse import versions
 
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
 
-def jarrett(fun: Callable) -> Callable:
+
+def jarrett(fun: Callable[_P, _Result]) -> Callable[_P, _Result]:
   """`fun`, differentiated as one operation with one derivative per input.
 
       gelu = jax_cse.jarrett(jax.nn.gelu)
@@ -67,7 +70,7 @@ def jarrett(fun: Callable) -> Callable:
   versions.check()
 
   @functools.wraps(fun)
-  def as_one(*args, **kwargs):
+  def as_one(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
     from jax_cse import compat
     if compat.outside_transformations():
       return fun(*args, **kwargs)

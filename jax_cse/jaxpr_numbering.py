@@ -77,13 +77,16 @@ class Scope:
         rule := identities.RULES.get(plan.number)):
       number = rule(self, context, numbers, params)
       if number is not None:
-        found = self.expressions.known[key] = params, (number,)
+        found = params, (number,), key, len(numbers)
+        self.expressions.known[key] = found
     return key, None if found is None else found[1]
 
   def number(self, plan, context, numbers, params) -> int:
     """The number of the result of an equation as it is."""
     key, found = keys.find(self.expressions.known.get, plan, context, numbers,
                            params)
+    if key is None:
+      return self.leaf()
     if found is None:
       return self.expressions.enter(key, len(numbers), 1, params)[0]
     return found[1][0] if keys.agree(params, found[0]) else self.leaf()
@@ -208,7 +211,8 @@ def number_body(scope: Scope, closed_jaxpr, leaves: Sequence[int]) -> Body:
     value = numbering.of_literal(atom)
     return scope.leaf() if value is None else value.number
 
-  steps, seen = [], set()
+  steps: list[Step] = []
+  seen: set[int] = set()
   for equation in equations(jaxpr):
     operands = [read(atom) for atom in equation.eqn.invars]
     # Numbering may put them in order.

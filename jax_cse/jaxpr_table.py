@@ -14,6 +14,7 @@ Limits: an equation of whose results none is in use is forgotten, and staged
 again if it is asked for again, as it is without CSE.
 """
 
+from collections.abc import Sequence
 from typing import Any
 import weakref
 
@@ -145,6 +146,7 @@ class JaxprTable:
     """Notes the numbers of the results of one equation."""
     variables, results = self.variables, self._results
     eqn = outs[0].parent
+    references: tuple[weakref.ref, ...]
     if len(outs) == 1:
       references = (weakref.ref(outs[0]),)
     else:
@@ -189,6 +191,7 @@ class JaxprTable:
       memo.stats.bypass(plan.name, reason)
     keep = [n not in known and n not in outs[:i] for i, n in enumerate(outs)]
     narrowed = narrow(scope, plan, primitive, params, numbers, avals, keep)
+    given: Sequence[int]
     if narrowed is None:
       results = stage(args, avals, None)
       given = range(len(outs))

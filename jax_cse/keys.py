@@ -32,6 +32,7 @@ class Plan:
   __slots__ = ("number", "name", "against", "against_eager", "carries_jaxprs",
                "is_jit", "is_structured", "commutes", "multiple_results",
                "makes_aliases", "impl", "is_compiled", "reference")
+  reference: weakref.ref
 
   def __init__(self, primitive: compat.Primitive):
     self.number = next(_numbers)
@@ -76,7 +77,7 @@ def put_in_order(plan: Plan, numbers: list[int], avals, eager: bool) -> None:
     numbers.reverse()
 
 
-def of(plan: Plan, context: int, numbers: Sequence[int],
+def of(plan: Plan, context: Any, numbers: Sequence[int],
        params: dict[str, Any]) -> tuple:
   """The key of a bind whose operands have `numbers`, in the order to compare.
 
@@ -87,7 +88,7 @@ def of(plan: Plan, context: int, numbers: Sequence[int],
   return (plan.number, context, *numbers, *params, *params.values())
 
 
-def find(get: Callable[[tuple], Any], plan: Plan, context: int,
+def find(get: Callable[[tuple], Any], plan: Plan, context: Any,
          numbers: Sequence[int], params: dict[str, Any]
          ) -> tuple[tuple | None, Any]:
   """The key of a bind, and what `get` finds under it; `None, None` if it has
@@ -99,7 +100,7 @@ def find(get: Callable[[tuple], Any], plan: Plan, context: int,
     return find_exactly(get, plan, context, numbers, params)
 
 
-def find_exactly(get: Callable[[tuple], Any], plan: Plan, context: int,
+def find_exactly(get: Callable[[tuple], Any], plan: Plan, context: Any,
                  numbers: Sequence[int], params: dict[str, Any]
                  ) -> tuple[tuple | None, Any]:
   """`find` by a key that no bind with other params has."""

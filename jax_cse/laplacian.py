@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 import functools
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,10 @@ from jax_cse import explicit
 from jax_cse import inputs
 from jax_cse import versions
 
+_Result = TypeVar("_Result")
 
-def laplacian(fun: Callable) -> Callable[[Any], Any]:
+
+def laplacian(fun: Callable[[Any], _Result]) -> Callable[[Any], _Result]:
   """The Laplacian of a function of an array.
 
       y = jax_cse.laplacian(fun)(x)    # the traces of the Hessians
@@ -44,11 +46,11 @@ def laplacian(fun: Callable) -> Callable[[Any], Any]:
   versions.check()
 
   @functools.wraps(fun)
-  def summed(x):
+  def summed(x: Any) -> Any:
     basis = jnp.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
     store: list[Any] = []
 
-    def second(v):
+    def second(v: jax.Array) -> list[jax.Array]:
       first = lambda y: jax.jvp(fun, (y,), (v,))[1]
       leaves, structure = jax.tree.flatten(jax.jvp(first, (x,), (v,))[1])
       constant = [y if y.dtype == jax.dtypes.float0 else None for y in leaves]
@@ -63,9 +65,10 @@ def laplacian(fun: Callable) -> Callable[[Any], Any]:
   simplified = explicit.cse(summed)
 
   @functools.wraps(fun)
-  def laplacian_of(x):
-    return simplified(jnp.asarray(inputs.require_dtype(
+  def laplacian_of(x: Any) -> _Result:
+    result: _Result = simplified(jnp.asarray(inputs.require_dtype(
         x, jnp.floating, "laplacian requires a real-valued array (a dtype that "
         "is a sub-dtype of np.floating)")))
+    return result
 
   return laplacian_of

@@ -118,8 +118,10 @@ class Maps:
     return self._known[number]
 
   def _added(self, primitive, domain, shape, params) -> Map:
-    return self.of(keys.plan_of(primitive), compat.current_eqn_context(), [0],
+    map_ = self.of(keys.plan_of(primitive), compat.current_eqn_context(), [0],
                    [compat.ShapedArray(shape, domain)], params)
+    assert map_ is not None   # since the primitive is linear
+    return map_
 
   def sum_over(self, domain, shape, axis) -> tuple[Map, Map]:
     """See `axis_sums.Maps`."""

@@ -9,10 +9,10 @@ makes of the factors.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
-from jax_cse.coefficients import over, simple
-from jax_cse.cores import Element, Image, LinearMap, One, Sum
+from jax_cse.coefficients import Coefficient, over, simple
+from jax_cse.cores import Core, Element, Image, LinearMap, One, Sum
 from jax_cse.points import Points
 from jax_cse.ring import Ring
 
@@ -39,9 +39,10 @@ class LinearRing(Ring):
     n = parts[0].core
     if map_.is_index_map and not self.cores[n].shape:
       return Element(c, n)   # the same, wherever it is
-    if map_.is_index_map and self._is_short_sum(n):
+    core = self.cores[n]
+    if map_.is_index_map and self._is_short_sum(core):
       total = self.constant(0, map_.domain)
-      for m, b in self.cores[n].terms.items():
+      for m, b in core.terms.items():
         moved = (Element(1, m) if type(self.cores[m]) is One
                  else self.image(map_, [Element(1, m)]))
         total = self.add(total, self.scale(moved, b))
@@ -52,9 +53,8 @@ class LinearRing(Ring):
       found = self._new_image(map_, parts, at_point)
     return Element(simple(c * found.coefficient), found.core)
 
-  def _is_short_sum(self, n):
+  def _is_short_sum(self, core: Core) -> TypeGuard[Sum]:
     """Whether a core is like 1 - y: what is known of y helps with it."""
-    core = self.cores[n]
     return type(core) is Sum and len(core.terms) == 2 and any(
         type(self.cores[m]) is One for m in core.terms)
 
@@ -74,7 +74,9 @@ class LinearRing(Ring):
 
   def _without_coefficients(self, map_, parts):
     """What an image is a multiple of; multiples by 0 are of nothing."""
-    factor, rest, parts = 1, [], iter(parts)
+    factor: Coefficient = 1
+    rest: list[Element] = []
+    parts = iter(parts)
     for count in map_.groups:
       group = [next(parts) for _ in range(count)]
       c = next((x.coefficient for x in group if x.coefficient), 0)
@@ -89,7 +91,7 @@ class LinearRing(Ring):
     """An image that is known by its value, or by none."""
     number = self._of(
         ("image", map_.number, *(x.coefficient for x in parts)),
-        [x.core for x in parts])
+        tuple(x.core for x in parts))
     if number not in self.cores:
       core = Image(map_.domain, map_.shape,
                    self._point() if at_point is None else at_point, 1,

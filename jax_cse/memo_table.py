@@ -103,6 +103,7 @@ class Memo:
 
   def _new_table(self, trace):
     kind = type(trace)
+    table: Any
     if kind is compat.DynamicJaxprTrace:
       table = jaxpr_table.JaxprTable(self)
     elif kind is compat.EvalTrace:

@@ -90,9 +90,21 @@ def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
   return narrowed
 
 
+class _Alone(Numbering):
+  """Numbers in a jaxpr by itself, which may close over tracers: they are what
+  any constant is of which nothing is known."""
+
+  def number(self, x: Any) -> int | None:
+    return None if isinstance(x, compat.Tracer) else super().number(x)
+
+
+def _no_table(trace: Any) -> Any:
+  raise AssertionError(f"a tracer of {trace} was to have a number")
+
+
 def numbered(closed_jaxpr, mode: str) -> Body:
   """A closed jaxpr by itself, numbered, with its steps."""
-  numbering = Numbering(None)
+  numbering = _Alone(_no_table)
   numbering.traced = True
   scope = Scope(numbering, mode=mode, keeps_steps=True)
   jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)

@@ -27,7 +27,7 @@ _MAX_DEGREE = 64
 Monomial = tuple[tuple[int, int], ...]   # numbers and exponents, in order
 
 
-class Polynomial(tuple):
+class Polynomial(tuple[tuple[Monomial, Coefficient], ...]):
   """Pairs of a monomial and a coefficient, in order; no common factor.
 
   The coefficients are integers without a common divisor, the first of them
@@ -157,7 +157,7 @@ def expand(factors: Mapping[Base, int], max_terms: int) -> _Terms | None:
   if sum(factors.values()) > _MAX_DEGREE:
     return None
   monomial = tuple(sorted((b, e) for b, e in factors.items()
-                          if type(b) is not Polynomial))
+                          if not isinstance(b, Polynomial)))
   terms: _Terms = {monomial: 1}
   for base, e in factors.items():
     if type(base) is Polynomial:
@@ -205,7 +205,7 @@ def _of_terms(terms: _Terms) -> Form:
              if e > shared.get(n, 0)), c) for monomial, c in terms.items())
   if rest[0][1] < 0:
     divisor = -divisor
-  factors: dict[Base, int] = dict(shared)
+  factors: dict[Base, int] = {n: e for n, e in shared.items()}
   if len(rest) > 1:
     factors[Polynomial((m, over(c, divisor)) for m, c in rest)] = 1
   return Form(divisor, factors)

@@ -15,7 +15,8 @@ that a determinant of more than `_POSITIONS` inner products is 0, would be taken
 for one; written out, it has more than 5,000 terms.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import (
+    Callable, Hashable, Iterable, Mapping, Sequence)
 import math
 
 from jax_cse.coefficients import P, in_field
@@ -54,11 +55,12 @@ class Points:
       return self._cores[number].at_point
     return self._values[number, position]
 
-  def _below(self, pair):
+  def _below(self, pair) -> list[tuple[int, Position]]:
     number, position = pair
     core = self._cores[number]
     if type(core) is Image:
       return self._under(core.map, core.parts, position)
+    below: Iterable[int]
     if type(core) is Sum:
       below = core.terms
     elif type(core) in (Product, Power):
@@ -68,9 +70,10 @@ class Points:
     return [(n, position) for n in below
             if not self._is_the_same_everywhere(n)]
 
-  def _under(self, map_, parts, position):
-    positions = ([(map_.number, position)] if map_.is_index_map
-                 else range(1, _POSITIONS))
+  def _under(self, map_, parts, position) -> list[tuple[int, Position]]:
+    positions: Iterable[Position] = (
+        [(map_.number, position)] if map_.is_index_map
+        else range(1, _POSITIONS))
     return [(n, p) for _, n in parts if not self._is_the_same_everywhere(n)
             for p in positions]
 

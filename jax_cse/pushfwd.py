@@ -1,12 +1,16 @@
 """`pushfwd`: the thread's recursive directional derivative."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
+import numpy as np
+
+_Result = TypeVar("_Result")
 
 
-def pushfwd(fun: Callable, x: Any, vs: Sequence[Any]) -> Any:
+def pushfwd(fun: Callable[[Any], _Result], x: Any,
+            vs: Sequence[Any] | jax.Array | np.ndarray) -> _Result:
   """The derivative of `fun` at `x` along `vs[0]`, `vs[1]` and so on, in turn.
 
   It is mixed and of order `len(vs)`; of order 0 it is `fun(x)`. Each level is a

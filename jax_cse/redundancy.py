@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec
 
 import jax
 from jax.extend import core
@@ -13,9 +13,11 @@ from jax_cse import versions
 from jax_cse.counting import equations
 from jax_cse.redundancy_report import Finding, Line, Redundancy
 
+_P = ParamSpec("_P")
 
-def redundancy(fun: Callable, mode: str = "exact", *, compiled: bool = True
-               ) -> Callable[..., Redundancy]:
+
+def redundancy(fun: Callable[_P, Any], mode: str = "exact", *,
+               compiled: bool = True) -> Callable[_P, Redundancy]:
   """A report of what a function computes twice.
 
       print(jax_cse.redundancy(loss)(params, x))
@@ -45,7 +47,7 @@ def redundancy(fun: Callable, mode: str = "exact", *, compiled: bool = True
   modes.validate(mode)
   versions.check()
 
-  def report(*args, **kwargs):
+  def report(*args: _P.args, **kwargs: _P.kwargs) -> Redundancy:
     from jax_cse import duplicates
     from jax_cse import simplification
     with context.disabled():
@@ -55,11 +57,13 @@ def redundancy(fun: Callable, mode: str = "exact", *, compiled: bool = True
       found = duplicates.find(plain, mode)
       flops = _flops(plain, merged) if compiled else (None,) * 3
     grouped = _grouped(found)
+    before, after = (sum(1 for _ in equations(x.jaxpr))
+                     for x in (plain, merged))
     return Redundancy(
         getattr(fun, "__name__", repr(fun)), mode,
         [f for f in grouped if f.reason is None],
         [f for f in grouped if f.reason is not None],
-        *(sum(1 for _ in equations(x.jaxpr)) for x in (plain, merged)), flops)
+        before, after, flops)
 
   return report
 
@@ -73,11 +77,12 @@ def _grouped(found) -> list[Finding]:
     groups.setdefault(key, []).append(duplicate)
   findings = []
   for (line, first, reason), group in groups.items():
-    costs = [[n * d.times for n in _cost(d.eqn)] for d in group]
+    flops, nbytes = map(sum, zip(*(
+        [n * d.times for n in _cost(d.eqn)] for d in group)))
     findings.append(Finding(
         line, first, Counter(d.eqn.primitive.name for d in group),
         sum(1 + _size_inside(d.eqn) for d in group),
-        *map(sum, zip(*costs)), reason))
+        flops, nbytes, reason))
   return sorted(findings, reverse=True,
                 key=lambda f: (f.flops, f.nbytes, f.equations))
 
@@ -111,5 +116,7 @@ def _flops(plain, merged) -> tuple[Any, Any, Any]:
   """XLA's count: as traced, compiled, and compiled after CSE."""
   lowered, other = (jax.jit(core.jaxpr_as_fun(x)).lower(*x.in_avals)
                     for x in (plain, merged))
-  return tuple((stage.cost_analysis() or {}).get("flops") for stage in (
-      lowered, lowered.compile(), other.compile()))
+  traced, compiled, after = (
+      (stage.cost_analysis() or {}).get("flops") for stage in (
+          lowered, lowered.compile(), other.compile()))
+  return traced, compiled, after

@@ -97,7 +97,8 @@ class Redundancy(NamedTuple):
       lines += [*_lines(finding), f"{'':36}since it {finding.reason}"]
     return "\n".join(lines)
 
-  __repr__ = __str__
+  def __repr__(self) -> str:
+    return str(self)
 
   def _repr_html_(self) -> str:
     rows = []

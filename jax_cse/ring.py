@@ -220,9 +220,10 @@ class Ring:
       other, j = self._as_power(y.core)
       if base == other:
         number = self._of(("power", i + j), (base,))
-        core = Power(a.domain, a.shape, at_point, a.degree + b.degree,
-                     (Element(1, base),))
-        core.exponent = i + j
+        power = Power(a.domain, a.shape, at_point, a.degree + b.degree,
+                      (Element(1, base),))
+        power.exponent = i + j
+        core: Core = power
       else:
         first, second = sorted((x.core, y.core))
         number = self._of("product", (first, second))

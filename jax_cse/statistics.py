@@ -33,7 +33,7 @@ class Statistics:
     evicted_bytes: size of the evicted results, in bytes.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     self.clear()
 
   def clear(self) -> None:
@@ -78,7 +78,7 @@ class Statistics:
   def by_primitive(self) -> dict[str, Counter[str]]:
     table: dict[str, Counter[str]] = {}
 
-    def put(name, column, n):
+    def put(name: str, column: str, n: int) -> None:
       row = table.setdefault(
           name, Counter(hits=0, misses=0, bypassed=0, evicted=0))
       row[column] += n
@@ -95,13 +95,14 @@ class Statistics:
 
   def __str__(self) -> str:
     columns = ("hits", "misses", "bypassed", "evicted")
-    rows = [(name, *(row[c] for c in columns))
+    rows = [(name, [row[c] for c in columns])
             for name, row in self.by_primitive.items()]
-    rows.append(("total", self.hits, self.misses, self.bypassed, self.evicted))
-    width = max(len("primitive"), *(len(row[0]) for row in rows))
+    rows.append(("total", [self.hits, self.misses, self.bypassed,
+                           self.evicted]))
+    width = max(len("primitive"), *(len(name) for name, _ in rows))
     lines = [f"{'primitive':<{width}}" + "".join(f"{c:>10}" for c in columns)]
     lines += [f"{name:<{width}}" + "".join(f"{n:>10}" for n in counts)
-              for name, *counts in rows]
+              for name, counts in rows]
     if self.bypassed:
       lines.append("bypassed because:")
       lines += [f"{n:>8}  {reason}"

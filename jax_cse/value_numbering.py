@@ -159,7 +159,7 @@ class Numbering:
       bits = fingerprint.of_array(x)
     except fingerprint.Unkeyable:
       return None
-    key = (np.ndarray, aval.dtype, aval.weak_type, aval.shape, bits)
+    key: tuple = (np.ndarray, aval.dtype, aval.weak_type, aval.shape, bits)
     if not aval.sharding.mesh.empty:
       key = (aval, *key)
     if self.traced and x.ndim:

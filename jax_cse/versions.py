@@ -25,7 +25,7 @@ def check() -> None:
   """Raises `UnsupportedJaxVersion` unless the installed JAX is supported."""
   if jax.__version__ in SUPPORTED:
     return
-  wanted = for_python(sys.version_info)
+  wanted = for_python(sys.version_info[:2])
   raise errors.UnsupportedJaxVersion(
       f"jax_cse supports JAX {', '.join(SUPPORTED)}, but JAX "
       f"{jax.__version__} is installed. Nothing was patched. To install the "

@@ -13,6 +13,9 @@ import checking
 import jax_cse
 from jax_cse import compat
 from jax_cse import congruence
+from jax_cse import jaxpr_numbering
+from jax_cse import keys
+from jax_cse import value_numbering
 from jax_cse.compat import core
 from jax_cse.expressions import Expressions
 
@@ -425,6 +428,15 @@ class PureCoreTest(absltest.TestCase):
     first, = e.enter(("op", None, x, "s", 1), 1, 1, {"s": 1})
     other, = e.enter(("op", None, y, "s", True), 1, 1, {"s": True})
     self.assertNotEqual(e.substitute([first], {x: y}), [other])
+
+  def test_what_has_no_key_is_a_leaf(self):
+    scope = jaxpr_numbering.Scope(value_numbering.Numbering(lambda trace: None))
+    x, plan = scope.leaf(), keys.plan_of(lax.sin_p)
+    numbers = {scope.number(plan, None, [x], {"large": np.zeros(10_000)})
+               for _ in range(2)}
+    self.assertLen(numbers, 2)
+    for n in numbers:
+      self.assertEmpty(scope.expressions.parts(n))
 
   def test_deep_expressions(self):
     e = self.e

@@ -291,6 +291,22 @@ class ProgramsTest(parameterized.TestCase):
     with jax_cse.enabled(mode):
       _close(jax.jit(lambda x: fun(x))(X), expected)
 
+  @parameterized.product(mode=modes.MODES, transformation=[
+      jax.jit, jax.grad, jax.vmap, lambda f: jax.jit(jax.vmap(jax.grad(f))),
+      jax_cse.cse])
+  def test_a_jaxpr_that_closes_over_a_tracer(self, mode, transformation):
+    inner = lambda x, y: jnp.sin(x * y) * jnp.cos(y) + jnp.sin(x * y)
+
+    def fun(y):
+      plain = jax.make_jaxpr(lambda x: inner(x, y))(0.5)
+      simpler = jax_cse.cse_jaxpr(plain, mode)
+      self.assertLess(checking.size(simpler), checking.size(plain))
+      return core.jaxpr_as_fun(simpler)(0.5)[0]
+
+    y = X[0] if transformation is jax.grad else X
+    _close(transformation(fun)(y),
+           transformation(lambda y: inner(jnp.float32(0.5), y))(y))
+
   def test_a_high_power_of_a_small_multiple(self):
     # 8**-100, and x**100 for most x, are no floats of 32 bits.
     x = jnp.linspace(1., 8., 8)

@@ -169,7 +169,8 @@ def run(way: str, steps: int, look: Callable[[int, Any], None],
   training = Training()
   context = (contextlib.nullcontext if way == "plain" else
              functools.partial(jax_cse.enabled, max_bytes=max_bytes))
-  around, within = (contextlib.nullcontext, context)
+  around: Callable[[], Any] = contextlib.nullcontext
+  within: Callable[[], Any] = context
   if way == "one context":
     around, within = within, around
 
@@ -316,7 +317,8 @@ def main(argv=None) -> int:
   args = parser.parse_args(argv)
   ways = args.way or WAYS
   if args.child:
-    child(*ways, args.steps)
+    way, = args.way
+    child(way, args.steps)
     return 0
   print(f"JAX {jax.__version__}, {args.steps} steps; the largest size in each "
         "quarter of the run", flush=True)

@@ -103,7 +103,7 @@ def series(version: str) -> list[Patch]:
 def installed() -> tuple[str, pathlib.Path]:
   """The version of the wheel, and the folder that its package is in."""
   folder = importlib.metadata.distribution("jax").locate_file("jax")
-  return importlib.metadata.version("jax"), pathlib.Path(folder).parent
+  return importlib.metadata.version("jax"), pathlib.Path(str(folder)).parent
 
 
 def digest(data: bytes) -> str:
@@ -224,7 +224,8 @@ def regenerate(overlay: pathlib.Path, base: pathlib.Path,
                   "patches; delete those")
   return {patch.path: patch.header + "".join(
       f"sha256: {digest((base / name).read_bytes())}  {name}\n"
-      for name in patch.files) + "".join(map(hunks.get, patch.files))
+      for name in patch.files) + "".join(
+          hunks.get(name, "") for name in patch.files)
           for patch in patches}
 
 
@@ -255,8 +256,8 @@ def main() -> None:
     version, base = installed()
     overlay = OVERLAYS / version
     if args.regenerate:
-      for path, text in regenerate(overlay, base, series(version)).items():
-        path.write_text(text)
+      for patch, text in regenerate(overlay, base, series(version)).items():
+        patch.write_text(text)
     make(overlay, base, series(version))
   except Refused as error:
     sys.exit(f"patched_jax: {error}")

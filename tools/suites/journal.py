@@ -10,15 +10,18 @@ Limits: the outcome of a test is the worst of its phases and subtests; why it
 failed is kept as the last line of the traceback only.
 """
 
+from collections.abc import Iterator
 import json
 import pathlib
+from typing import Any
 
 WORST = ("crashed", "failed", "xpassed", "xfailed", "skipped", "passed")
 
 
 def outcomes(path) -> dict[str, dict]:
   """Test id -> its last record in the journal at `path`, crashes included."""
-  ended, started = {}, {}
+  ended: dict[str, dict] = {}
+  started: dict[str, int] = {}
   for record in _records(path):
     if "started" in record:
       started[record["started"]] = started.get(record["started"], 0) + 1
@@ -44,7 +47,7 @@ def append(path, **record):
     file.write(json.dumps(record) + "\n")
 
 
-def _records(path):
+def _records(path) -> Iterator[dict[str, Any]]:
   path = pathlib.Path(path)
   if not path.exists():
     return
@@ -71,7 +74,7 @@ class _Journal:
   def __init__(self, path):
     self.path = path
     self.known = outcomes(path)
-    self.now = {}
+    self.now: dict[str, Any] = {}
 
   def pytest_collection_modifyitems(self, config, items):
     done = [item for item in items if item.nodeid in self.known]
