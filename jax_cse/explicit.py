@@ -10,7 +10,7 @@ factor and expand sums and products, and drop what nobody reads.
 
 from collections.abc import Callable
 import functools
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import jax
 from jax.extend import core
@@ -76,8 +76,21 @@ def polysimp(fun: Callable[_P, _Result]) -> Callable[_P, _Result]:
   return cse(fun, mode="ring")
 
 
-def cse_jaxpr(closed_jaxpr: core.ClosedJaxpr, mode: str = "ring"
-              ) -> core.ClosedJaxpr:
+class _Closed(Protocol):
+  """A `ClosedJaxpr`, which type checkers do not know by that name in every
+  version of JAX."""
+
+  @property
+  def eqns(self) -> list[core.JaxprEqn]: ...
+
+  @property
+  def consts(self) -> Any: ...
+
+
+_ClosedJaxpr = TypeVar("_ClosedJaxpr", bound=_Closed)
+
+
+def cse_jaxpr(closed_jaxpr: _ClosedJaxpr, mode: str = "ring") -> _ClosedJaxpr:
   """Eliminates common subexpressions and dead code from a jaxpr.
 
   Calls (`jit`, `cond`, `custom_jvp_call`, ...) and loops (`scan`, `while`) are

@@ -9,7 +9,6 @@ from collections import Counter
 from typing import assert_type
 
 import jax
-from jax.extend import core
 import jax.numpy as jnp
 
 import jax_cse
@@ -103,8 +102,11 @@ def looking(x: jax.Array) -> None:
   assert_type(report.findings[0].primitives, Counter[str])
   if (line := report.findings[0].line) is not None:
     assert_type((line.file, line.number, line.text), tuple[str, int, str])
-  assert_type(jax_cse.cse_jaxpr(jax.make_jaxpr(fun)(x), "exact"),
-              core.ClosedJaxpr)
+  plain = jax.make_jaxpr(fun)(x)
+  simpler = jax_cse.cse_jaxpr(plain, "exact")
+  plain = simpler
+  print(simpler.no_such_attribute)   # error: attr-defined
+  jax_cse.cse_jaxpr(fun)   # error: type-var
   jax_cse.count_primitives(pair)()   # error: call-arg
 
 
