@@ -27,6 +27,7 @@ It prints a table and draws the trajectories with the steps of the solver.
 
 import argparse
 from collections.abc import Callable
+import itertools
 import statistics
 import time
 from typing import Any, NamedTuple
@@ -199,7 +200,7 @@ def train(order: int, way: str, cse: bool, params: list, steps: int,
     *state, value = jax.block_until_ready(compiled(*state))
     tick()
     losses.append(float(value))
-  seconds = [b - a for a, b in zip(times, times[1:])]
+  seconds = [b - a for a, b in itertools.pairwise(times)]
   params = state[0]
   solution = jax.jit(lambda p: solve(p, data()[0], tolerance=FINE))(params)
   return Run(order, way, cse, count, seconds[0], seconds[1], sum(seconds[:3]),
@@ -260,8 +261,8 @@ def figure(runs: list[Run], plain: dict[int, int]):
     taken = jnp.isfinite(solution.ts)
     ax.plot(solution.ts[taken], solution.ys[0][taken][..., 0], ".-",
             color="C0", linewidth=1, markersize=4)
-    ax.set(title=f"{'R$_%d$' % run.order if run.order else 'none'}: "
-                 f"{run.evaluations} evaluations\nerror {run.fit:.1e}",
+    name = f"R$_{run.order}$" if run.order else "none"
+    ax.set(title=f"{name}: {run.evaluations} evaluations\nerror {run.fit:.1e}",
            xlabel="t", ylabel="z(t)" if not i else None)
   lower = grid[1].subgridspec(1, 3)
   orders = [run.order for run in trained if run.order]

@@ -85,7 +85,7 @@ class Algebra:
     part, ring = parts[0], self.ring
     assert self.maps is not None and isinstance(ring, LinearRing)
     shape = ring.cores[part.core].shape
-    if not map_.sums or shape and any(shape[k] != 1 for k in map_.sums):
+    if not map_.sums or (shape and any(shape[k] != 1 for k in map_.sums)):
       return None
     if shape:
       part = ring.image(
@@ -156,7 +156,7 @@ def _as_rational(value, dtype) -> int | Fraction | None:
     x = x.real
   if isinstance(x, int):
     return x
-  if not math.isfinite(x) or not x and math.copysign(1, x) < 0:
+  if not math.isfinite(x) or (not x and math.copysign(1, x) < 0):
     return None
   return simple(Fraction(x))
 

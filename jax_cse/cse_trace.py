@@ -260,7 +260,7 @@ class CseTrace(compat.Trace):
       return [result] if primitive.multiple_results else result
     out_avals, effects = known or compat.abstract_evaluation(
         primitive, avals, params)
-    if effects and not compat.benign(effects) or not all(
+    if (effects and not compat.benign(effects)) or not all(
         type(a) is compat.ShapedArray for a in (*avals, *out_avals)):
       results = self._bind_now(primitive, tracers, params)
     elif plan.is_structured:

@@ -149,7 +149,7 @@ class Extraction:
         cost += self._beneath(leaves, is_free, least + 1 - cost)
       # The normal form comes last and takes a tie: in it scalars meet.
       is_last = best is not None and self._forms is not None
-      if best is None or cost < least or cost == least and is_last:
+      if best is None or cost < least or (cost == least and is_last):
         best, least = multiple, cost
       if least <= weight:
         break   # the least there is

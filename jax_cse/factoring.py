@@ -15,7 +15,7 @@ Source: Horner's rule for several variables, Ceberio and Kreinovich 2004.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 import math
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 from jax_cse.coefficients import Coefficient, over, unit
 from jax_cse.cores import One, join
@@ -34,7 +34,7 @@ class Times(NamedTuple):
 
 
 Terms = Sequence[tuple[Coefficient, Monomial]]
-Tree = Union[int, Plus, Times]
+Tree = int | Plus | Times
 ONE = Times(())
 
 

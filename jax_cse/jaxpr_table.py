@@ -132,7 +132,8 @@ class JaxprTable:
     if numbers is None:
       numbers = self._scope.expressions.enter(key, arity, len(outs), params)
     if len(outs) > 1:
-      return self._enter(numbers, outs)
+      self._enter(numbers, outs)
+      return
     # One result is the rule, and this runs for every equation.
     x, = outs
     if x.val not in self.variables:

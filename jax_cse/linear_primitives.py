@@ -187,6 +187,7 @@ def _through_dot(params, avals, axis):
     if axis < len(free):
       return params, {i: free[axis]}
     axis -= len(free)
+  return None
 
 
 def _through_conv(params, avals, axis):
@@ -196,6 +197,7 @@ def _through_conv(params, avals, axis):
   if axis == numbers.out_spec[1] and params["feature_group_count"] == 1 == (
       params["batch_group_count"]):
     return params, {1: numbers.rhs_spec[0]}
+  return None
 
 
 def _through_broadcast(params, avals, axis):
@@ -216,6 +218,7 @@ def _through_reshape(params, avals, axis):
   for k, length in enumerate(shape):
     if length == sizes[axis] and math.prod(shape[:k]) == before:
       return params | {"new_sizes": with_size(sizes, axis, 1)}, {0: k}
+  return None
 
 
 def _through_transpose(params, avals, axis):
@@ -235,7 +238,7 @@ def _through_sum(params, avals, axis):
 def _through_slice(params, avals, axis):
   length, strides = avals[0].shape[axis], params["strides"]
   if (params["start_indices"][axis] or params["limit_indices"][axis] != length
-      or strides is not None and strides[axis] != 1):
+      or (strides is not None and strides[axis] != 1)):
     return None
   return params | {
       "limit_indices": with_size(params["limit_indices"], axis, 1)}, {0: axis}
@@ -254,13 +257,14 @@ def _through_rev(params, avals, axis):
 
 def _through_concatenate(params, avals, axis):
   return None if axis == params["dimension"] else (
-      params, {i: axis for i in range(len(avals))})
+      params, dict.fromkeys(range(len(avals)), axis))
 
 
 def _through_stack(params, avals, axis):
   if axis == params["axis"]:
     return None
-  return params, {i: axis - (axis > params["axis"]) for i in range(len(avals))}
+  return params, dict.fromkeys(
+      range(len(avals)), axis - (axis > params["axis"]))
 
 
 def _through_tile(params, avals, axis):
@@ -288,7 +292,7 @@ def _through_complex(params, avals, axis):
 
 def _through_select(params, avals, axis):
   return None if avals[0].shape else (
-      params, {i: axis for i in range(1, len(avals))})
+      params, dict.fromkeys(range(1, len(avals)), axis))
 
 
 def _through_triangular_solve(params, avals, axis):

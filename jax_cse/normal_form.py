@@ -205,7 +205,7 @@ def _of_terms(terms: _Terms) -> Form:
              if e > shared.get(n, 0)), c) for monomial, c in terms.items())
   if rest[0][1] < 0:
     divisor = -divisor
-  factors: dict[Base, int] = {n: e for n, e in shared.items()}
+  factors: dict[Base, int] = dict(shared.items())
   if len(rest) > 1:
     factors[Polynomial((m, over(c, divisor)) for m, c in rest)] = 1
   return Form(divisor, factors)

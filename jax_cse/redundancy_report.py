@@ -76,8 +76,8 @@ class Redundancy(NamedTuple):
   flops: tuple[float | None, float | None, float | None]
 
   def _summary(self) -> list[str]:
-    lines = [f"{self.name}, mode {self.mode!r}: {self.plain:,} equations, "
-             f"{self.merged:,} with CSE"]
+    lines = [(f"{self.name}, mode {self.mode!r}: {self.plain:,} equations, "
+              f"{self.merged:,} with CSE")]
     if None not in self.flops:
       traced, compiled, merged = (f"{x:,.0f}" for x in self.flops)
       lines.append(f"flops by XLA's count: {traced} as traced, {compiled} "

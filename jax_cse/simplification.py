@@ -37,7 +37,7 @@ def _simplify_inside(primitive, x, mode):
     known[jaxpr] = None if simpler.jaxpr is jaxpr else simpler
   simpler = known[jaxpr]
   # The jaxpr of a `remat` has no place for constants.
-  if simpler is None or simpler.consts and primitive is compat.remat_p:
+  if simpler is None or (simpler.consts and primitive is compat.remat_p):
     return x
   return simpler.jaxpr if jaxpr is x else simpler
 

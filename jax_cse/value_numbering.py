@@ -65,7 +65,7 @@ class Numbering:
         compat.BatchTracer: self._of_batched,
         compat.ArrayImpl: self._of_array,
         compat.Zero: self._of_zero,
-        **{t: self._of_scalar for t in compat.SCALARS},
+        **dict.fromkeys(compat.SCALARS, self._of_scalar),
         compat.HOST_ARRAYS: self._of_host_array,
     }
 

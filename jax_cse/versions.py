@@ -12,13 +12,13 @@ import jax
 from jax_cse import errors
 
 # What setup.py takes from each version of Python on.
-_FOR_PYTHON = {(3, 11): "0.10.2", (3, 12): "0.11.2", (3, 13): "0.12.0.1"}
-SUPPORTED = tuple(_FOR_PYTHON.values())
+FOR_PYTHON = {(3, 11): "0.10.2", (3, 12): "0.11.2", (3, 13): "0.12.0.1"}
+SUPPORTED = tuple(FOR_PYTHON.values())
 
 
 def for_python(version: tuple[int, ...]) -> str:
   """The JAX to install on a version of Python."""
-  return _FOR_PYTHON[max(first for first in _FOR_PYTHON if first <= version)]
+  return FOR_PYTHON[max(first for first in FOR_PYTHON if first <= version)]
 
 
 def check() -> None:

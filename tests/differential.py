@@ -72,7 +72,7 @@ def check(program, row: int, transform: str, way: str) -> str:
   """
   sums_cotangents = (transform in _SUMS_COTANGENTS
                      or whole_programs.has(whole_programs.REVERSE, program))
-  to_the_bit = way == "eager" or way == "traced" and not sums_cotangents
+  to_the_bit = way == "eager" or (way == "traced" and not sums_cotangents)
   def make(with_contexts):
     return TRANSFORMS[transform](
         whole_programs.meaning(program, with_contexts))

@@ -244,7 +244,7 @@ def equal_values_on_different_devices():
     results += [lax.sin(a) for a in ones + ones]
     results += [inside_jit(lambda a: slope(slope(cube))(a), a) for a in ones]
     # Closed over: constants of the program, which runs where they are.
-    results += [inside_jit(lambda a=a: lax.sin(a) * lax.sin(a))  # noqa: B023
+    results += [inside_jit(lambda a=a: lax.sin(a) * lax.sin(a))
                 for a in ones[:2]]
   return results
 

@@ -1,5 +1,7 @@
 """Sums whose terms have much in common: what is collected, and what is not."""
 
+import itertools
+
 from absl.testing import absltest
 from absl.testing import parameterized
 from hypothesis import given
@@ -98,7 +100,7 @@ _rng = np.random.RandomState(0)
 def _network(activation, dimension, width=8):
   sizes = (dimension, width, width, width, 1)
   weights = [_rng.randn(a, b).astype("float32") / np.sqrt(np.float32(a))
-             for a, b in zip(sizes, sizes[1:])]
+             for a, b in itertools.pairwise(sizes)]
 
   def fun(x):
     for w in weights[:-1]:

@@ -77,7 +77,7 @@ class FingerprintTest(parameterized.TestCase):
 class EagerTableTest(absltest.TestCase):
 
   @settings(max_examples=300, deadline=None, derandomize=True, database=None)
-  @given(st.lists(st.tuples(st.sampled_from("put get discard".split()),
+  @given(st.lists(st.tuples(st.sampled_from(["put", "get", "discard"]),
                             st.integers(0, 9), st.integers(0, 5000))),
          st.integers(0, 20_000))
   def test_the_budget_holds_and_nothing_is_lost(self, steps, budget):

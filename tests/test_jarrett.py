@@ -49,7 +49,7 @@ UNARY = {
     "mean that is not differentiated": lambda x: x * lax.stop_gradient(
         jnp.mean(x)) + jnp.where(jnp.sum(x) > 0, x, jnp.sin(x)),
     "bfloat16": lambda x: jnp.sin(x.astype(jnp.bfloat16)).astype(x.dtype),
-    "new first axes": lambda x: jnp.sin(x)[None] * jnp.ones((2, 1) + x.shape),
+    "new first axes": lambda x: jnp.sin(x)[None] * jnp.ones((2, 1, *x.shape)),
 }
 
 

@@ -69,7 +69,7 @@ class PinnTest(parameterized.TestCase):
     for most in apart:
       self.assertLess(float(most), 1e-10)
     partials = re.findall(r"^  (?:pushfwd|nested grad|jet).* (\S+\.\d+)",
-                          run.stdout, re.M)
+                          run.stdout, re.MULTILINE)
     self.assertLen(partials, 3)
     self.assertLen(set(partials), 1)
 

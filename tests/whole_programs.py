@@ -214,8 +214,8 @@ def programs(depth: int, size: int):
 
 def has(kinds, program) -> bool:
   """Whether an instruction of these kinds is anywhere in it."""
-  return any(i[0] in kinds or (i[0] in NESTED or i[0] in CONTEXTS)
-             and any(has(kinds, inner) for inner in i[1])
+  return any(i[0] in kinds or ((i[0] in NESTED or i[0] in CONTEXTS)
+             and any(has(kinds, inner) for inner in i[1]))
              for i in program)
 
 

@@ -48,7 +48,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-import jax_cse.memo_table  # noqa: F401, so that its modules are there
+import jax_cse.memo_table   # so that its modules are there
 from jax_cse.values import Value
 
 WAYS = ("plain", "one context", "a context per step")
@@ -230,7 +230,7 @@ def sizes(memo: Any = None) -> dict[str, int]:
       seen.add(id(x))
       for name, part in _parts(x):
         visit(f"{path}.{name}", part)
-    elif path.endswith("nbytes") or path.endswith("_constant_bytes"):
+    elif path.endswith(("nbytes", "_constant_bytes")):
       found[path] = x
 
   for name, module in sorted(sys.modules.items()):

@@ -20,7 +20,7 @@ import jax_cse
 from jax_cse import blowup
 
 sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/tests")
-from programs import POINT, PROGRAMS  # noqa: E402
+from programs import POINT, PROGRAMS
 
 _V = np.array([0.5, 2.0, 1.2, 0.7])
 _M = np.eye(4) + np.arange(16.).reshape(4, 4) / 40

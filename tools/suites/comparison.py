@@ -78,9 +78,9 @@ def report(suites, expected, reference="plain") -> tuple[str, bool]:
     unexpected, known, stale = sort_out(
         differences(plain, suites[way]), expected.get(way, {}), plain)
     both = plain.keys() & suites[way].keys()
-    lines += ["", f"{way} against {reference}, {len(both)} files: "
-              f"{len(unexpected)} unexpected differences, "
-              f"{len(known)} expected, {len(stale)} stale entries."]
+    lines += ["", (f"{way} against {reference}, {len(both)} files: "
+                   f"{len(unexpected)} unexpected differences, "
+                   f"{len(known)} expected, {len(stale)} stale entries.")]
     for d in unexpected:
       lines.append(f"- NEW {d.file} {d.test}: {d.plain['outcome']} "
                    f"{reference}, {d.other['outcome']} {way}. "

@@ -36,7 +36,7 @@ def main(argv=None) -> int:
   _check(parser, args.checkout)
   tests = args.checkout.resolve() / "tests"
   files = args.files or sorted(
-      (str(path.relative_to(tests)) for path in tests.rglob("*_test.py")))
+      str(path.relative_to(tests)) for path in tests.rglob("*_test.py"))
   missing = [file for file in files if not (tests / file).exists()]
   if missing:
     parser.error(f"not in {tests}: {', '.join(missing)}")
@@ -49,7 +49,7 @@ def _check(parser, checkout):
   version = checkout / "jax" / "version.py"
   if not version.exists():
     parser.error(f"{checkout} is not a checkout of JAX: no jax/version.py")
-  found = re.search(r'^_version = "(.+)"', version.read_text(), re.M)
+  found = re.search(r'^_version = "(.+)"', version.read_text(), re.MULTILINE)
   if not found or found[1] != jax.__version__:
     parser.error(f"{checkout} is at {found and found[1]}, installed is "
                  f"{jax.__version__}: check out jax-v{jax.__version__}")
