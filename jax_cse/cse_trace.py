@@ -38,7 +38,6 @@ from jax_cse.cores import Element, Image
 from jax_cse.emission import Emission, price
 from jax_cse.extraction import Extraction
 from jax_cse.jaxpr_numbering import Scope, number_call
-from jax_cse.linear_maps import Map
 from jax_cse.linear_ring import LinearRing
 from jax_cse.normal_form import NormalForms
 from jax_cse.value_numbering import Numbering
@@ -139,9 +138,8 @@ class CseTrace(compat.Trace):
     found = self._entered.get(id(x))
     if found is not None and found[0] is x:
       return found[1]
-    number = None
-    if type(compat.typeof(x)) is compat.ShapedArray:
-      number = self._numbering.number(x)
+    number = (self._numbering.number(x)
+              if type(compat.typeof(x)) is compat.ShapedArray else None)
     if number is None:
       tracer = self.enter(x)
     elif number in self._typed:
@@ -194,7 +192,7 @@ class CseTrace(compat.Trace):
     call = self._calls.get(number)
     core = self.algebra.ring.cores.get(number)
     if call is None and type(core) is Image:
-      map_ = cast(Map, core.map)
+      map_: Any = core.map   # a `linear_maps.Map`
       operands = {i: CseTracer(self, map_.avals[i], n)
                   for i, n in map_.fixed.items()}
       operands |= {i: self.tracer(x, map_.avals[i])
@@ -206,9 +204,8 @@ class CseTrace(compat.Trace):
     return call
 
   def _operands(self, number):
-    call = self.call_of(number)
-    assert call is not None   # since it is no operand of the program
-    return [self.algebra.find(x.number) for x in call.operands]
+    return [self.algebra.find(x.number)
+            for x in cast(Call, self.call_of(number)).operands]
 
   def _value(self, tracer):
     number = tracer.number
@@ -218,8 +215,7 @@ class CseTrace(compat.Trace):
     return self._typed[number]
 
   def _compute(self, number):
-    call = self.call_of(number)
-    assert call is not None   # since it is no operand of the program
+    call = cast(Call, self.call_of(number))
     params = call.params
     if keys.plan_of(call.primitive).is_structured:
       params = jaxprs.with_jaxprs(params, iter(

@@ -1,5 +1,7 @@
 """`derivatives`: values, counts beside jet, and errors against the truth."""
 
+import functools
+
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
@@ -79,6 +81,18 @@ PROGRAMS = {
 }
 
 
+@functools.cache
+def _programs(spec):
+  """Each derivative as a jaxpr, and all of them by us and by jet: the same at
+  every point, and most of the time goes into compiling them."""
+  order = 6
+  with jax_cse.enabled():
+    exact = [jax.make_jaxpr(specs.nested(spec.fun, k))(np.float32(0))
+             for k in range(order + 1)]
+  return exact, [jax.jit(f) for f in (jax_cse.derivatives(spec.fun, order),
+                                      taylor(spec.fun, order))]
+
+
 class DerivativesTest(parameterized.TestCase):
 
   @parameterized.parameters(*PROGRAMS)
@@ -112,14 +126,9 @@ class DerivativesTest(parameterized.TestCase):
   def test_error_at_most_four_times_that_of_jet(self, spec, point):
     # The largest error among neighbours, since one result alone may be exact
     # by chance; some roundings are nobody's fault.
-    order = 6
-    with jax_cse.enabled():
-      exact = [jax.make_jaxpr(specs.nested(spec.fun, k))(np.float32(point))
-               for k in range(order + 1)]
-    ways = [jax.jit(f) for f in (jax_cse.derivatives(spec.fun, order),
-                                 taylor(spec.fun, order))]
-    errors = np.zeros((2, order + 1))
-    size = np.zeros(order + 1)
+    exact, ways = _programs(spec)
+    errors = np.zeros((2, len(exact)))
+    size = np.zeros(len(exact))
     for i in range(6):
       x = np.float32(point + 0.003 * i)
       wanted = [truth.exactly(jaxpr, x)[0].item() for jaxpr in exact]
