@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 import functools
 from typing import NamedTuple
 
-import folx
 import jax
 from jax.experimental import jet
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.frame import Case, Count, entry, runs
 import jax_cse
 
 _rng = np.random.RandomState(0)
@@ -70,6 +70,7 @@ def unrolled(fun):
 
 
 def by_folx(fun):
+  import folx
   forward = folx.forward_laplacian(fun)
   return jax.vmap(lambda x: forward(x).laplacian)
 
@@ -128,3 +129,39 @@ def _biharmonic_by_jet(fun, x):
 
 def flops(fun: Callable, x: jax.Array) -> float:
   return jax.jit(fun).lower(x).compile().cost_analysis()["flops"]
+
+
+def _flops(rows, limit=None):
+  for row in rows:
+    yield Count(row.name, flops(row.control, row.points),
+                flops(row.candidate, row.points), limit)
+
+
+def _times(rows):
+  yield from runs(((row.name, row.candidate, row.control, row.points)
+                    for row in rows), turns=60)
+
+
+@entry("flops of Laplacians over those of folx, by XLA's count")
+def laplacian_flops() -> Iterator[Count]:
+  yield from _flops(beside_folx())
+
+
+@entry("run time of Laplacians over that of folx")
+def laplacian_run() -> Iterator[Case]:
+  yield from _times(beside_folx())
+
+
+@entry("flops of `laplacian` over those of folx, by dimension")
+def laplacian_growth() -> Iterator[Count]:
+  yield from _flops(growth(), 1.1)
+
+
+@entry("flops of the biharmonic operator over those of plain nested jvp")
+def biharmonic_flops() -> Iterator[Count]:
+  yield from _flops(biharmonic())
+
+
+@entry("run time of the biharmonic operator over that of plain nested jvp")
+def biharmonic_run() -> Iterator[Case]:
+  yield from _times(biharmonic())

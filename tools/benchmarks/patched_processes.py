@@ -6,7 +6,9 @@ happens to lie. And an unpatched copy of JAX is up to 2 percent slower or faster
 than the installed one, so the control is a copy as well, in an overlay of no
 patches. They take turns, and each does a workload when it is told to:
 
-    python tools/patched_benchmarks.py    # reads names of workloads, one a line
+    python -m benchmarks.patched_processes    # reads names, one a line
+
+Nothing here imports jax_cse, so that neither has it.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ import contextlib
 import gc
 import itertools
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -22,6 +25,9 @@ from jax import lax
 import jax.numpy as jnp
 
 import patched_jax
+
+
+_TOOLS = pathlib.Path(__file__).parent.parent
 
 
 def _nested(order):
@@ -92,8 +98,9 @@ def _in_turn(functions):
 
 def _server(stack, path, is_patched):
   process = stack.enter_context(subprocess.Popen(
-      [sys.executable, __file__], stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}))
+      [sys.executable, "-m", __name__], stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE, text=True,
+      env=os.environ | {"PYTHONPATH": f"{path}:{_TOOLS}"}))
 
   def ask(name, wanted):
     print(name, file=process.stdin, flush=True)

@@ -6,6 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from benchmarks.frame import Case, Count, enabled, entry
+import jax_cse
+
 _DIMENSIONS, _WIDTH = 16, 64
 
 
@@ -67,3 +70,30 @@ def programs() -> Iterator[Program]:
     for operator, of in OPERATORS.items():
       yield Program(f"{operator} of {name}",
                     jax.vmap(of(network), (None, 0, 0)), (weights, x, v))
+
+
+@entry("equations of second derivatives of networks, CSE over plain")
+def vector_counts() -> Iterator[Count]:
+  for name, fun, args in programs():
+    counts = [into(lambda fun=fun, args=args: jax_cse.count_primitives(fun)(
+        *args).total())() for into in (lambda f: f, enabled)]
+    yield Count(f"{name}, {counts[0]:,} to {counts[1]:,}", *counts, limit=1)
+
+
+@entry("time to the first second derivatives of networks, CSE over plain")
+def vector_first() -> Iterator[Case]:
+  for name, fun, args in programs():
+    first = lambda fun=fun, args=args: jax.block_until_ready(
+        jax.jit(lambda *xs: fun(*xs))(*args))
+    yield Case(name, first, enabled(first), turns=3, prepare=jax.clear_caches)
+
+
+@entry("run time of second derivatives of networks, CSE over plain")
+def vector_run() -> Iterator[Case]:
+  for name, fun, args in programs():
+    compile_ = lambda fun=fun, args=args: jax.jit(
+        lambda *xs: fun(*xs)).lower(*args).compile()
+    plain, merged = compile_(), enabled(compile_)()
+    yield Case(name, lambda f=plain, xs=args: jax.block_until_ready(f(*xs)),
+               lambda f=merged, xs=args: jax.block_until_ready(f(*xs)),
+               turns=60)

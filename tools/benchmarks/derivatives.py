@@ -1,0 +1,71 @@
+"""`derivatives` beside `jax.experimental.jet`."""
+
+from collections.abc import Iterator
+import functools
+import math
+
+import jax
+from jax.experimental import jet
+import jax.numpy as jnp
+
+from benchmarks.frame import Case, entry, runs
+import jax_cse
+from specs import SMOOTH
+
+
+def _all_by_jet(fun, order, directions):
+  """All derivatives of a function of an array by jet."""
+  series = [directions] + [jnp.zeros_like(directions)] * (order - 1)
+  def derived(x):
+    value, terms = jet.jet(fun, (x,), (series,))
+    return value, *terms
+  return derived
+
+
+def _network(x):
+  for seed in range(3):
+    weights = jax.random.normal(jax.random.key(seed), (64, 64)) / 8
+    x = jnp.tanh(x @ weights)
+  return x
+
+
+# Functions of arrays: a network of width 64 on 512 points, and elementwise ones
+# on 100,000.
+_BATCHED = {"network": (_network, (512, 64)), **{
+    spec.name: (spec.fun, (100_000,)) for spec in SMOOTH
+    if spec.name in ("thread", "tanh^3", "exp sin", "1/(1+t*t)", "tanh",
+                     "power of tanh", "logistic chain", "erf polynomial")}}
+
+
+def _batched(last_only: bool) -> Iterator[tuple]:
+  for name, (fun, shape) in _BATCHED.items():
+    x = jnp.linspace(-2., 2., math.prod(shape)).reshape(shape)
+    ones = jnp.ones_like(x)
+    for order in (4, 7):
+      ours = jax_cse.derivatives(fun, order)
+      theirs = _all_by_jet(fun, order, ones)
+      a, b = (lambda y, f=ours, v=ones: f(y, v)), theirs
+      assert (jax_cse.count_primitives(a)(x).total()
+              <= jax_cse.count_primitives(b)(x).total()), name
+      if last_only:
+        a, b = (lambda y, f=a: f(y)[-1]), (lambda y, f=b: f(y)[-1])
+      yield f"{name}, order {order}", a, b, x
+
+
+@entry("run time of compiled derivatives over that of jet's, all orders")
+def derivatives_run() -> Iterator[Case]:
+  yield from runs(_batched(False))
+
+
+@entry("the same where only the highest is wanted")
+def derivatives_run_highest() -> Iterator[Case]:
+  yield from runs(_batched(True))
+
+
+@entry("time to the first result of derivatives over that of jet, all orders")
+def derivatives_first() -> Iterator[Case]:
+  for name, ours, theirs, x in _batched(False):
+    first = lambda f, x=x: jax.block_until_ready(jax.jit(lambda y: f(y))(x))
+    yield Case(name, functools.partial(first, theirs),
+               functools.partial(first, ours),
+               turns=3, prepare=jax.clear_caches)

@@ -1,0 +1,82 @@
+"""Nested `jvp`, traced: the stages until it can run, and their growth."""
+
+from collections.abc import Iterator
+import functools
+
+import jax
+
+from benchmarks.frame import Case, enabled, entry
+import jax_cse
+from jax_cse import blowup
+from programs import POINT, PROGRAMS
+
+
+@entry("nested jvp of the thread's function, from cold caches")
+def nested_jvp() -> Iterator[Case]:
+  for order in (2, 4, 6, 8):
+    make = lambda order=order: blowup.nested_jvp(blowup.function, order)
+    counts = jax_cse.count_primitives(make())(blowup.POINT).total()
+    with jax_cse.enabled():
+      merged = jax_cse.count_primitives(make())(blowup.POINT).total()
+    assert merged <= counts
+
+    def trace(make=make):
+      return jax.jit(make()).trace(blowup.POINT)
+
+    def compile_(make=make):
+      return trace(make).lower().compile()
+
+    size = f"order {order}, {counts:,} equations to {merged}"
+    yield Case(f"trace {size}", trace, enabled(trace), turns=7,
+               prepare=jax.clear_caches)
+    yield Case(f"trace, lower, compile {size}", compile_, enabled(compile_),
+               turns=5, prepare=jax.clear_caches)
+
+
+_PROGRAMS = ("scan", "cond", "silu mlp", "layer norm mlp", "cholesky")
+
+
+@entry("tracing nested jvp with CSE at order 8, over order 4")
+def growth_of_tracing() -> Iterator[Case]:
+  for name, fun in PROGRAMS.items():
+    def trace(order, fun=fun):
+      with jax_cse.enabled():
+        return jax.jit(blowup.nested_jvp(fun, order)).trace(POINT)
+
+    with jax_cse.enabled():
+      low, high = (jax_cse.count_primitives(blowup.nested_jvp(fun, order))(
+          POINT).total() for order in (4, 8))
+    assert high <= 10 * low, (name, low, high)
+    yield Case(name, functools.partial(trace, 4), functools.partial(trace, 8),
+               limit=10, turns=3, prepare=jax.clear_caches)
+
+
+@entry("stages of the 4th derivative by CSE and by jet, over plain nested jvp")
+def stages() -> Iterator[Case]:
+  for name in _PROGRAMS:
+    fun = PROGRAMS[name]
+    for way, make in (("cse", blowup.nested_jvp), ("jet", blowup.taylor)):
+      into = enabled if way == "cse" else lambda f: f
+      plain = jax.jit(blowup.nested_jvp(fun, 4))
+      other = jax.jit(make(fun, 4))
+      try:
+        sizes = [len(plain.trace(POINT).jaxpr.eqns),
+                 len(into(lambda f=other: f.trace(POINT))().jaxpr.eqns)]
+      except Exception as e:  # jet has no rule: the row says so
+        print(f"  {name}, {way}: {type(e).__name__}")
+        continue
+      assert way == "jet" or sizes[1] <= sizes[0]
+      fresh = lambda make, fun=fun: jax.jit(make(fun, 4))
+      for stage, run in _STAGES.items():
+        yield Case(
+            f"{name}, {way}, {stage}",
+            lambda run=run, fresh=fresh: run(fresh(blowup.nested_jvp)),
+            into(lambda run=run, fresh=fresh, make=make: run(fresh(make))),
+            turns=3, prepare=jax.clear_caches)
+
+
+_STAGES = {
+    "trace": lambda f: f.trace(POINT),
+    "trace and lower": lambda f: f.trace(POINT).lower(),
+    "trace, lower and compile": lambda f: f.trace(POINT).lower().compile(),
+}

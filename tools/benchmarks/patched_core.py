@@ -1,0 +1,15 @@
+"""What the patches of JAX's core cost while nobody eliminates anything."""
+
+from collections.abc import Iterator
+import functools
+
+from benchmarks.frame import Case, entry
+from benchmarks.patched_processes import WORKLOADS, servers
+
+
+@entry("JAX with patches and no CSE, over a copy without patches")
+def patched_off() -> Iterator[Case]:
+  with servers() as (plain, patched):
+    for name in WORKLOADS:
+      yield Case(name, functools.partial(plain, name),
+                 functools.partial(patched, name), limit=1.02, turns=156)
