@@ -27,7 +27,8 @@ setuptools.setup(
             ("0.12.0.1", "python_version >= '3.13'"),
         ) for package in ("jax", "jaxlib")],
     extras_require={
-        "bench": ["diffrax", "folx", "optax", "tqdm"],
+        "bench": ["diffrax", "enzyme-ad", "folx", "jet-array>=0.1.0a2", "optax",
+                  "tqdm"],
         "examples": ["diffrax", "matplotlib", "optax", "tqdm"],
         "plot": ["matplotlib"],
         "test": ["absl-py", "check-jsonschema", "diffrax", "flax",

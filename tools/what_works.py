@@ -6,7 +6,6 @@ derivative that is traced is also run, and compared with plain nested `jvp` at
 the lowest order; one that differs says so.
 """
 
-import math
 import sys
 import warnings
 
@@ -16,10 +15,9 @@ import jax.numpy as jnp
 from jax.scipy import special
 import numpy as np
 
+from benchmarks import contenders
 import jax_cse
 from jax_cse import blowup
-
-sys.path.insert(0, __file__.rsplit("/", 2)[0] + "/tests")
 from programs import POINT, PROGRAMS
 
 _V = np.array([0.5, 2.0, 1.2, 0.7])
@@ -97,19 +95,9 @@ FUNCTIONS = {
 } | PROGRAMS
 
 
-def jet_array(fun, order):
-  """The derivative by the package of this name."""
-  import jet_array
-  def derivative(t):
-    series = jnp.zeros(order).at[0].set(1.0)
-    return (jet_array.jet(fun, (jnp.asarray(t),), (series,))[1][order - 1]
-            * math.factorial(order))
-  return derivative
-
-
 WAYS = {"jax_cse": (jax_cse.enabled, blowup.nested_jvp),
         "jet": (jax_cse.disabled, blowup.taylor),
-        "jet-array": (jax_cse.disabled, jet_array)}
+        "jet-array": (jax_cse.disabled, contenders.jet_array)}
 
 
 def cell(way: str, fun, order: int, expected) -> tuple[str, bool]:

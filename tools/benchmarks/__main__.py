@@ -1,50 +1,78 @@
 """The command line of the benchmarks."""
 
 import argparse
+from collections.abc import Sequence
 import importlib
-import platform
+import itertools
+import pathlib
 import sys
-
-import jax
+import time
 
 import benchmarks
-from benchmarks.frame import ENTRIES, compare
+from benchmarks import machine, tables
+from benchmarks.frame import ENTRIES
 
 # Importing one enters what it has.
-for _module in ("overhead", "eager", "nested", "derivatives", "explicit",
-                "laplacians", "vectors", "odes", "patched_core"):
+for _module in ("overhead", "eager", "nested", "minute", "side_by_side",
+                "stablehlo", "growth", "workload_stages", "derivatives",
+                "explicit", "laplacians", "vectors", "odes", "patched_core"):
   importlib.import_module(f"benchmarks.{_module}")
 
 
-def main() -> None:
-  parser = argparse.ArgumentParser(prog="tools/bench",
-                                   description=benchmarks.__doc__.split("\n\n")[0])
-  parser.add_argument("entries", nargs="*", metavar="ENTRY")
+def _parser():
+  parser = argparse.ArgumentParser(
+      prog="tools/bench", description=benchmarks.__doc__.split("\n\n")[0])
+  parser.add_argument("entries", nargs="*", metavar="ENTRY",
+                      help="what to run (default: all)")
   parser.add_argument("--list", action="store_true", help="name the entries")
-  options = parser.parse_args()
+  parser.add_argument("--quick", action="store_true",
+                      help="one turn, small sizes: whether it runs at all")
+  parser.add_argument("--markdown", metavar="FILE",
+                      help="write the tables there, with machine and versions")
+  return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs what is named; returns 1 if a limit was missed."""
+  parser = _parser()
+  options = parser.parse_args(argv)
   if options.list:
     for name, (what, _) in ENTRIES.items():
       print(f"{name:28}{what}")
-    return
+    return 0
   unknown = [name for name in options.entries if name not in ENTRIES]
   if unknown:
     parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(ENTRIES)}")
-  device = jax.devices()[0]
-  print(f"jax {jax.__version__}, Python {platform.python_version()}, "
-        f"{device.platform}: time of the candidate / time of the control")
-  missed = False
-  for name in options.entries or ENTRIES:
-    what, function = ENTRIES[name]
-    print(f"\n{name}: {what}")
-    for case in function():
-      ratio, low, high = compare(case)
-      over = case.limit is not None and ratio > case.limit
-      missed |= over
-      limit = "" if case.limit is None else f"  limit {case.limit:.2f}"
-      print(f"  {case.name:64}{ratio:6.2f}  ({low:.2f} to {high:.2f}){limit}"
-            + ("  MISSED" if over else ""), flush=True)
-  sys.exit(1 if missed else 0)
+  if options.markdown and not pathlib.Path(options.markdown).parent.is_dir():
+    parser.error("--markdown: there is no folder "
+                 f"{str(pathlib.Path(options.markdown).parent)!r}")
+  facts = list(machine.facts())
+  print(*facts, "ratio: median of the candidate / median of the control (least "
+        "to greatest of the turns)", sep="\n")
+  started = time.perf_counter()
+  sections = [_run(name, options.quick) for name in options.entries or ENTRIES]
+  facts.append(f"{time.perf_counter() - started:.0f} s for "
+               f"{len(sections)} entries")
+  print("", *tables.losses(sections), sep="\n")
+  if options.markdown:
+    pathlib.Path(options.markdown).write_text(tables.markdown(facts, sections))
+    print(f"tables written to {options.markdown}")
+  return int(any(line.missed for section in sections for line in section.lines))
+
+
+def _run(name, quick):
+  what, function = ENTRIES[name]
+  print(f"\n{name}: {what}")
+  section, columns = tables.Section(name, what, []), None
+  # A quick run is of the first rows.
+  for item in itertools.islice(function(quick), 2 if quick else None):
+    for line in item.lines(quick):
+      if columns != (columns := tuple(line.cells)):
+        print(tables.heading(line))
+      print(tables.row(line), flush=True)
+      section.lines.append(line)
+  return section
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(main())

@@ -53,17 +53,17 @@ def _batched(last_only: bool) -> Iterator[tuple]:
 
 
 @entry("run time of compiled derivatives over that of jet's, all orders")
-def derivatives_run() -> Iterator[Case]:
+def derivatives_run(quick: bool) -> Iterator[Case]:
   yield from runs(_batched(False))
 
 
 @entry("the same where only the highest is wanted")
-def derivatives_run_highest() -> Iterator[Case]:
+def derivatives_run_highest(quick: bool) -> Iterator[Case]:
   yield from runs(_batched(True))
 
 
 @entry("time to the first result of derivatives over that of jet, all orders")
-def derivatives_first() -> Iterator[Case]:
+def derivatives_first(quick: bool) -> Iterator[Case]:
   for name, ours, theirs, x in _batched(False):
     first = lambda f, x=x: jax.block_until_ready(jax.jit(lambda y: f(y))(x))
     yield Case(name, functools.partial(first, theirs),

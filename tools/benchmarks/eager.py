@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 
+import jax
 from jax import lax
 import jax.numpy as jnp
+import numpy as np
 
 from benchmarks.frame import Case, enabled, entry
 from jax_cse import blowup
+from specs import SMOOTH
 
 
 @entry("eager lax calls that hit")
-def gain_of_an_eager_hit() -> Iterator[Case]:
-  calls = 500
+def gain_of_an_eager_hit(quick: bool) -> Iterator[Case]:
+  calls = 50 if quick else 500
   for name, operation, x in (
       ("sin of a scalar", lax.sin, jnp.float32(1)),
       ("sin of a million numbers", lax.sin, jnp.ones(1_000_000)),
@@ -25,9 +28,57 @@ def gain_of_an_eager_hit() -> Iterator[Case]:
     yield Case(name, run, enabled(run), turns=7)
 
 
-@entry("nested jvp evaluated eagerly, with lax functions")
-def nested_jvp_eagerly() -> Iterator[Case]:
-  fun = lambda t: lax.mul(lax.mul(0.3, lax.sin(t)), lax.integer_pow(t, 10))
-  for order in (3, 5, 7):
-    run = lambda order=order: blowup.nested_jvp(fun, order)(blowup.POINT)
-    yield Case(f"order {order}", run, enabled(run), turns=7)
+_LINE = np.linspace(-1, 1, 64, dtype="float32")
+_WEIGHTS = [np.random.RandomState(i).randn(64, 64).astype("float32") / 8
+            for i in range(3)]
+
+
+def _lax_thread(t):
+  return lax.mul(lax.mul(0.3, lax.sin(t)), lax.integer_pow(t, 10))
+
+
+def _lax_network(t):
+  h = lax.mul(lax.broadcast(t, (64,)), jnp.asarray(_LINE))
+  for w in map(jnp.asarray, _WEIGHTS):
+    h = lax.tanh(lax.dot(h, w))
+  return lax.reduce_sum(h, (0,))
+
+
+def _jnp_network(t):
+  h = t * jnp.asarray(_LINE)
+  for w in map(jnp.asarray, _WEIGHTS):
+    h = jnp.tanh(h @ w)
+  return jnp.sum(h)
+
+
+FUNCTIONS = {
+    "thread, lax": _lax_thread,
+    "thread, jnp": blowup.function,
+    "network of width 64, lax": _lax_network,
+    "network of width 64, jnp": _jnp_network,
+    "attention, jnp": {spec.name: spec.fun for spec in SMOOTH}["attention"],
+}
+
+
+def _eagerly(orders, prepare, turns):
+  for name, fun in FUNCTIONS.items():
+    for order in orders:
+      def run(fun=fun, order=order):
+        return jax.block_until_ready(
+            blowup.nested_jvp(fun, order)(blowup.POINT))
+
+      np.testing.assert_allclose(enabled(run)(), run(), rtol=1e-2)
+      yield Case(f"{name}, order {order}", run, enabled(run), prepare=prepare,
+                 turns=turns(order), limit=0.2 if order == 6 else None)
+
+
+@entry("nested jvp evaluated eagerly, from the second time on")
+def nested_jvp_eagerly(quick: bool) -> Iterator[Case]:
+  yield from _eagerly((2,) if quick else range(2, 8), lambda: None,
+                      lambda order: 7 if order < 7 else 3)
+
+
+@entry("nested jvp evaluated eagerly for the first time, from cold caches")
+def nested_jvp_eagerly_first(quick: bool) -> Iterator[Case]:
+  yield from _eagerly((2,) if quick else (2, 4, 6), jax.clear_caches,
+                      lambda order: 3)

@@ -27,27 +27,29 @@ def _long_program(length):
 
 
 @entry("cse_jaxpr of 100,000 equations over 10,000")
-def linear_time() -> Iterator[Case]:
+def linear_time(quick: bool) -> Iterator[Case]:
   small, large = (jax.make_jaxpr(_long_program(n))(jnp.ones(3))
-                  for n in (10_000, 100_000))
+                  for n in ((100, 1_000) if quick else (10_000, 100_000)))
   for mode in ("exact", "reassociate", "ring"):
     simplify = lambda jaxpr, mode=mode: jax_cse.cse_jaxpr(jaxpr, mode)
     yield Case(mode, functools.partial(simplify, small),
-               functools.partial(simplify, large), limit=12, turns=1)
+               functools.partial(simplify, large), limit=12, turns=1,
+               ours=False)
 
 
 @entry("cse_jaxpr over tracing the same program, 10,000 equations")
-def over_tracing() -> Iterator[Case]:
-  trace = lambda: jax.make_jaxpr(lambda x: _long_program(10_000)(x))(
+def over_tracing(quick: bool) -> Iterator[Case]:
+  length = 100 if quick else 10_000
+  trace = lambda: jax.make_jaxpr(lambda x: _long_program(length)(x))(
       jnp.ones(3))
   jaxpr = trace()
   for mode, limit in (("exact", 1.0), ("reassociate", None), ("ring", None)):
     yield Case(mode, trace, lambda mode=mode: jax_cse.cse_jaxpr(jaxpr, mode),
-               limit=limit, turns=3)
+               limit=limit, turns=3, ours=False)
 
 
 @entry("the explicit trace over the memoized bind, nested jvp, cold caches")
-def explicit_over_memo() -> Iterator[Case]:
+def explicit_over_memo(quick: bool) -> Iterator[Case]:
   for name, fun in (("thread", blowup.function), *[
       (spec.name, spec.fun) for spec in SMOOTH
       if spec.name in ("tanh mlp", "attention")]):
@@ -61,4 +63,4 @@ def explicit_over_memo() -> Iterator[Case]:
         yield Case(f"{name}, order {order}, {stage}",
                    enabled(lambda run=run, f=plain: run(f())),
                    lambda run=run, f=explicit: run(f()), turns=3,
-                   prepare=jax.clear_caches)
+                   prepare=jax.clear_caches, ours=False)

@@ -1,25 +1,74 @@
 """What a row of a benchmark is, and how it is measured.
 
 Control and candidate take turns, so that a slow minute of the machine hits
-both. A row shows the ratio of the medians, the range of the ratios of the
-turns, and the limit that the project holds itself to, if there is one.
+both. A figure is the ratio of the medians, with the range of the ratios of the
+turns. What an entry yields has `lines(quick)`, which measures it; `quick` is
+one turn, for tests.
+
+A figure of jax_cse that is over 1 is a loss. It is marked where it stands and
+counted at the end, however small.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import gc
 import statistics
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 
 import jax_cse
 
 
+class Ratio(NamedTuple):
+  """Of medians, and the least and the greatest of the turns."""
+  median: float
+  low: float
+  high: float
+
+  def __str__(self) -> str:
+    if self.low == self.high:
+      return f"{self.median:.3g}"
+    return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def ratio(candidates: Sequence[float], controls: Sequence[float]) -> Ratio:
+  """Of times that were taken in turns."""
+  turns = [a / b for a, b in zip(candidates, controls)]
+  return Ratio(statistics.median(candidates) / statistics.median(controls),
+               min(turns), max(turns))
+
+
+class Line(NamedTuple):
+  """What is printed: cells by the name of their column.
+
+  `losses` says in which columns jax_cse is slower, and than what: `SLOWER`,
+  `BEHIND` or both. `ours` says that the line is about jax_cse beside others.
+  """
+  name: str
+  cells: dict[str, Ratio | str]
+  losses: dict[str, str] = {}
+  missed: bool = False
+  ours: bool = True
+
+  def lines(self, quick: bool) -> Iterator["Line"]:
+    del quick
+    yield self
+
+
+SLOWER = "*"   # than the control
+BEHIND = "+"   # slower than the best of the others
+
+
+class Measurable(Protocol):
+  def lines(self, quick: bool) -> Iterator[Line]: ...
+
+
 class Case(NamedTuple):
   """One row: two functions without arguments, and the highest ratio allowed.
 
-  `prepare` runs before each of them and is not timed.
+  `prepare` runs before each of them and is not timed. `ours` says that the
+  candidate is jax_cse and the control is not.
   """
   name: str
   control: Callable[[], object]
@@ -27,6 +76,10 @@ class Case(NamedTuple):
   limit: float | None = None
   turns: int = 15
   prepare: Callable[[], object] = lambda: None
+  ours: bool = True
+
+  def lines(self, quick: bool) -> Iterator[Line]:
+    yield _line(self, compare(self, 1 if quick else self.turns))
 
 
 class Count(NamedTuple):
@@ -35,13 +88,29 @@ class Count(NamedTuple):
   control: float
   candidate: float
   limit: float | None = None
+  ours: bool = True
+
+  def lines(self, quick: bool) -> Iterator[Line]:
+    del quick
+    yield _line(self, Ratio(*(self.candidate / self.control,) * 3))
 
 
-ENTRIES: dict[str, tuple[str, Callable[[], Iterator[Case | Count]]]] = {}
+def _line(case: Case | Count, found: Ratio) -> Line:
+  limit = "" if case.limit is None else f"{case.limit:.2f}"
+  return Line(case.name, {"ratio": found, "limit": limit},
+              {"ratio": SLOWER} if case.ours and found.median > 1 else {},
+              case.limit is not None and found.median > case.limit, case.ours)
+
+
+ENTRIES: dict[str, tuple[str, Callable[[bool], Iterator[Measurable]]]] = {}
 
 
 def entry(what: str):
-  """Enters a generator function under its name, with `-` for `_`."""
+  """Enters a generator function under its name, with `-` for `_`.
+
+  It is called with whether the run is a quick one, for which sizes that take
+  seconds should be smaller.
+  """
   def register(function):
     ENTRIES[function.__name__.replace("_", "-")] = (what, function)
     return function
@@ -62,29 +131,32 @@ def enabled(function: Callable[[], object]) -> Callable[[], object]:
   return run
 
 
-def compare(case: Case | Count) -> tuple[float, float, float]:
-  """Ratio of the medians, and the least and the greatest of the turns."""
-  if isinstance(case, Count):
-    return (case.candidate / case.control,) * 3
-  case.control()
-  case.candidate()
-  # What earlier entries left is not walked by the collections that a case sets
-  # off; what the case itself allocates is.
+def settle() -> None:
+  """Before something is timed.
+
+  What was there before is not walked by the collections that it sets off; what
+  it allocates itself is.
+  """
   gc.collect()
   gc.freeze()
+
+
+def compare(case: Case, turns: int) -> Ratio:
+  """Times control and candidate after a run of each that is not timed."""
+  case.control()
+  case.candidate()
+  settle()
   controls, candidates = [], []
   pair = [(case.control, controls), (case.candidate, candidates)]
-  for turn in range(case.turns):
+  for turn in range(turns):
     # Who is second is 1 to 3 % slower where both are in processes of their own.
     for function, times in pair[::-1] if turn % 2 else pair:
       case.prepare()
       times.append(seconds(function))
-  ratios = [b / a for a, b in zip(controls, candidates)]
-  return (statistics.median(candidates) / statistics.median(controls),
-          min(ratios), max(ratios))
+  return ratio(candidates, controls)
 
 
-def runs(rows: Iterator[tuple[str, Callable, Callable, Any]], turns: int = 15
+def runs(rows: Iterable[tuple[str, Callable, Callable, Any]], turns: int = 15
          ) -> Iterator[Case]:
   """Run times: rows of a name, candidate, control and what both are given."""
   for name, ours, theirs, x in rows:

@@ -28,6 +28,10 @@ class Row(NamedTuple):
   candidate: Callable
   points: jax.Array
 
+  @property
+  def ours(self) -> bool:
+    return not self.name.endswith(("plain vmapped", "jet"))
+
 
 def _normal(*shape):
   return _rng.randn(*shape).astype("float32") / np.float32(np.sqrt(shape[0]))
@@ -134,34 +138,37 @@ def flops(fun: Callable, x: jax.Array) -> float:
 def _flops(rows, limit=None):
   for row in rows:
     yield Count(row.name, flops(row.control, row.points),
-                flops(row.candidate, row.points), limit)
+                flops(row.candidate, row.points), limit,
+                row.ours)
 
 
 def _times(rows):
-  yield from runs(((row.name, row.candidate, row.control, row.points)
-                    for row in rows), turns=60)
+  for row in rows:
+    for case in runs([(row.name, row.candidate, row.control, row.points)],
+                     turns=60):
+      yield case._replace(ours=row.ours)
 
 
 @entry("flops of Laplacians over those of folx, by XLA's count")
-def laplacian_flops() -> Iterator[Count]:
+def laplacian_flops(quick: bool) -> Iterator[Count]:
   yield from _flops(beside_folx())
 
 
 @entry("run time of Laplacians over that of folx")
-def laplacian_run() -> Iterator[Case]:
+def laplacian_run(quick: bool) -> Iterator[Case]:
   yield from _times(beside_folx())
 
 
 @entry("flops of `laplacian` over those of folx, by dimension")
-def laplacian_growth() -> Iterator[Count]:
+def laplacian_growth(quick: bool) -> Iterator[Count]:
   yield from _flops(growth(), 1.1)
 
 
 @entry("flops of the biharmonic operator over those of plain nested jvp")
-def biharmonic_flops() -> Iterator[Count]:
+def biharmonic_flops(quick: bool) -> Iterator[Count]:
   yield from _flops(biharmonic())
 
 
 @entry("run time of the biharmonic operator over that of plain nested jvp")
-def biharmonic_run() -> Iterator[Case]:
+def biharmonic_run(quick: bool) -> Iterator[Case]:
   yield from _times(biharmonic())

@@ -5,6 +5,8 @@ import functools
 
 import jax
 
+from benchmarks import contenders
+from benchmarks.contests import Contest
 from benchmarks.frame import Case, enabled, entry
 import jax_cse
 from jax_cse import blowup
@@ -12,7 +14,7 @@ from programs import POINT, PROGRAMS
 
 
 @entry("nested jvp of the thread's function, from cold caches")
-def nested_jvp() -> Iterator[Case]:
+def nested_jvp(quick: bool) -> Iterator[Case]:
   for order in (2, 4, 6, 8):
     make = lambda order=order: blowup.nested_jvp(blowup.function, order)
     counts = jax_cse.count_primitives(make())(blowup.POINT).total()
@@ -37,7 +39,7 @@ _PROGRAMS = ("scan", "cond", "silu mlp", "layer norm mlp", "cholesky")
 
 
 @entry("tracing nested jvp with CSE at order 8, over order 4")
-def growth_of_tracing() -> Iterator[Case]:
+def growth_of_tracing(quick: bool) -> Iterator[Case]:
   for name, fun in PROGRAMS.items():
     def trace(order, fun=fun):
       with jax_cse.enabled():
@@ -48,35 +50,12 @@ def growth_of_tracing() -> Iterator[Case]:
           POINT).total() for order in (4, 8))
     assert high <= 10 * low, (name, low, high)
     yield Case(name, functools.partial(trace, 4), functools.partial(trace, 8),
-               limit=10, turns=3, prepare=jax.clear_caches)
+               limit=10, turns=3, prepare=jax.clear_caches, ours=False)
 
 
-@entry("stages of the 4th derivative by CSE and by jet, over plain nested jvp")
-def stages() -> Iterator[Case]:
-  for name in _PROGRAMS:
-    fun = PROGRAMS[name]
-    for way, make in (("cse", blowup.nested_jvp), ("jet", blowup.taylor)):
-      into = enabled if way == "cse" else lambda f: f
-      plain = jax.jit(blowup.nested_jvp(fun, 4))
-      other = jax.jit(make(fun, 4))
-      try:
-        sizes = [len(plain.trace(POINT).jaxpr.eqns),
-                 len(into(lambda f=other: f.trace(POINT))().jaxpr.eqns)]
-      except Exception as e:  # jet has no rule: the row says so
-        print(f"  {name}, {way}: {type(e).__name__}")
-        continue
-      assert way == "jet" or sizes[1] <= sizes[0]
-      fresh = lambda make, fun=fun: jax.jit(make(fun, 4))
-      for stage, run in _STAGES.items():
-        yield Case(
-            f"{name}, {way}, {stage}",
-            lambda run=run, fresh=fresh: run(fresh(blowup.nested_jvp)),
-            into(lambda run=run, fresh=fresh, make=make: run(fresh(make))),
-            turns=3, prepare=jax.clear_caches)
-
-
-_STAGES = {
-    "trace": lambda f: f.trace(POINT),
-    "trace and lower": lambda f: f.trace(POINT).lower(),
-    "trace, lower and compile": lambda f: f.trace(POINT).lower().compile(),
-}
+@entry("stages of the 4th derivative of one number, every way over plain")
+def stages(quick: bool) -> Iterator[Contest]:
+  for name in _PROGRAMS[:1] if quick else _PROGRAMS:
+    yield Contest(f"{name}, order 4",
+                  {way: make(PROGRAMS[name], 4)
+                   for way, make in contenders.DERIVATIVE.items()}, (POINT,))

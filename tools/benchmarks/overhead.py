@@ -7,66 +7,31 @@ from jax import lax
 import jax.numpy as jnp
 
 from benchmarks.frame import Case, enabled, entry
+from benchmarks.large_networks import resnet, transformer
 import jax_cse
 
 
-def transformer(layers=24, width=64, heads=4, length=16):
-  """Loss, parameters and input of a transformer with tanh-gelu."""
-  def init(key):
-    keys = jax.random.split(key, 6)
-    sizes = {"q": (width, width), "k": (width, width), "v": (width, width),
-             "o": (width, width), "up": (width, 4 * width),
-             "down": (4 * width, width)}
-    block = {name: 0.02 * jax.random.normal(k, size)
-             for k, (name, size) in zip(keys, sizes.items())}
-    return block | {"scale": jnp.ones((2, width)),
-                    "shift": jnp.zeros((2, width))}
-
-  def normalize(x, scale, shift):
-    mean = jnp.mean(x, -1, keepdims=True)
-    variance = jnp.mean((x - mean) ** 2, -1, keepdims=True)
-    return (x - mean) * lax.rsqrt(variance + 1e-5) * scale + shift
-
-  def attend(p, x):
-    q, k, v = ((x @ p[n]).reshape(length, heads, width // heads) for n in "qkv")
-    scores = jnp.einsum("thd,shd->hts", q, k) / jnp.sqrt(width // heads)
-    scores = jnp.where(jnp.tril(jnp.ones((length, length), bool)), scores, -1e9)
-    out = jnp.einsum("hts,shd->thd", jax.nn.softmax(scores), v)
-    return out.reshape(length, width) @ p["o"]
-
-  def block(p, x):
-    x = x + attend(p, normalize(x, p["scale"][0], p["shift"][0]))
-    y = normalize(x, p["scale"][1], p["shift"][1]) @ p["up"]
-    y = 0.5 * y * (1 + jnp.tanh(jnp.sqrt(2 / jnp.pi) * (y + 0.044715 * y**3)))
-    return x + y @ p["down"]
-
-  def loss(params, x):
-    for p in params:
-      x = block(p, x)
-    return jnp.mean(x ** 2)
-
-  params = [init(k) for k in jax.random.split(jax.random.key(0), layers)]
-  return loss, params, jnp.ones((length, width))
-
-
 @entry("tracing a program in which almost nothing is redundant")
-def overhead_of_tracing() -> Iterator[Case]:
-  loss, params, x = transformer()
+def overhead_of_tracing(quick: bool) -> Iterator[Case]:
+  networks = ({"2-layer transformer": transformer(layers=2),
+               "ResNet-14": resnet((1, 1, 1, 1), width=8, classes=10, size=32)}
+              if quick else {"24-layer transformer": transformer(),
+                             "ResNet-50": resnet()})
+  for name, (loss, params, x) in networks.items():
+    def trace(loss=loss, params=params, x=x):
+      # A new function each time, so that no cache has the jaxpr.
+      return jax.make_jaxpr(
+          lambda p, y: jax.value_and_grad(loss)(p, y))(params, x)
 
-  def trace():
-    # A new function each time, so that no cache has the jaxpr.
-    return jax.make_jaxpr(
-        lambda p, y: jax.value_and_grad(loss)(p, y))(params, x)
-
-  plain, merged = len(trace().eqns), len(enabled(trace)().eqns)
-  assert 0.85 * plain < merged <= plain, (plain, merged)
-  yield Case(f"value_and_grad of a 24-layer transformer, {plain:,} equations",
-             trace, enabled(trace), limit=1.25)
+    plain, merged = len(trace().eqns), len(enabled(trace)().eqns)
+    assert 0.85 * plain < merged <= plain, (name, plain, merged)
+    yield Case(f"value_and_grad of a {name}, {plain:,} equations",
+               trace, enabled(trace), limit=1.25)
 
 
 @entry("eager lax calls that miss, each on an array not seen before")
-def overhead_of_an_eager_miss() -> Iterator[Case]:
-  calls = 2000
+def overhead_of_an_eager_miss(quick: bool) -> Iterator[Case]:
+  calls = 50 if quick else 2000
   scalars = [jnp.float32(i) for i in range(calls)]
   rows = [jnp.arange(3.0) + i for i in range(calls)]
   matrices = [jnp.full((64, 64), 1.0 + i) for i in range(calls)]

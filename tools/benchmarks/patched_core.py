@@ -8,7 +8,7 @@ from benchmarks.patched_processes import WORKLOADS, servers
 
 
 @entry("JAX with patches and no CSE, over a copy without patches")
-def patched_off() -> Iterator[Case]:
+def patched_off(quick: bool) -> Iterator[Case]:
   with servers() as (plain, patched):
     for name in WORKLOADS:
       yield Case(name, functools.partial(plain, name),

@@ -73,7 +73,7 @@ def programs() -> Iterator[Program]:
 
 
 @entry("equations of second derivatives of networks, CSE over plain")
-def vector_counts() -> Iterator[Count]:
+def vector_counts(quick: bool) -> Iterator[Count]:
   for name, fun, args in programs():
     counts = [into(lambda fun=fun, args=args: jax_cse.count_primitives(fun)(
         *args).total())() for into in (lambda f: f, enabled)]
@@ -81,7 +81,7 @@ def vector_counts() -> Iterator[Count]:
 
 
 @entry("time to the first second derivatives of networks, CSE over plain")
-def vector_first() -> Iterator[Case]:
+def vector_first(quick: bool) -> Iterator[Case]:
   for name, fun, args in programs():
     first = lambda fun=fun, args=args: jax.block_until_ready(
         jax.jit(lambda *xs: fun(*xs))(*args))
@@ -89,7 +89,7 @@ def vector_first() -> Iterator[Case]:
 
 
 @entry("run time of second derivatives of networks, CSE over plain")
-def vector_run() -> Iterator[Case]:
+def vector_run(quick: bool) -> Iterator[Case]:
   for name, fun, args in programs():
     compile_ = lambda fun=fun, args=args: jax.jit(
         lambda *xs: fun(*xs)).lower(*args).compile()

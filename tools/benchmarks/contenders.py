@@ -1,0 +1,70 @@
+"""Ways to the same derivative, each from the package that it is named for.
+
+A way is a function of the arguments. Two are made of plain code by whoever
+measures: `memo`, the same inside of `enabled()`, and `enzyme`, which has
+Enzyme-JAX optimize the StableHLO that the code is lowered to. A way that has no
+rule, or whose package is missing, raises, and the row says what.
+"""
+
+from collections.abc import Callable
+import math
+
+import jax
+import jax.numpy as jnp
+
+import jax_cse
+from jax_cse import blowup
+
+# Of the names that a contest may have, those of this project.
+OURS = ("memo", "explicit", "derivatives", "laplacian")
+# Others, in the order in which they are printed.
+OTHERS = ("jet", "jet-array", "Enzyme-JAX", "folx")
+
+
+def jet_array(fun: Callable, order: int) -> Callable:
+  """The derivative of a function of one number by the package jet-array."""
+  def derivative(t):
+    import jet_array
+    series = jnp.zeros(order).at[0].set(1.0)
+    return (jet_array.jet(fun, (jnp.asarray(t),), (series,))[1][order - 1]
+            * math.factorial(order))
+  return derivative
+
+
+def _by_derivatives(fun, order):
+  return lambda t: jax_cse.derivatives(fun, order)(t)[-1]
+
+
+def _explicit(fun, order):
+  return jax_cse.cse(blowup.nested_jvp(fun, order))
+
+
+# Of a function of one number and an order; "memo" and "Enzyme-JAX" are "plain".
+DERIVATIVE: dict[str, Callable[[Callable, int], Callable]] = {
+    "plain": blowup.nested_jvp,
+    "explicit": _explicit,
+    "derivatives": _by_derivatives,
+    "jet": blowup.taylor,
+    "jet-array": jet_array,
+}
+
+
+def enzyme(fun: Callable) -> Callable:
+  """`fun`, its StableHLO optimized by Enzyme-JAX's whole pipeline.
+
+  By `hlo_call`. The package's decorator `enzyme_jax_ir` gives the same program,
+  but has XLA compile the plain one as well, twice.
+  """
+  def optimized(*args):
+    from enzyme_ad.jax import full_optimization_pass_pipeline, hlo_call
+    leaves, tree = jax.tree.flatten(args)
+    traced = jax.jit(lambda *xs: fun(*jax.tree.unflatten(tree, xs)),
+                     keep_unused=True).trace(*map(_struct, leaves))
+    results = hlo_call(*leaves, source=traced.lower().as_text(),
+                       passes=full_optimization_pass_pipeline())
+    return jax.tree.unflatten(jax.tree.structure(traced.out_info), results)
+  return optimized
+
+
+def _struct(x):
+  return jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x))

@@ -1,0 +1,59 @@
+"""How equations and tracing time of nested `jvp` grow with the order.
+
+Plain code grows by a factor an order, code with CSE by a power of it. Both are
+fitted to both.
+
+Limits: four low orders and one timing of each, so a power is fitted where small
+terms still count.
+"""
+
+from collections.abc import Iterator
+import contextlib
+
+import jax
+import numpy as np
+
+from benchmarks.frame import Line, entry, seconds
+import jax_cse
+from jax_cse import blowup
+from programs import POINT, PROGRAMS
+from specs import SPECS
+
+_ORDERS = (2, 3, 4, 5)
+
+
+def fits(orders, sizes) -> tuple[float, float]:
+  """The factor an order, and the power of the order, that fit best."""
+  factor, _ = np.polyfit(orders, np.log(sizes), 1)
+  power, _ = np.polyfit(np.log(orders), np.log(sizes), 1)
+  return float(np.exp(factor)), float(power)
+
+
+def _sizes(fun, orders, context):
+  """Equations and seconds to trace, from cold caches, by order."""
+  counts, times = [], []
+  for order in orders:
+    with context():
+      jax.clear_caches()
+      counts.append(jax_cse.count_primitives(
+          blowup.nested_jvp(fun, order))(POINT).total())
+      jax.clear_caches()
+      times.append(seconds(lambda order=order: jax.jit(
+          blowup.nested_jvp(fun, order)).trace(POINT)))
+  return counts, times
+
+
+@entry("fitted growth of nested jvp, orders 2 to 5: factor an order, or power")
+def growth(quick: bool) -> Iterator[Line]:
+  orders = _ORDERS[:2] if quick else _ORDERS
+  for name, fun in ({spec.name: spec.fun for spec in SPECS}
+                    | PROGRAMS).items():
+    plain, merged = (_sizes(fun, orders, context) for context in (
+        contextlib.nullcontext, jax_cse.enabled))
+    assert all(b <= a for a, b in zip(plain[0], merged[0])), (name, merged[0])
+    cells = {}
+    for what, a, b in zip(("equations", "trace"), plain, merged):
+      for way, sizes in (("plain", a), ("CSE", b)):
+        factor, power = fits(orders, sizes)
+        cells[f"{what}, {way}"] = f"{factor:.2f}^n or n^{power:.1f}"
+    yield Line(name, cells)

@@ -1,0 +1,134 @@
+"""The largest order that plain nested `jvp` finishes in a minute.
+
+From `jit` to the first result, tracing, lowering, compiling and running, in a
+process of its own that has done nothing before but start XLA. The order goes up
+by one until plain code takes longer than the limit; at the last order within it
+the others take their turns. More than the limit is not waited for.
+
+    python -m benchmarks.minute FUNCTION WAY ORDER   # prints seconds and value
+"""
+
+from collections.abc import Iterator
+import contextlib
+import json
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+
+from benchmarks import contenders
+from benchmarks.frame import BEHIND, SLOWER, Line, Ratio, entry, ratio
+from benchmarks.side_by_side import FUNCTIONS
+import jax_cse
+from programs import POINT
+
+_LIMIT_SECONDS = 60.
+_NAMES = ("thread", "network of width 64", "scan", "attention")
+_TURNS = 3
+# Plain code is measured again where that takes no longer.
+_AGAIN_SECONDS = 30.
+
+
+def _first_result(name: str, way: str, order: int) -> tuple[float, float]:
+  """Seconds until there is a value, and the value."""
+  fun = FUNCTIONS[name]
+  if way == "Enzyme-JAX":
+    derivative = contenders.enzyme(contenders.DERIVATIVE["plain"](fun, order))
+  else:
+    derivative = contenders.DERIVATIVE["plain" if way == "memo" else way](
+        fun, order)
+  jax.jit(lambda t: t + 1)(POINT)   # starts XLA
+  jax.clear_caches()
+  print("started", flush=True)
+  start = time.perf_counter()
+  with jax_cse.enabled() if way == "memo" else contextlib.nullcontext():
+    value = float(jax.jit(derivative)(POINT))
+  return time.perf_counter() - start, value
+
+
+def _measure(name, way, order, limit) -> tuple[float, float] | str:
+  """The same in a new process, or why there is none."""
+  with subprocess.Popen(
+      [sys.executable, "-m", "benchmarks.minute", name, way, str(order)],
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    process.stdout.readline()
+    try:
+      out, errors = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+      process.kill()
+      return f"over {limit:.0f} s"
+  if process.returncode:
+    last = errors.strip().splitlines()[-1] if errors.strip() else ""
+    return last.split(":")[0].split(".")[-1] or f"exit {process.returncode}"
+  return tuple(json.loads(out))
+
+
+def _climb(name, limit, highest):
+  """The last order within the limit, its seconds and value; what ended it."""
+  found = None
+  for order in range(2, highest + 1):
+    next_ = _measure(name, "plain", order, limit)
+    if isinstance(next_, str) or next_[0] > limit:
+      assert found is not None, (name, next_)
+      why = next_ if isinstance(next_, str) else f"over {limit:.0f} s"
+      return order - 1, found, why
+    found = next_
+  return highest, found, "not tried"
+
+
+def _lines(name, limit, turns, highest) -> Iterator[Line]:
+  order, (spent, value), why = _climb(name, limit, highest)
+  plain = [spent]
+  yield Line(f"{name}, plain: order {order} in {spent:.1f} s, order "
+             f"{order + 1} {why}", {"ratio": "1", "times faster": "1"})
+  ways = ["memo", "explicit", "derivatives", "jet", "jet-array", "Enzyme-JAX"]
+  times: dict[str, list[float]] = {way: [] for way in ways}
+  refused = {}
+  for turn in range(turns):
+    if turn and spent < _AGAIN_SECONDS:
+      found = _measure(name, "plain", order, 2 * limit)
+      assert not isinstance(found, str), found
+      plain.append(found[0])
+    for way in ways:
+      if way in refused:
+        continue
+      found = _measure(name, way, order, limit)
+      if isinstance(found, str):
+        refused[way] = found
+      elif not np.isclose(found[1], value, rtol=1e-2):
+        refused[way] = f"wrong value, {found[1]:.6g} for {value:.6g}"
+      else:
+        times[way].append(found[0])
+      assert (way not in refused or way not in contenders.OURS
+              or "over" in refused[way]), (name, way, refused[way])
+  plain += plain[-1:] * (turns - len(plain))
+  ratios = {way: ratio(times[way], plain) for way in ways if way not in refused}
+  best = min((found.median for way, found in ratios.items()
+              if way not in contenders.OURS), default=float("inf"))
+  for way in ways:
+    if way in refused:
+      yield Line(f"{name}, {way}, order {order}",
+                 {"ratio": refused[way], "times faster": "-"})
+      continue
+    found = ratios[way]
+    marks = (SLOWER * (found.median > 1) + BEHIND * (found.median > best)
+             if way in contenders.OURS else "")
+    faster = Ratio(1 / found.median, 1 / found.high, 1 / found.low)
+    yield Line(f"{name}, {way}, order {order}",
+               {"ratio": found, "times faster": str(faster)},
+               {"ratio": marks} if marks else {}, ours=way in contenders.OURS)
+
+
+@entry("first result at the largest order that plain nested jvp has in 60 s")
+def minute(quick: bool) -> Iterator[Line]:
+  if quick:
+    yield from _lines("thread", _LIMIT_SECONDS, 1, highest=2)
+    return
+  for name in _NAMES:
+    yield from _lines(name, _LIMIT_SECONDS, _TURNS, highest=20)
+
+
+if __name__ == "__main__":
+  print(json.dumps(_first_result(*sys.argv[1:3], int(sys.argv[3]))))

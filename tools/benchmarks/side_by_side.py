@@ -1,0 +1,50 @@
+"""Derivatives of a function of one number, all ways beside each other.
+
+At 1,000 points, by `vmap` around each way, so that running is arithmetic.
+"""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import contenders
+from benchmarks.contests import Contest
+from benchmarks.frame import entry
+from jax_cse import blowup
+from programs import PROGRAMS
+from specs import SMOOTH
+
+_SMOOTH = {spec.name: spec.fun for spec in SMOOTH}
+
+
+def network(t, width=64):
+  """Three tanh layers of one number."""
+  rng = np.random.RandomState(0)
+  h = t * np.linspace(-1, 1, width, dtype="float32")
+  for _ in range(3):
+    h = jnp.tanh(h @ (rng.randn(width, width) / width**0.5).astype("float32"))
+  return h.sum()
+
+
+FUNCTIONS = {"thread": blowup.function, "network of width 64": network,
+             "scan": PROGRAMS["scan"], "attention": _SMOOTH["attention"],
+             "gelu mlp": _SMOOTH["jax.nn.gelu mlp"]}
+
+
+def contest(name, fun, order, points, **options):
+  ways = {way: jax.vmap(make(fun, order))
+          for way, make in contenders.DERIVATIVE.items()}
+  return Contest(f"{name}, order {order}", ways,
+                 (jnp.linspace(0.2, 1.2, points),), **options)
+
+
+@entry("stages of nested jvp at 1,000 points, every way over plain")
+def side_by_side(quick: bool) -> Iterator[Contest]:
+  if quick:
+    yield contest("thread", blowup.function, 3, 10)
+    return
+  for name, fun in FUNCTIONS.items():
+    for order in (2, 4, 6):
+      yield contest(name, fun, order, 1000, budget=8 if order < 6 else 12)
