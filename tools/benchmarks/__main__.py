@@ -7,10 +7,11 @@ import itertools
 import pathlib
 import sys
 import time
+import traceback
 
 import benchmarks
 from benchmarks import machine, tables
-from benchmarks.frame import ENTRIES
+from benchmarks.frame import ENTRIES, Line
 
 # Importing one enters what it has.
 for _module in ("overhead", "eager", "nested", "minute", "side_by_side",
@@ -33,7 +34,7 @@ def _parser():
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs what is named; returns 1 if a limit was missed."""
+  """Runs what is named; 1 if a limit was missed or an entry ended early."""
   parser = _parser()
   options = parser.parse_args(argv)
   if options.list:
@@ -65,13 +66,22 @@ def _run(name, quick):
   print(f"\n{name}: {what}")
   section, columns = tables.Section(name, what, []), None
   # A quick run is of the first rows.
-  for item in itertools.islice(function(quick), 2 if quick else None):
-    for line in item.lines(quick):
-      if columns != (columns := tuple(line.cells)):
-        print(tables.heading(line))
-      print(tables.row(line), flush=True)
-      section.lines.append(line)
+  for line in _lines(itertools.islice(function(quick), 2 if quick else None),
+                     quick):
+    if columns != (columns := tuple(line.cells)):
+      print(tables.heading(line))
+    print(tables.row(line), flush=True)
+    section.lines.append(line)
   return section
+
+
+def _lines(items, quick):
+  try:
+    for item in items:
+      yield from item.lines(quick)
+  except Exception as e:  # the other entries are measured all the same
+    traceback.print_exc()
+    yield Line("ended here", {"error": type(e).__name__}, missed=True)
 
 
 if __name__ == "__main__":

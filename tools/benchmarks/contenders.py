@@ -7,6 +7,7 @@ rule, or whose package is missing, raises, and the row says what.
 """
 
 from collections.abc import Callable
+from importlib import util
 import math
 
 import jax
@@ -15,10 +16,21 @@ import jax.numpy as jnp
 import jax_cse
 from jax_cse import blowup
 
-# Of the names that a contest may have, those of this project.
+# Names of ways, of this project and others, in the order in which they are
+# printed. A contest says which of them it has no form of.
 OURS = ("memo", "explicit", "derivatives", "laplacian")
-# Others, in the order in which they are printed.
 OTHERS = ("jet", "jet-array", "Enzyme-JAX", "folx")
+_MODULES = {"jet-array": "jet_array", "Enzyme-JAX": "enzyme_ad",
+            "folx": "folx"}
+
+
+def is_installed(way: str) -> bool:
+  return way not in _MODULES or bool(util.find_spec(_MODULES[way]))
+
+
+def is_ours(way: str) -> bool:
+  """Of these, and "inside", the gradient of what `cse` makes of a function."""
+  return way in OURS or way == "inside"
 
 
 def jet_array(fun: Callable, order: int) -> Callable:

@@ -2,8 +2,8 @@
 
 Before anything is timed every way is run, its values are compared with those of
 plain code, and its equations are counted: memo may not have more than plain. A
-way of ours that differs fails the run; another that differs or raises keeps its
-line, which says so.
+way of ours that differs or raises ends the entry; another keeps its line, which
+says so.
 
 Then the ways take turns from cold caches, the first of a turn the last of the
 next, until the seconds of the contest are spent. A turn takes all times from
@@ -48,9 +48,11 @@ class Contest(NamedTuple):
     if isinstance(plain, _Refused):
       raise plain.error
     for way in ways:
+      if isinstance(way, _Refused) and contenders.is_ours(way.name):
+        raise way.error
       if isinstance(way, _Checked):
         difference = _difference(way.values, plain.values)
-        if difference and way.name in contenders.OURS:
+        if difference and contenders.is_ours(way.name):
           raise AssertionError((self.name, way.name, difference))
         if way.name == "memo":
           assert way.equations <= plain.equations, (self.name, way.equations)
@@ -68,16 +70,20 @@ class Contest(NamedTuple):
                           "StableHLO": f"{way.operations:,}"} | (
             dict.fromkeys(STAGES, "1") if way is plain else found),
                    _losses(way.name, ratios),
-                   ours=way.name in contenders.OURS)
+                   ours=contenders.is_ours(way.name))
       else:
         what = (type(way.error).__name__ if isinstance(way, _Refused)
                 else "wrong value")
         yield Line(name, {"equations": what} | _NOTHING)
     absent = [name for name in (*contenders.OURS, *contenders.OTHERS)
               if name not in {w.name for w in ways}]
-    if absent:
-      yield Line(f"{self.name}, no form of it: {', '.join(absent)}",
-                 {"equations": "-"} | _NOTHING)
+    for why, names in (
+        ("no form of it", filter(contenders.is_installed, absent)),
+        ("not installed", itertools.filterfalse(contenders.is_installed,
+                                                absent))):
+      if names := ", ".join(names):
+        yield Line(f"{self.name}, {why}: {names}",
+                   {"equations": "-"} | _NOTHING, ours=False)
 
 
 class _Checked(NamedTuple):
@@ -187,12 +193,12 @@ def _cold(way, args):
 
 
 def _losses(name: str, ratios: dict[str, dict[str, Ratio]]) -> dict[str, str]:
-  if name not in contenders.OURS:
+  if not contenders.is_ours(name):
     return {}
   losses = {}
   for stage, found in ratios[name].items():
     best = min((ratios[other][stage].median for other in ratios
-                if other not in ("plain", *contenders.OURS)),
+                if other != "plain" and not contenders.is_ours(other)),
                default=float("inf"))
     marks = (SLOWER * (found.median > 1) + BEHIND * (found.median > best))
     if marks:

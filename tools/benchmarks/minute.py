@@ -11,6 +11,7 @@ the others take their turns. More than the limit is not waited for.
 from collections.abc import Iterator
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -52,7 +53,8 @@ def _measure(name, way, order, limit) -> tuple[float, float] | str:
   """The same in a new process, or why there is none."""
   with subprocess.Popen(
       [sys.executable, "-m", "benchmarks.minute", name, way, str(order)],
-      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+      env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}) as process:
     process.stdout.readline()
     try:
       out, errors = process.communicate(timeout=limit)
@@ -106,7 +108,7 @@ def _lines(name, limit, turns, highest) -> Iterator[Line]:
   plain += plain[-1:] * (turns - len(plain))
   ratios = {way: ratio(times[way], plain) for way in ways if way not in refused}
   best = min((found.median for way, found in ratios.items()
-              if way not in contenders.OURS), default=float("inf"))
+              if not contenders.is_ours(way)), default=float("inf"))
   for way in ways:
     if way in refused:
       yield Line(f"{name}, {way}, order {order}",
@@ -114,11 +116,11 @@ def _lines(name, limit, turns, highest) -> Iterator[Line]:
       continue
     found = ratios[way]
     marks = (SLOWER * (found.median > 1) + BEHIND * (found.median > best)
-             if way in contenders.OURS else "")
+             if contenders.is_ours(way) else "")
     faster = Ratio(1 / found.median, 1 / found.high, 1 / found.low)
     yield Line(f"{name}, {way}, order {order}",
                {"ratio": found, "times faster": str(faster)},
-               {"ratio": marks} if marks else {}, ours=way in contenders.OURS)
+               {"ratio": marks} if marks else {}, ours=contenders.is_ours(way))
 
 
 @entry("first result at the largest order that plain nested jvp has in 60 s")

@@ -44,9 +44,9 @@ def losses(sections: Iterable[Section]) -> Iterator[str]:
   slower = [f for f in figures if SLOWER in f[2]]
   behind = [f for f in figures if BEHIND in f[2]]
   always = sum(found.low > 1 for _, found, _ in slower)
-  yield (f"{len(figures)} figures of jax_cse. {SLOWER} slower than the control: "
-         f"{len(slower)}, in every turn: {always}. {BEHIND} slower than the "
-         f"best of the others: {len(behind)}.")
+  yield (f"{len(figures)} figures of jax_cse. {SLOWER} slower than the "
+         f"control: {len(slower)}, in every turn: {always}. {BEHIND} slower "
+         f"than the best of the others: {len(behind)}.")
   for name, found, marks in figures:
     if marks:
       yield f"{marks:2} {name}: {found}"
