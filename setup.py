@@ -27,8 +27,10 @@ setuptools.setup(
             ("0.12.0.1", "python_version >= '3.13'"),
         ) for package in ("jax", "jaxlib")],
     extras_require={
-        "bench": ["diffrax", "enzyme-ad", "folx", "jet-array>=0.1.0a2", "optax",
+        "bench": ["diffrax", "folx", "jet-array>=0.1.0a2", "optax", "sympy",
                   "tqdm"],
+        # Apart, since there are no wheels for some systems.
+        "enzyme": ["enzyme-ad"],
         "examples": ["diffrax", "matplotlib", "optax", "tqdm"],
         "plot": ["matplotlib"],
         "test": ["absl-py", "check-jsonschema", "diffrax", "flax",

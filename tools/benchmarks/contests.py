@@ -26,6 +26,7 @@ import jax_cse
 
 STAGES = ("trace", "lower", "compile", "first result", "run")
 _NOTHING = dict.fromkeys(("StableHLO", *STAGES), "-")
+_MOST = 9
 _RUNS = 15
 # A turn of running is as many calls as take plain code this long.
 _RUN_SECONDS = 3e-3
@@ -35,58 +36,38 @@ class Contest(NamedTuple):
   """A name, ways to the same values, and what they are called with.
 
   `ways` must have "plain", the control; "memo" and "Enzyme-JAX" are made of it.
+  There are as many turns from cold caches as fit into `budget` seconds, but no
+  fewer than `least` and no more than 9.
   """
   name: str
   ways: dict[str, Callable]
   args: tuple
   budget: float = 15.
+  least: int = 3
 
   def lines(self, quick: bool) -> Iterator[Line]:
-    jax.clear_caches()
-    plain, *ways = [_checked(way, fun, self.args)
-                    for way, fun in _all(self.ways).items()]
-    if isinstance(plain, _Refused):
-      raise plain.error
+    ways = _checked(self)
+    good = [way for way in ways if isinstance(way, _Way)]
+    times = _times(good, self.args, 0. if quick else self.budget,
+                   1 if quick else self.least, 1 if quick else _RUNS)
+    control = times["plain"]
+    ratios = {name: {stage: ratio(spent[stage], control[stage])
+                     for stage in STAGES} for name, spent in times.items()}
     for way in ways:
-      if isinstance(way, _Refused) and contenders.is_ours(way.name):
-        raise way.error
-      if isinstance(way, _Checked):
-        difference = _difference(way.values, plain.values)
-        if difference and contenders.is_ours(way.name):
-          raise AssertionError((self.name, way.name, difference))
-        if way.name == "memo":
-          assert way.equations <= plain.equations, (self.name, way.equations)
-    good = [plain] + [w for w in ways if isinstance(w, _Checked)
-                      and not _difference(w.values, plain.values)]
-    times = _times(good, self.args, self.budget, quick)
-    ratios = {w.name: {stage: ratio(times[w.name][stage],
-                                    times["plain"][stage])
-                       for stage in STAGES} for w in good}
-    for way in (plain, *ways):
-      name = f"{self.name}, {way.name}"
-      if way.name in ratios:
-        found = ratios[way.name]
-        yield Line(name, {"equations": _equations(way),
-                          "StableHLO": f"{way.operations:,}"} | (
-            dict.fromkeys(STAGES, "1") if way is plain else found),
-                   _losses(way.name, ratios),
-                   ours=contenders.is_ours(way.name))
-      else:
-        what = (type(way.error).__name__ if isinstance(way, _Refused)
-                else "wrong value")
-        yield Line(name, {"equations": what} | _NOTHING)
-    absent = [name for name in (*contenders.OURS, *contenders.OTHERS)
-              if name not in {w.name for w in ways}]
-    for why, names in (
-        ("no form of it", filter(contenders.is_installed, absent)),
-        ("not installed", itertools.filterfalse(contenders.is_installed,
-                                                absent))):
-      if names := ", ".join(names):
-        yield Line(f"{self.name}, {why}: {names}",
-                   {"equations": "-"} | _NOTHING, ours=False)
+      name, ours = f"{self.name}, {way.name}", contenders.is_ours(way.name)
+      if isinstance(way, _Refused):
+        yield Line(name, {"equations": way.why} | _NOTHING, ours=ours)
+        continue
+      size = {"equations": _equations(way), "StableHLO": f"{way.operations:,}"}
+      yield Line(name, size | (dict.fromkeys(STAGES, "1")
+                               if way.name == "plain" else ratios[way.name]),
+                 _losses(way.name, ratios), ours=ours)
+    for why, names in _absent(way.name for way in ways):
+      yield Line(f"{self.name}, {why}: {', '.join(names)}",
+                 {"equations": "-"} | _NOTHING, ours=False)
 
 
-class _Checked(NamedTuple):
+class _Way(NamedTuple):
   """A way that ran: in which context, to what values, at what size."""
   name: str
   fun: Callable
@@ -98,29 +79,57 @@ class _Checked(NamedTuple):
 
 
 class _Refused(NamedTuple):
+  """A way that raised, or came to something else."""
   name: str
-  error: Exception
+  why: str
 
 
-def _all(ways):
-  """All ways of a contest in the order in which they are printed."""
-  ways = ways | {"memo": ways["plain"],
-                 "Enzyme-JAX": contenders.enzyme(ways["plain"])}
+def _checked(contest) -> list[_Way | _Refused]:
+  """Runs every way of a contest once, "plain" first."""
+  ways = contest.ways | {"memo": contest.ways["plain"],
+                         "Enzyme-JAX": contenders.enzyme(contest.ways["plain"])}
   order = ("plain", *contenders.OURS, *contenders.OTHERS)
-  return {name: ways[name] for name in (*order, *ways) if name in ways}
+  jax.clear_caches()
+  plain = _tried("plain", ways["plain"], contest.args)
+  found = [plain]
+  for name in (*order[1:], *(name for name in ways if name not in order)):
+    if name not in ways:
+      continue
+    try:
+      way = _tried(name, ways[name], contest.args)
+    except Exception as e:  # whatever it is, the line says so
+      if contenders.is_ours(name):
+        raise
+      found.append(_Refused(name, type(e).__name__))
+      continue
+    difference = _difference(way.values, plain.values)
+    if contenders.is_ours(name):
+      assert not difference, (contest.name, name, difference)
+    if name == "memo":
+      assert way.equations <= plain.equations, (contest.name, way.equations)
+    found.append(_Refused(name, "wrong value") if difference else way)
+  return found
 
 
-def _checked(name, fun, args):
+def _tried(name, fun, args):
   context = jax_cse.enabled if name == "memo" else contextlib.nullcontext
-  try:
-    with context():
-      equations = jax_cse.count_primitives(fun)(*args).total()
-      lowered = _fresh(fun).lower(*args)
-      compiled = lowered.compile()
-      return _Checked(name, fun, context, compiled(*args), equations,
-                      operations(lowered), compiled)
-  except Exception as e:  # whatever it is, the line says so
-    return _Refused(name, e)
+  with context():
+    equations = jax_cse.count_primitives(fun)(*args).total()
+    lowered = _fresh(fun).lower(*args)
+    compiled = lowered.compile()
+  return _Way(name, fun, context, jax.block_until_ready(compiled(*args)),
+              equations, operations(lowered), compiled)
+
+
+def _absent(names) -> Iterator[tuple[str, list[str]]]:
+  """Known ways that a contest does not have, by the reason."""
+  absent = {*contenders.OURS, *contenders.OTHERS} - {*names}
+  absent = [name for name in (*contenders.OURS, *contenders.OTHERS)
+            if name in absent]
+  for why, installed in (("no form of it", True), ("not installed", False)):
+    if there := [name for name in absent
+                 if contenders.is_installed(name) == installed]:
+      yield why, there
 
 
 def operations(lowered) -> int:
@@ -150,22 +159,22 @@ def _difference(got, wanted) -> str:
   return ""
 
 
-def _times(ways, args, budget, quick):
+def _times(ways, args, budget, least, runs):
   """Seconds by way and stage, one a turn."""
   times = {w.name: {stage: [] for stage in STAGES} for w in ways}
   settle()
   started = time.perf_counter()
-  for turn in itertools.count():
-    enough = 1 if quick else 3
-    if turn >= enough and (quick or turn >= 9 or time.perf_counter() - started
-                           > budget * turn / (turn + 1)):
+  for turn in range(_MOST):
+    # One more takes as long as each before it.
+    if turn >= least and (time.perf_counter() - started) * (turn + 1) > (
+        budget * turn):
       break
     for way in ways if turn % 2 else ways[::-1]:
       for stage, spent in zip(STAGES, _cold(way, args)):
         times[way.name][stage].append(spent)
   calls = max(1, int(_RUN_SECONDS / max(
       min(seconds(lambda: _run(ways[0], args, 1)) for _ in range(3)), 1e-6)))
-  for turn in range(1 if quick else _RUNS):
+  for turn in range(runs):
     for way in ways if turn % 2 else ways[::-1]:
       times[way.name]["run"].append(
           seconds(lambda way=way: _run(way, args, calls)))

@@ -2,8 +2,9 @@
 
 From `jit` to the first result, tracing, lowering, compiling and running, in a
 process of its own that has done nothing before but start XLA. The order goes up
-by one until plain code takes longer than the limit; at the last order within it
-the others take their turns. More than the limit is not waited for.
+by one until plain code takes longer than the limit, or is bound to; at the last
+order within it the others take their turns. More than the limit is not waited
+for.
 
     python -m benchmarks.minute FUNCTION WAY ORDER   # prints seconds and value
 """
@@ -27,6 +28,9 @@ from programs import POINT
 
 _LIMIT_SECONDS = 60.
 _NAMES = ("thread", "network of width 64", "scan", "attention")
+_LOWEST = 4
+# Not tried is what is expected to take so many limits, by the last factor.
+_HOPELESS = 2
 _TURNS = 3
 # Plain code is measured again where that takes no longer.
 _AGAIN_SECONDS = 30.
@@ -69,13 +73,16 @@ def _measure(name, way, order, limit) -> tuple[float, float] | str:
 
 def _climb(name, limit, highest):
   """The last order within the limit, its seconds and value; what ended it."""
-  found = None
-  for order in range(2, highest + 1):
+  found, factor = None, 0.
+  for order in range(min(_LOWEST, highest), highest + 1):
+    if found and found[0] * factor > _HOPELESS * limit:
+      return order - 1, found, f"not tried, {found[0] * factor:.0f} s expected"
     next_ = _measure(name, "plain", order, limit)
     if isinstance(next_, str) or next_[0] > limit:
       assert found is not None, (name, next_)
       why = next_ if isinstance(next_, str) else f"over {limit:.0f} s"
       return order - 1, found, why
+    factor = next_[0] / found[0] if found else 0.
     found = next_
   return highest, found, "not tried"
 

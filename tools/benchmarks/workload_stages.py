@@ -11,4 +11,4 @@ def workloads(quick: bool) -> Iterator[Contest]:
   import workloads as people_have
   sizes = people_have.SMALL if quick else people_have.FULL
   for name, ways, args in people_have.workloads(sizes):
-    yield Contest(name, ways, args)
+    yield Contest(name, ways, args, budget=8, least=2)
