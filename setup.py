@@ -35,8 +35,8 @@ setuptools.setup(
         "plot": ["matplotlib"],
         "test": ["absl-py", "check-jsonschema", "diffrax", "flax",
                  "hypothesis", "matplotlib", "mpmath", "mypy", "nox", "optax",
-                 "pytest", "pytest-xdist", "pyyaml", "ruff", "tqdm",
-                 "types-tqdm"],
+                 "pytest", "pytest-xdist", "pyyaml", "ruff", "sympy",
+                 "tqdm", "types-tqdm"],
     },
     entry_points={"pytest11": ["jax_cse = pytest_jax_cse"]},
     classifiers=[

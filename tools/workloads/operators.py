@@ -1,0 +1,108 @@
+"""The Laplacian and the biharmonic operator of a network.
+
+    laplacian u = sum_i d^2 u / dx_i^2
+    biharmonic u = laplacian laplacian u
+
+The first is the kinetic energy of a wave function (Pfau et al. 2020, "Ab initio
+solution of the many-electron Schroedinger equation with deep neural networks"),
+the second the bending of a thin plate (Timoshenko and Woinowsky-Krieger 1959,
+chapter 4). `jet` has derivatives along one direction only; mixed fourth ones
+come from those along sums and differences (Griewank, Utke and Walther 2000,
+"Evaluating higher derivative tensors by forward propagation of univariate
+Taylor series"):
+
+    u_iijj = (D^4 along i + j, and along i - j, less 2 of i and 2 of j) / 12
+"""
+
+from collections.abc import Callable, Iterator
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jax_cse
+from workloads import taylor
+from workloads import workload
+
+_DIMENSION = 10
+
+
+def nested_jvp(f: Callable) -> Callable:
+  """The Laplacian by nested `jvp` along each coordinate."""
+  def along(x, v):
+    return jax.jvp(lambda y: jax.jvp(f, (y,), (v,))[1], (x,), (v,))[1]
+  return lambda x: jax.vmap(along, (None, 0))(
+      x, jnp.eye(x.size, dtype=x.dtype)).sum()
+
+
+def trace_of_hessian(f: Callable) -> Callable:
+  return lambda x: jnp.trace(jax.hessian(f)(x))
+
+
+def by_folx(f: Callable) -> Callable:
+  import folx
+  return lambda x: folx.forward_laplacian(f)(x).laplacian
+
+
+def by_series(propagate: taylor.Propagate, f: Callable) -> Callable:
+  """The Laplacian from second derivatives along the coordinates."""
+  def laplacian(x):
+    along = lambda v: taylor.along(propagate, f, x, v, 2)[2]
+    return jax.vmap(along)(jnp.eye(x.size, dtype=x.dtype)).sum()
+  return laplacian
+
+
+def biharmonic_by_series(propagate: taylor.Propagate, f: Callable) -> Callable:
+  """The biharmonic operator from fourth derivatives along n^2 directions."""
+  def biharmonic(x):
+    n = x.size
+    i, j = np.triu_indices(n, 1)
+    basis = np.eye(n)
+    directions = jnp.asarray(np.concatenate(
+        [basis, basis[i] + basis[j], basis[i] - basis[j]]), x.dtype)
+    weights = jnp.asarray(np.concatenate(
+        [np.full(n, 1 - (n - 1) / 3), np.full(2 * len(i), 1 / 6)]), x.dtype)
+    along = lambda v: taylor.along(propagate, f, x, v, 4)[4]
+    return weights @ jax.vmap(along)(directions)
+  return biharmonic
+
+
+def twice(operator: Callable) -> Callable:
+  return lambda f: operator(operator(f))
+
+
+def _contenders(series: Callable) -> dict[str, Callable]:
+  return {name: functools.partial(series, propagate)
+          for name, propagate in taylor.contenders().items()}
+
+
+PLAIN = {"nested jvp": nested_jvp, "trace of hessian": trace_of_hessian}
+FOLX = {"folx": by_folx} if workload.installed("folx") else {}
+LAPLACIAN = {"laplacian": jax_cse.laplacian, **_contenders(by_series), **FOLX}
+BIHARMONIC = {"laplacian": twice(jax_cse.laplacian),
+              **_contenders(biharmonic_by_series),
+              **{way: twice(of) for way, of in FOLX.items()}}
+
+
+def _workload(name: str, operators: dict[str, Callable], dimension: int,
+              sizes: workload.Sizes) -> workload.Workload:
+  def of_network(operator):
+    def at_points(params, x):
+      u = lambda x: workload.network(params, x)[0]
+      return jax.vmap(operator(u))(x)
+    return at_points
+  ways = {way: of_network(operator) for way, operator in operators.items()}
+  args = (workload.init(dimension, 1, sizes),
+          workload.random(1, sizes.batch, dimension))
+  return workload.Workload(name, workload.with_cse(ways), args)
+
+
+def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
+  """Both operators, for both plain forms."""
+  for form, plain in PLAIN.items():
+    yield _workload(f"Laplacian, {form}", {"plain": plain, **LAPLACIAN},
+                    _DIMENSION, sizes)
+    for n in sizes.dimensions:
+      yield _workload(f"biharmonic in {n} dimensions, {form}",
+                      {"plain": twice(plain), **BIHARMONIC}, n, sizes)

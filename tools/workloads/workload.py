@@ -1,0 +1,102 @@
+"""What a workload is, how large it is, and the networks that are differentiated
+in several of them."""
+
+from collections.abc import Callable
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jax_cse
+
+
+class Workload(NamedTuple):
+  """A problem; all `ways` are functions of `args` with equal values."""
+  name: str
+  ways: dict[str, Callable]
+  args: tuple
+
+
+class Sizes(NamedTuple):
+  """How large the workloads are.
+
+  Attributes:
+    points: at which networks are differentiated, whose arithmetic is cheap.
+    batch: of points for operators that differentiate along many directions.
+    states: of a neural ODE, of a printed right-hand side or of a molecule.
+    width: of the hidden layers.
+    layers: how many hidden layers.
+    orders: of total derivatives.
+    dimensions: of the biharmonic operator.
+    atoms: of the cluster.
+    links: of the pendulums.
+    networks: (species, reactions) of the chemical networks.
+  """
+  points: int = 4096
+  batch: int = 256
+  states: int = 1000
+  width: int = 64
+  layers: int = 2
+  orders: tuple[int, ...] = (3, 5)
+  dimensions: tuple[int, ...] = (3, 5)
+  atoms: int = 10
+  links: tuple[int, ...] = (2, 3)
+  networks: tuple[tuple[int, int], ...] = ((10, 40), (30, 150))
+
+
+FULL = Sizes()
+SMALL = Sizes(points=3, batch=2, states=2, width=3, layers=1, orders=(3,),
+              dimensions=(3,), atoms=3, links=(2,), networks=((5, 6),))
+
+
+def with_cse(ways: dict[str, Callable]) -> dict[str, Callable]:
+  """The ways, and `jax_cse.cse` of the plain one after it."""
+  plain = ways["plain"]
+  return {"plain": plain, "explicit": jax_cse.cse(plain), **ways}
+
+
+def random(seed: int, *shape: int) -> jax.Array:
+  """Normal numbers, the same in each dtype but for rounding."""
+  return jnp.asarray(np.random.RandomState(seed).randn(*shape))
+
+
+def uniform(seed: int, low: Any, high: Any, *shape: int) -> jax.Array:
+  return jnp.asarray(np.random.RandomState(seed).uniform(low, high, shape))
+
+
+def init(inputs: int, outputs: int, sizes: Sizes) -> list:
+  """Weights and biases of the hidden layers, and of the last."""
+  widths = [inputs, *[sizes.width] * sizes.layers, outputs]
+  return [(random(i, n, m) / n**0.5, 0.1 * random(100 + i, m))
+          for i, (n, m) in enumerate(zip(widths, widths[1:]))]
+
+
+def network(params: list, x: Any) -> jax.Array:
+  """A tanh network of vectors, or of rows of a matrix."""
+  for w, b in params[:-1]:
+    x = jnp.tanh(x @ w + b)
+  w, b = params[-1]
+  return x @ w + b
+
+
+def gradient_of_mean_square(f: Callable) -> Callable:
+  """The gradient by the first argument; what a step of training needs."""
+  return jax.grad(lambda params, *rest: jnp.mean(f(params, *rest)**2))
+
+
+@functools.cache
+def installed(package: str) -> bool:
+  try:
+    __import__(package)
+  except ImportError:
+    return False
+  return True
+
+
+def trained(name: str, ways: dict[str, Callable], args: tuple) -> Workload:
+  """The gradient by the weights of the mean square of what `ways` compute."""
+  gradients = {way: gradient_of_mean_square(f) for way, f in ways.items()}
+  gradients["inside"] = gradient_of_mean_square(jax_cse.cse(ways["plain"]))
+  return Workload(name, with_cse(gradients), args)
