@@ -42,9 +42,8 @@ def recursive(propagate: taylor.Propagate, f: Callable, order: int
   return derived
 
 
-WAYS = {"plain": nested, **{
-    name: functools.partial(recursive, propagate)
-    for name, propagate in taylor.contenders().items()}}
+OTHERS = {name: functools.partial(recursive, propagate)
+          for name, propagate in taylor.contenders().items()}
 
 
 def field(params: list, t: jax.Array, z: jax.Array) -> jax.Array:
@@ -58,9 +57,14 @@ def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
   args = (workload.init(_DIMENSION + 1, _DIMENSION, sizes), jnp.asarray(0.3),
           workload.random(1, sizes.states, _DIMENSION))
   for order in sizes.orders:
-    ways = {way: lambda params, t, z, along=along, order=order: along(
-        functools.partial(field, params), order)(t, z)
-            for way, along in WAYS.items()}
-    yield workload.Workload(f"TayNODE, order {order}",
-                            workload.with_cse(ways), args)
-    yield workload.trained(f"TayNODE, order {order}, trained", ways, args)
+    def of_network(along, order=order):
+      return lambda params, t, z: along(
+          functools.partial(field, params), order)(t, z)
+
+    plain = of_network(nested)
+    others = {way: of_network(along) for way, along in OTHERS.items()}
+    yield workload.Workload(f"TayNODE, order {order}", {
+        **workload.with_cse(plain), **others}, args)
+    yield workload.Workload(f"TayNODE, order {order}, trained", {
+        **workload.with_cse_of_gradient(plain),
+        **workload.gradients(others)}, args)

@@ -97,4 +97,4 @@ def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
     for form, hessian in PLAIN.items():
       yield workload.Workload(
           f"{name}, {form}",
-          workload.with_cse({"plain": jax.vmap(hessian(fun))}), (points,))
+          workload.with_cse(jax.vmap(hessian(fun))), (points,))

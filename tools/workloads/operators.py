@@ -85,24 +85,27 @@ BIHARMONIC = {"laplacian": twice(jax_cse.laplacian),
               **{way: twice(of) for way, of in FOLX.items()}}
 
 
-def _workload(name: str, operators: dict[str, Callable], dimension: int,
-              sizes: workload.Sizes) -> workload.Workload:
-  def of_network(operator):
-    def at_points(params, x):
-      u = lambda x: workload.network(params, x)[0]
-      return jax.vmap(operator(u))(x)
-    return at_points
-  ways = {way: of_network(operator) for way, operator in operators.items()}
-  args = (workload.init(dimension, 1, sizes),
-          workload.random(1, sizes.batch, dimension))
-  return workload.Workload(name, workload.with_cse(ways), args)
+def _of_network(operator: Callable, activation: Callable) -> Callable:
+  def at_points(params, x):
+    u = lambda x: workload.network(params, x, activation)[0]
+    return jax.vmap(operator(u))(x)
+  return at_points
 
 
 def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
-  """Both operators, for both plain forms."""
-  for form, plain in PLAIN.items():
-    yield _workload(f"Laplacian, {form}", {"plain": plain, **LAPLACIAN},
-                    _DIMENSION, sizes)
-    for n in sizes.dimensions:
-      yield _workload(f"biharmonic in {n} dimensions, {form}",
-                      {"plain": twice(plain), **BIHARMONIC}, n, sizes)
+  """Both operators of a tanh network, for both plain forms, and the Laplacian
+  of a gelu network."""
+  problems = {
+      "Laplacian": (_DIMENSION, jnp.tanh, lambda of: of, LAPLACIAN),
+      "Laplacian of gelu": (_DIMENSION, jax.nn.gelu, lambda of: of, LAPLACIAN),
+      **{f"biharmonic in {n} dimensions": (n, jnp.tanh, twice, BIHARMONIC)
+         for n in sizes.dimensions}}
+  for name, (dimension, activation, power, operators) in problems.items():
+    others = {way: _of_network(operator, activation)
+              for way, operator in operators.items()}
+    args = (workload.init(dimension, 1, sizes),
+            workload.random(1, sizes.batch, dimension))
+    for form, operator in PLAIN.items():
+      plain = _of_network(power(operator), activation)
+      yield workload.Workload(f"{name}, {form}", {
+          **workload.with_cse(plain), **others}, args)

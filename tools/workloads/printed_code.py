@@ -101,7 +101,7 @@ def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
   for name, problem in problems.items():
     variables = len(problem[0](*problem[1:]).state)
     low, high = (-1, 1) if problem[0] is pendulum else (0.5, 1.5)
-    yield workload.Workload(name, workload.with_cse({
-        "plain": jacobian(*problem),
-        "printed cse": jacobian(*problem, cse=True)}),
+    yield workload.Workload(name, {
+        **workload.with_cse(jacobian(*problem)),
+        "printed cse": jacobian(*problem, cse=True)},
         (workload.uniform(1, low, high, sizes.states, variables),))

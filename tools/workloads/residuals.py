@@ -102,8 +102,11 @@ def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
   args = (workload.init(2, 1, sizes), workload.uniform(1, 0, 1, sizes.points),
           workload.uniform(2, -3, 3, sizes.points))
   for name, equation in EQUATIONS.items():
-    for form, plain in PLAIN.items():
-      ways = {way: _of_network(of, equation)
-              for way, of in {"plain": plain, **OTHERS}.items()}
-      yield workload.Workload(f"{name}, {form}", workload.with_cse(ways), args)
-      yield workload.trained(f"{name}, {form}, trained", ways, args)
+    others = {way: _of_network(of, equation) for way, of in OTHERS.items()}
+    trained = workload.gradients(others)
+    for form, of in PLAIN.items():
+      plain = _of_network(of, equation)
+      yield workload.Workload(f"{name}, {form}", {
+          **workload.with_cse(plain), **others}, args)
+      yield workload.Workload(f"{name}, {form}, trained", {
+          **workload.with_cse_of_gradient(plain), **trained}, args)

@@ -51,10 +51,26 @@ SMALL = Sizes(points=3, batch=2, states=2, width=3, layers=1, orders=(3,),
               dimensions=(3,), atoms=3, links=(2,), networks=((5, 6),))
 
 
-def with_cse(ways: dict[str, Callable]) -> dict[str, Callable]:
-  """The ways, and `jax_cse.cse` of the plain one after it."""
-  plain = ways["plain"]
-  return {"plain": plain, "explicit": jax_cse.cse(plain), **ways}
+def with_cse(plain: Callable) -> dict[str, Callable]:
+  """The first two ways."""
+  return {"plain": plain, "explicit": jax_cse.cse(plain)}
+
+
+def gradients(ways: dict[str, Callable]) -> dict[str, Callable]:
+  """The gradient, by their first argument, of the mean square of each way.
+
+  It is what a step of training computes.
+  """
+  def gradient(f):
+    return jax.grad(lambda params, *rest: jnp.mean(f(params, *rest)**2))
+  return {way: gradient(f) for way, f in ways.items()}
+
+
+def with_cse_of_gradient(plain: Callable) -> dict[str, Callable]:
+  """Its first ways, `jax_cse.cse` outside and inside of the gradient."""
+  outside = gradients({"plain": plain})["plain"]
+  return {**with_cse(outside),
+          **gradients({"inside": jax_cse.cse(plain)})}
 
 
 def random(seed: int, *shape: int) -> jax.Array:
@@ -73,17 +89,13 @@ def init(inputs: int, outputs: int, sizes: Sizes) -> list:
           for i, (n, m) in enumerate(zip(widths, widths[1:]))]
 
 
-def network(params: list, x: Any) -> jax.Array:
-  """A tanh network of vectors, or of rows of a matrix."""
+def network(params: list, x: Any, activation: Callable = jnp.tanh
+            ) -> jax.Array:
+  """A network of vectors, or of rows of a matrix."""
   for w, b in params[:-1]:
-    x = jnp.tanh(x @ w + b)
+    x = activation(x @ w + b)
   w, b = params[-1]
   return x @ w + b
-
-
-def gradient_of_mean_square(f: Callable) -> Callable:
-  """The gradient by the first argument; what a step of training needs."""
-  return jax.grad(lambda params, *rest: jnp.mean(f(params, *rest)**2))
 
 
 @functools.cache
@@ -93,10 +105,3 @@ def installed(package: str) -> bool:
   except ImportError:
     return False
   return True
-
-
-def trained(name: str, ways: dict[str, Callable], args: tuple) -> Workload:
-  """The gradient by the weights of the mean square of what `ways` compute."""
-  gradients = {way: gradient_of_mean_square(f) for way, f in ways.items()}
-  gradients["inside"] = gradient_of_mean_square(jax_cse.cse(ways["plain"]))
-  return Workload(name, with_cse(gradients), args)
