@@ -17,7 +17,7 @@ setuptools.setup(
     license="Apache-2.0",
     packages=["jax_cse"],
     py_modules=["pytest_jax_cse"],
-    package_data={"jax_cse": ["py.typed"]},
+    package_data={"jax_cse": ["py.typed", "page/*"]},
     python_requires=">=3.11",
     # Exactly what jax_cse/versions.py supports; it refuses any other.
     install_requires=[
@@ -33,10 +33,11 @@ setuptools.setup(
         "enzyme": ["enzyme-ad"],
         "examples": ["diffrax", "matplotlib", "optax", "tqdm"],
         "plot": ["matplotlib"],
+        "report": ["igraph", "jinja2"],
         "test": ["absl-py", "check-jsonschema", "diffrax", "flax",
                  "hypothesis", "matplotlib", "mpmath", "mypy", "nox", "optax",
-                 "pytest", "pytest-xdist", "pyyaml", "ruff", "sympy",
-                 "tqdm", "types-tqdm"],
+                 "pytest", "pytest-xdist", "pyyaml", "ruff", "selenium",
+                 "sympy", "tqdm", "types-tqdm"],
     },
     entry_points={"pytest11": ["jax_cse = pytest_jax_cse"]},
     classifiers=[
