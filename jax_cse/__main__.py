@@ -2,12 +2,16 @@
 """
 
 import argparse
+import contextlib
+import importlib.util
 import os
 import runpy
+import shlex
 import sys
 
 from jax_cse import blowup
 from jax_cse import modes
+from jax_cse import versions
 from jax_cse.active import here
 from jax_cse.context import enable_process_wide
 
@@ -20,11 +24,15 @@ def _parser() -> argparse.ArgumentParser:
   run = commands.add_parser(
       "run", help="run a script or a module with CSE in the whole process",
       usage="python -m jax_cse run [--mode MODE] [--stats] "
-      "(SCRIPT | -m MODULE) [ARGS...]")
+      "[--report FILE.html] (SCRIPT | -m MODULE) [ARGS...]")
   run.add_argument("--mode", help="accepted: " + ", ".join(modes.MODES))
   run.add_argument("--stats", action="store_true",
                    help="print the statistics of the main thread to stderr "
                    "when the program ends")
+  run.add_argument("--report", metavar="FILE.html",
+                   help="write a page that shows what the functions that the "
+                   "program jits compute twice; each is traced once more when "
+                   "the program has ended")
   run.add_argument("-m", dest="module", action="store_true",
                    help="the program is a module, not a script")
   run.add_argument("program", metavar="SCRIPT|MODULE")
@@ -44,7 +52,7 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
   if argv[:1] == ["run"]:
     i = 1
     while i < len(argv) and argv[i].startswith("-"):
-      i += 2 if argv[i] == "--mode" else 1
+      i += 2 if argv[i] in ("--mode", "--report") else 1
     return argv[:i + 1], argv[i + 1:]
   return argv, []
 
@@ -54,17 +62,50 @@ def _run(options: argparse.Namespace, args: list[str]) -> None:
   if not off:
     enable_process_wide(options.mode or named or modes.DEFAULT)
   memo = here.cell.memo
+  mode = options.mode or named or modes.DEFAULT
+  report = _reporting(options, args, mode, memo)
   sys.argv = [options.program, *args]
   try:
-    if options.module:
-      sys.path[0] = os.getcwd()
-      runpy.run_module(options.program, run_name="__main__", alter_sys=True)
-    else:
-      sys.path[0] = os.path.dirname(os.path.abspath(options.program))
-      runpy.run_path(options.program, run_name="__main__")
+    with report:
+      _run_program(options)
   finally:
     if options.stats:
       print("jax_cse is off" if memo is None else memo.stats, file=sys.stderr)
+
+
+def _run_program(options: argparse.Namespace) -> None:
+  if options.module:
+    sys.path[0] = os.getcwd()
+    runpy.run_module(options.program, run_name="__main__", alter_sys=True)
+  else:
+    sys.path[0] = os.path.dirname(os.path.abspath(options.program))
+    runpy.run_path(options.program, run_name="__main__")
+
+
+def _reporting(options: argparse.Namespace, args: list[str], mode: str, memo):
+  """What writes the page that was asked for when it is left."""
+  if options.report is None:
+    return contextlib.nullcontext()
+  versions.check()
+  from jax_cse import run_report
+  command = ["python", "-m", "jax_cse", "run", "--mode", mode, "--report",
+             options.report, *(["-m"] if options.module else []),
+             options.program, *args]
+  return run_report.written(options.report, options.program,
+                            shlex.join(command), mode, memo and memo.stats)
+
+
+def _validate_report(path: str) -> None:
+  missing = [name for name in ("igraph", "jinja2")
+             if importlib.util.find_spec(name) is None]
+  if missing:
+    raise ValueError(f"--report needs {' and '.join(missing)}; to install what "
+                     "it needs: pip install 'jax_cse[report]'")
+  folder = os.path.dirname(path) or "."
+  if not os.path.isdir(folder):
+    raise ValueError(f"--report: there is no folder {folder!r}")
+  if os.path.isdir(path):
+    raise ValueError(f"--report: {path!r} is a folder; it must be a file")
 
 
 def _blowup(options: argparse.Namespace, _) -> None:
@@ -101,6 +142,8 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError(f"there is no script {options.program!r}")
       if options.mode is not None:
         modes.validate(options.mode)
+      if options.report is not None:
+        _validate_report(options.report)
       modes.from_environment()
     elif options.order < 1:
       raise ValueError(f"--order must be 1 or more; got {options.order}")

@@ -8,6 +8,7 @@ and nowhere else.
 from collections.abc import Callable
 import contextlib
 import functools
+import os
 from typing import Any
 
 import jax
@@ -214,10 +215,9 @@ def plainly(run: Callable, args):
     cell.memo = memo
 
 
-def exclude_from_tracebacks(path: str) -> None:
-  """Makes frames of files under `path` JAX's own, not the user's."""
-  traceback_util.register_exclusion(path)
-  source_info_util.register_exclusion(path)
+# Makes frames of this package JAX's own, not the user's.
+traceback_util.register_exclusion(os.path.dirname(__file__) + os.sep)
+source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
 
 
 def effect_free(primitive: Primitive) -> bool:
@@ -246,6 +246,23 @@ def outside_transformations() -> bool:
   """Whether what is bound now is evaluated at once, by no transformation."""
   # 0.11.0: none is current while something is bound.
   return core.trace_ctx.trace in (None, core.eval_trace)
+
+
+def is_staging() -> bool:
+  """Whether what is bound now is an equation of a jaxpr."""
+  return isinstance(core.trace_ctx.trace, DynamicJaxprTrace)
+
+
+def shape_of(tracer) -> jax.ShapeDtypeStruct:
+  """A stand-in for an array, to trace a function with again."""
+  return jax.ShapeDtypeStruct(tracer.shape, tracer.dtype,
+                              weak_type=tracer.weak_type)
+
+
+def type_name(shape: jax.ShapeDtypeStruct) -> str:
+  """As a jaxpr writes it, like `f32[2,3]`."""
+  return core.ShapedArray(shape.shape, shape.dtype).str_short(
+      short_dtypes=True)
 
 
 def folds_constants() -> bool:
@@ -306,6 +323,12 @@ def line_of(eqn) -> str:
 def user_frame(eqn) -> tuple[str, int, str] | None:
   """File, line and function of the user's that an equation comes from."""
   frame = source_info_util.user_frame(eqn.source_info.traceback)
+  return frame and (frame.file_name, frame.start_line, frame.function_name)
+
+
+def current_frame() -> tuple[str, int, str] | None:
+  """File, line and function of the user's that is running."""
+  frame = source_info_util.user_frame(source_info_util.current().traceback)
   return frame and (frame.file_name, frame.start_line, frame.function_name)
 
 

@@ -28,14 +28,11 @@ cell and no more, or for the question.
 """
 
 import functools
-import os
 import threading
 from typing import Any
 
 from jax_cse import compat
 from jax_cse.active import here
-
-compat.exclude_from_tracebacks(os.path.dirname(__file__) + os.sep)
 
 
 def _memoized(plain):

@@ -1,0 +1,128 @@
+"""`python -m jax_cse run --report`: from a program that runs to a page.
+
+When the program has ended, however it does, each function that it jitted is
+traced once more, without CSE and on shapes alone, and compared with what CSE
+makes of it. A function that cannot be traced again is listed with the reason.
+
+Limits: a function sees the globals and the objects that it closes over as they
+are when the program has ended. What it does while it is traced, as printing, it
+does once more. A program that ends itself by `os._exit` or a signal leaves no
+page.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+import contextlib
+import pathlib
+import platform
+import sys
+import traceback
+
+import jax
+import jaxlib
+
+from jax_cse import comparison
+from jax_cse import compat
+from jax_cse import jaxpr_pictures
+from jax_cse import recording
+from jax_cse import report_page
+from jax_cse import version
+from jax_cse.counting import equations
+from jax_cse.redundancy_report import Line
+from jax_cse.statistics import Statistics
+
+# Of what is said about an error, in characters.
+_LONGEST = 2000
+# Static arguments that are shown.
+_SHOWN = (bool, int, float, complex, str)
+
+
+@contextlib.contextmanager
+def written(path: str, program: str, command: str, mode: str,
+            statistics: Statistics | None) -> Iterator[None]:
+  """Writes a page about what runs inside, when that ends.
+
+  Args:
+    path: of the page; where it lies is settled now.
+    program: name of the program.
+    command: what it was started with.
+    mode: what counts as the same.
+    statistics: of the memo that it runs with; None if CSE is off.
+
+  Raises:
+    OSError: the page cannot be written, and the program ended well.
+  """
+  out = pathlib.Path(path).absolute()
+
+  def write(outcome):
+    versions = [("Python", platform.python_version()), ("jax", jax.__version__),
+                ("jaxlib", jaxlib.__version__),
+                ("jax_cse", version.__version__)]
+    total = len(recorded.programs)
+    entries = []
+    for i, traced in enumerate(recorded.programs, start=1):
+      print(f"jax_cse: looking at {traced.name} ({i}/{total})",
+            file=sys.stderr, flush=True)
+      entries.append(_entry(traced, mode))
+    out.write_text(report_page.render(report_page.Run(
+        program, command, mode, outcome, versions, entries, recorded.left_out,
+        statistics)), encoding="utf-8")
+    print(f"jax_cse: report saved to {out}", file=sys.stderr)
+
+  try:
+    with recording.jitted() as recorded:
+      yield
+  except BaseException as e:
+    try:
+      write(_outcome(e))
+    except Exception:
+      traceback.print_exc()
+    raise
+  write("ended well")
+
+
+def _outcome(e: BaseException) -> str:
+  if isinstance(e, SystemExit):
+    return f"ended with exit status {e.code or 0}" if (
+        e.code is None or isinstance(e.code, int)) else (
+            f"ended with the message {e.code}")
+  return f"ended with {_said(e)}"
+
+
+def _said(e: BaseException) -> str:
+  text = "".join(traceback.format_exception_only(e)).strip()
+  return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
+
+
+def _entry(traced: recording.Program, mode: str) -> report_page.Entry:
+  entry = report_page.Entry(
+      traced.name, traced.called and Line(*traced.called),
+      [(name, _type(leaf)) for name, leaf in traced.leaves()
+       if isinstance(leaf, (*_SHOWN, jax.ShapeDtypeStruct))])
+  try:
+    fun, arrays, names = traced.on_arrays()
+    found = comparison.of(fun, mode)(*arrays)
+  except Exception as e:   # of whatever the program does when it is traced
+    return entry._replace(error=_said(e))
+  flops, flops_error = (None,) * 3, None
+  try:
+    flops = found.flops()
+  except Exception as e:   # of a compiler
+    flops_error = _said(e)
+  report = found.report(flops)
+  counts = [Counter(eqn.primitive.name for eqn in equations(x.jaxpr))
+            for x in (found.plain, found.merged)]
+  pictures = list(jaxpr_pictures.pictures(found, names))
+  return entry._replace(
+      report=report, flops_error=flops_error,
+      files=report_page.sources(report),
+      counts=sorted(((name, *(c[name] for c in counts))
+                     for name in counts[0] | counts[1]),
+                    key=lambda row: (row[2] - row[1], -row[1], row[0])),
+      pictures=report_page.draw(pictures), number_of_pictures=len(pictures))
+
+
+def _type(leaf) -> str:
+  if isinstance(leaf, jax.ShapeDtypeStruct):
+    return compat.type_name(leaf)
+  return repr(leaf)
