@@ -9,6 +9,8 @@ from collections.abc import Callable
 import contextlib
 import functools
 import os
+import sys
+import sysconfig
 from typing import Any
 
 import jax
@@ -326,10 +328,23 @@ def user_frame(eqn) -> tuple[str, int, str] | None:
   return frame and (frame.file_name, frame.start_line, frame.function_name)
 
 
-def current_frame() -> tuple[str, int, str] | None:
-  """File, line and function of the user's that is running."""
-  frame = source_info_util.user_frame(source_info_util.current().traceback)
-  return frame and (frame.file_name, frame.start_line, frame.function_name)
+def calling_frame() -> tuple[str, int, str] | None:
+  """File, line and function of the user's that called what runs now.
+
+  What is installed is passed over, unless there is nothing else. (What JAX
+  knows of the stack ends where the function that it traces begins.)
+  """
+  frame, found = sys._getframe(), None
+  installed = tuple(sysconfig.get_paths()[x] for x in ("purelib", "platlib"))
+  while frame is not None:
+    code = frame.f_code
+    if source_info_util.is_user_filename(code.co_filename):
+      place = code.co_filename, frame.f_lineno, code.co_name
+      found = found or place
+      if not code.co_filename.startswith(installed):
+        return place
+    frame = frame.f_back
+  return found
 
 
 def current_eqn_context():

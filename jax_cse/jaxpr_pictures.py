@@ -33,9 +33,11 @@ class Picture(NamedTuple):
 
 
 class _Mark(NamedTuple):
+  """What is said about an equation, and the one that it repeats."""
   kind: str
   findings: tuple[int, ...]
-  first: Any = None   # an equation
+  eqn: Any = None
+  first: Any = None
 
 
 def pictures(comparison: Comparison, names: Sequence[str]
@@ -49,6 +51,9 @@ def pictures(comparison: Comparison, names: Sequence[str]
     names: of the inputs.
   """
   marks = _marks(comparison.findings)
+  stay = {id(v): _Mark("before", mark.findings)
+          for mark in marks.values() if mark.kind == "before"
+          for v in mark.eqn.outvars}
   seen = set()
 
   def inside(name, before, after, names):
@@ -56,8 +61,11 @@ def pictures(comparison: Comparison, names: Sequence[str]
     if key in seen:
       return
     seen.add(key)
-    yield Picture(name, before and _graph(before, names, marks),
-                  after and _graph(after, names, {}))
+    yield Picture(
+        name,
+        before and _graph(before, names, lambda eqn: marks.get(id(eqn))),
+        after and _graph(after, names, lambda eqn: next(
+            (stay[id(v)] for v in eqn.outvars if id(v) in stay), None)))
     for old, new in _pairs(before, after):
       for label, *both in _before_and_after(old, new):
         yield from inside(f"{name} › {label}" if name else label, *both, ())
@@ -72,17 +80,17 @@ def _marks(findings):
   for number, (finding, duplicates) in enumerate(findings, start=1):
     for eqn, first, *_ in duplicates:
       kind = "again" if finding.reason is None else "apart"
-      marks[id(eqn)] = _Mark(kind, (number,), first)
+      marks[id(eqn)] = _Mark(kind, (number,), eqn, first)
   for number, (_, duplicates) in enumerate(findings, start=1):
     for _, first, *_ in duplicates:
       if first is not None:
-        kind, numbers, repeats = marks.get(id(first), _Mark("before", ()))
-        marks[id(first)] = _Mark(
-            kind, tuple(sorted({*numbers, number})), repeats)
+        mark = marks.get(id(first), _Mark("before", (), first))
+        marks[id(first)] = mark._replace(
+            findings=tuple(sorted({*mark.findings, number})))
   return marks
 
 
-def _graph(jaxpr, names, marks) -> Graph:
+def _graph(jaxpr, names, mark_of) -> Graph:
   nodes, edges = [], []
   from_var: dict[Any, int] = {}
   from_eqn: dict[int, int] = {}
@@ -106,7 +114,7 @@ def _graph(jaxpr, names, marks) -> Graph:
 
   for number, eqn in enumerate(jaxpr.eqns, start=1):
     show_inputs(eqn.invars)
-    mark = marks.get(id(eqn), _Mark("", ()))
+    mark = mark_of(eqn) or _Mark("", ())
     this = len(nodes)
     first = from_eqn.get(id(mark.first))
     nodes.append(Node(

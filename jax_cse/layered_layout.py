@@ -1,21 +1,25 @@
 """Where the nodes of an acyclic graph are drawn: in layers, edges downwards.
 
 The layer of a node is the length of the longest path to it, and lower if that
-makes its edges shorter. An edge that spans several layers passes through a
-point in each, so that it goes around the nodes there. In which order the nodes
-of a layer stand, so that few edges cross, and which stand above each other, is
-for `igraph` to say (Sugiyama, Tagawa and Toda 1981). It knows no widths: what
-it gives are columns, and each is put as far to the left as the widths allow.
+does not make its edges longer. An edge that spans several layers passes through
+a point in each, so that it goes around the nodes there; edges from one node
+share their points. In which order the nodes
+of a layer stand, so that few edges cross, is for `igraph` to say (Sugiyama,
+Tagawa and Toda 1981). It knows no widths, so they are placed here: layer by
+layer, down and up, each as near to the mean of its neighbors as the room that
+all of them need allows.
 
-Limits: where a column is wide in one layer, it is further to the right in all.
+Limits: this ends after some sweeps, not when nothing moves any more.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-LAYER_HEIGHT = 58
-_GAP = 14
-_WIDTH_OF_POINT = 6
+LAYER_HEIGHT = 54
+_MARGIN = 10
+# To the left and right of a box, and of a point that an edge passes through.
+_GAP, _GAP_OF_POINT = 7, 3
+_SWEEPS = 6
 
 
 class Layout(NamedTuple):
@@ -35,19 +39,21 @@ def layout(widths: Sequence[float], edges: Sequence[tuple[int, int]]) -> Layout:
   """Places nodes of some widths; each edge goes to a later node."""
   layers = _layers(len(widths), edges)
   widths = list(widths)
-  chains, short = [], []   # the nodes and points of an edge; one layer each
+  number = len(widths)
+  chains = []   # the node of each layer that an edge goes through
+  points: dict[tuple[int, int], int] = {}
   for start, end in edges:
     chain = [start]
     for layer in range(layers[start] + 1, layers[end]):
-      chain.append(len(widths))
-      widths.append(_WIDTH_OF_POINT)
-      layers.append(layer)
-    chain.append(end)
-    chains.append(chain)
-    short += zip(chain, chain[1:])
-  xs, width = _xs(_columns(layers, short), layers, widths)
+      point = points.setdefault((start, layer), len(widths))
+      if point == len(widths):
+        widths.append(0)
+        layers.append(layer)
+      chain.append(point)
+    chains.append([*chain, end])
+  short = sorted({pair for chain in chains for pair in zip(chain, chain[1:])})
+  xs, width = _xs(_rows(layers, short), short, widths)
   places = [(x, (layer + 0.5) * LAYER_HEIGHT) for x, layer in zip(xs, layers)]
-  number = len(widths) - sum(len(chain) - 2 for chain in chains)
   return Layout(places[:number], [[places[i] for i in c] for c in chains],
                 (width, (max(layers, default=-1) + 1) * LAYER_HEIGHT))
 
@@ -63,37 +69,68 @@ def _layers(number, edges):
   for i in range(number):
     layers[i] = max((layers[j] + 1 for j in before[i]), default=0)
   for i in reversed(range(number)):
-    if len(before[i]) < len(after[i]):
+    if after[i] and len(before[i]) <= len(after[i]):
       layers[i] = min(layers[j] for j in after[i]) - 1
   return layers
 
 
-def _columns(layers, edges) -> list[float]:
+def _rows(layers, edges) -> list[list[int]]:
+  """The nodes of each layer, from left to right."""
   import igraph
   if not layers:
     return []
   graph = igraph.Graph(n=len(layers), edges=edges, directed=True)
-  return [x for x, _ in graph.layout_sugiyama(layers=layers).coords[
-      :len(layers)]]
+  columns = graph.layout_sugiyama(layers=layers).coords
+  rows: list[list[int]] = [[] for _ in range(max(layers) + 1)]
+  for i in sorted(range(len(layers)), key=lambda i: columns[i][0]):
+    rows[layers[i]].append(i)
+  return rows
 
 
-def _xs(columns, layers, widths):
+def _xs(rows, edges, widths):
   """The position of each node, and the width of all."""
-  rows: dict[int, list[int]] = {}
-  for i in sorted(range(len(columns)), key=lambda i: columns[i]):
-    rows.setdefault(layers[i], []).append(i)
-  left_of = {b: a for row in rows.values() for a, b in zip(row, row[1:])}
-  nodes_at: dict[float, list[int]] = {}
-  for i, column in enumerate(columns):
-    nodes_at.setdefault(round(column, 3), []).append(i)
-  xs = [0.0] * len(columns)
-  reached = 0.0
-  for column in sorted(nodes_at):
-    for i in nodes_at[column]:
-      need = widths[i] / 2 + _GAP
-      if i in left_of:
-        need += xs[left_of[i]] + widths[left_of[i]] / 2
-      reached = max(reached, need)
-    for i in nodes_at[column]:
-      xs[i] = reached
-  return xs, max((x + w / 2 for x, w in zip(xs, widths)), default=0) + _GAP
+  room = [w / 2 + _GAP if w else _GAP_OF_POINT for w in widths]
+  up: list[list[int]] = [[] for _ in widths]
+  down: list[list[int]] = [[] for _ in widths]
+  for start, end in edges:
+    up[end].append(start)
+    down[start].append(end)
+  near = [a + b for a, b in zip(up, down)]
+  xs = [0.0] * len(widths)
+  for row in rows:
+    for i, x in zip(row, _apart([0.0] * len(row), [1.0] * len(row),
+                                [room[i] for i in row])):
+      xs[i] = x
+  for others in [up, down] * _SWEEPS + [near]:
+    for row in rows if others is not down else reversed(rows):
+      wanted = [sum(xs[j] for j in others[i]) / len(others[i])
+                if others[i] else xs[i] for i in row]
+      # Bends in edges are worse than boxes aside.
+      weights = [1.0 if widths[i] else 4.0 for i in row]
+      for i, x in zip(row, _apart(wanted, weights, [room[i] for i in row])):
+        xs[i] = x
+  left = min((x - r for x, r in zip(xs, room)), default=0) - _MARGIN
+  xs = [x - left for x in xs]
+  return xs, max((x + r for x, r in zip(xs, room)), default=0) + _MARGIN
+
+
+def _apart(wanted: Sequence[float], weights: Sequence[float],
+           room: Sequence[float]) -> list[float]:
+  """The positions nearest to some, by least squares, that leave room.
+
+  Less the room to the left of each, they must not decrease: a violation is
+  mended by giving all of a block their mean (pool adjacent violators).
+  """
+  offsets = [0.0]
+  for a, b in zip(room, room[1:]):
+    offsets.append(offsets[-1] + a + b)
+  blocks: list[tuple[float, float, int]] = []   # mean, weight, how many
+  for x, offset, weight in zip(wanted, offsets, weights):
+    mean, count = x - offset, 1
+    while blocks and blocks[-1][0] > mean:
+      other, of_other, more = blocks.pop()
+      mean = (mean * weight + other * of_other) / (weight + of_other)
+      weight, count = weight + of_other, count + more
+    blocks.append((mean, weight, count))
+  means = [mean for mean, _, count in blocks for _ in range(count)]
+  return [mean + offset for mean, offset in zip(means, offsets)]

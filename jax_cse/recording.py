@@ -41,7 +41,8 @@ class Program(NamedTuple):
   Attributes:
     fun: the function.
     args, kwargs: its arguments, `jax.ShapeDtypeStruct` in the place of arrays.
-    called: file, line and function of the user's from where; None if unknown.
+    called: file, line and function of the user's from where; None if that is
+      not known.
   """
   fun: Callable
   args: tuple
@@ -119,10 +120,8 @@ class Recording:
 
   def watch(self, fun: Callable) -> Callable:
     """What to jit in the place of `fun`."""
-    module = getattr(fun, "__module__", None) or ""
     if (not callable(fun) or inspect.isgeneratorfunction(fun)
-        or inspect.iscoroutinefunction(fun)
-        or module.startswith(("jax._src", "jax_cse"))):
+        or inspect.iscoroutinefunction(fun)):   # JAX says what is wrong
       return fun
     can_keep = isinstance(fun, types.FunctionType)
     known = vars(fun).get(_WRAPPER) if can_keep else None
@@ -164,7 +163,7 @@ class Recording:
         self.left_out += 1
         return
       self._keys.add(key)
-      self.programs.append(Program(fun, args, kwargs, compat.current_frame()))
+      self.programs.append(Program(fun, args, kwargs, compat.calling_frame()))
 
 
 def _without_arrays(x):

@@ -33,6 +33,11 @@ class File(NamedTuple):
   path: str
   runs: Sequence[Sequence[Row]]
 
+  @property
+  def name(self) -> str:
+    """The path as it is imported, if it is installed."""
+    return self.path.rpartition("/site-packages/")[2]
+
 
 def listing(findings: Iterable[Finding], around: int = AROUND) -> list[File]:
   """The files of some findings, which are numbered from 1 on.

@@ -17,13 +17,15 @@
     }
     status.textContent = "";
     for (const f of functions) mark(f, []);
+    showFirst(functions[number - 1]);
   }
 
   function choosePicture(section, number) {
-    section.querySelector("select.picture").value = number;
+    section.querySelector("select.pictures").value = number;
     for (const picture of all(section, ".picture")) {
       picture.hidden = picture.dataset.picture !== number;
     }
+    showFirst(section);
   }
 
   // Scrolls a frame, not the page, so that an element of it is in sight.
@@ -34,8 +36,35 @@
     if (!around.height) return;
     frame.scrollTop += inside.top + inside.height / 2
       - around.top - around.height / 2;
-    frame.scrollLeft += Math.max(0, inside.right - around.right + 24)
-      || Math.min(0, inside.left - around.left - 24);
+    if (element.matches(".n")) frame.scrollLeft += inside.left + inside.width / 2
+      - around.left - around.width / 2;
+  }
+
+  function showFirst(section) {
+    for (const frame of all(section, ".picture:not([hidden]) .graph-frame")) {
+      bringIntoSight(frame, frame.querySelector(".n[data-findings]")
+        || frame.querySelector(".n"));
+    }
+  }
+
+  // A graph is moved by drawing at it.
+  function drag(frame) {
+    let from = null;
+    frame.addEventListener("pointerdown", (event) => {
+      if (event.button === 0 && event.target.closest("svg")
+          && !event.target.closest(".n")) {
+        from = [event.clientX + frame.scrollLeft, event.clientY + frame.scrollTop];
+        event.preventDefault();
+        frame.focus({ preventScroll: true });
+      }
+    });
+    addEventListener("pointermove", (event) => {
+      if (from) {
+        frame.scrollLeft = from[0] - event.clientX;
+        frame.scrollTop = from[1] - event.clientY;
+      }
+    });
+    addEventListener("pointerup", () => { from = null; });
   }
 
   function mark(section, chosen) {
@@ -67,7 +96,7 @@
     }
     for (const frame of all(section, ".source, .graph-frame")) {
       bringIntoSight(frame, frame.querySelector(".again.picked, .apart.picked")
-        || frame.querySelector(".picked"));
+        || frame.querySelector(".n.picked, tr.picked"));
     }
     const lines = all(section, ".source .picked .number")
       .map((cell) => cell.textContent);
@@ -88,12 +117,13 @@
   }
 
   for (const section of functions) {
-    const chosen = section.querySelector("select.picture");
+    const chosen = section.querySelector("select.pictures");
     if (chosen) {
       choosePicture(section, chosen.value);
       chosen.addEventListener("change",
         () => choosePicture(section, chosen.value));
     }
+    all(section, ".graph-frame").forEach(drag);
     section.addEventListener("click", (event) => {
       const zoomed = event.target.closest("[data-zoom]");
       if (zoomed) return zoom(section, zoomed.dataset.zoom);
