@@ -135,4 +135,4 @@ def render(run: Run) -> str:
 
 
 def _number(x: float | None) -> str:
-  return "?" if x is None else f"{x:,.0f}"
+  return "–" if x is None else f"{x:,.0f}"

@@ -19,6 +19,16 @@ print(__name__, sys.argv[1:], jax_cse.active_mode(),
 if "fail" in sys.argv: raise ZeroDivisionError("mine")
 """
 
+JITTED = """
+import os, sys
+import jax
+from jax import lax
+jax.jit(lambda x: (lax.sin(x), lax.sin(x)))(1.0)
+if "fail" in sys.argv: raise ZeroDivisionError("mine")
+if "exit" in sys.argv: sys.exit(3)
+if "leave" in sys.argv: os.chdir("/")
+"""
+
 TEST = """
 import jax, jax_cse
 from jax import lax
@@ -34,6 +44,7 @@ class CommandLineTest(parameterized.TestCase):
     super().setUp()
     self.dir = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
     (self.dir / "script.py").write_text(SCRIPT)
+    (self.dir / "jitted.py").write_text(JITTED)
     (self.dir / "test_it.py").write_text(TEST)
 
   def python(self, *args, **environment):
@@ -62,6 +73,44 @@ class CommandLineTest(parameterized.TestCase):
     self.assertRegex(run.stderr, r"sin +1 +1 +0 +0")
 
   @parameterized.parameters(
+      (("jitted.py",), 0, "ended well"),
+      (("-m", "jitted", "leave"), 0, "ended well"),
+      (("jitted.py", "fail"), 1, "ended with ZeroDivisionError: mine"),
+      (("jitted.py", "exit"), 3, "ended with exit status 3"))
+  def test_report(self, args, code, outcome):
+    run = self.python("-m", "jax_cse", "run", "--report", "out.html", *args)
+    self.assertEqual(run.returncode, code, run.stderr)
+    self.assertIn("jax_cse: looking at <lambda> (1/1)", run.stderr)
+    page = (self.dir / "out.html").read_text()
+    self.assertIn(outcome, page)
+    self.assertIn("jax.jit(lambda x: (lax.sin(x), lax.sin(x)))(1.0)", page)
+    self.assertIn("run --mode exact --report out.html", page)
+
+  def test_report_where_jax_cse_is_off(self):
+    run = self.python("-m", "jax_cse", "run", "--mode=ring", "--stats",
+                      "--report=out.html", "script.py", JAX_CSE="off")
+    self.assertEqual(run.returncode, 0, run.stderr)
+    self.assertIn("__main__ [] None 2", run.stdout)
+    page = (self.dir / "out.html").read_text()
+    self.assertIn("CSE was off", page)
+    self.assertIn("<dd>ring</dd>", page)
+
+  def test_report_without_what_it_needs(self):
+    run = self.python("-c", """
+import sys
+sys.modules["igraph"] = None
+from jax_cse.__main__ import main
+main(["run", "--report", "out.html", "script.py"])
+""")
+    self.assertEqual((run.returncode, run.stdout), (2, ""))
+    self.assertIn("--report needs igraph; to install what it needs: pip "
+                  "install 'jax_cse[report]'", run.stderr)
+
+  @parameterized.parameters(
+      (("run", "--report", "no/out.html", "script.py"),
+       "--report: there is no folder 'no'"),
+      (("run", "--report", "..", "script.py"), "'..' is a folder"),
+      (("run", "--report", "script.py"), "SCRIPT"),
       (("run", "--mode", "fast", "script.py"), "'ring'; got 'fast'"),
       (("run",), "SCRIPT"),
       (("run", "none.py"), "there is no script 'none.py'"),

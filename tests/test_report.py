@@ -150,7 +150,7 @@ class RecordingTest(parameterized.TestCase):
     self.assertLen(names, len(arrays))
     self.assertEqual(fun.__name__, name)
     out = jax.eval_shape(fun, *arrays)
-    if use not in (under_grad, under_vmap):
+    if use not in (under_grad, under_vmap, by_equinox):
       self.assertEqual((out.shape, out.dtype), ((3,), "float32"))
 
   def test_each_signature_once(self):
@@ -415,7 +415,7 @@ class PicturesTest(parameterized.TestCase):
     _, found = pictures(fun, 1.0)
     names = [p.name.replace("(test_report.py:", "(") for p in found]
     at = lambda name: [i for i, n in enumerate(names) if n.startswith(name)]
-    self.assertLen(at("scan ("), 1 + 3)   # with those inside of it
+    self.assertLen(at("scan ("), 1 + 2)   # with the branches inside of it
     self.assertLen(at("while: cond"), 1)
     self.assertLen(at("while: body"), 1)
     self.assertLen(at("jit <lambda> ("), 1)
@@ -436,11 +436,13 @@ class PicturesTest(parameterized.TestCase):
     self.assertEqual([p.after is None for p in found], [False, False, True])
 
   def test_a_mode_that_rebuilds(self):
-    call = jax.jit(lambda x: lax.sin(x) * lax.sin(x))
-    _, found = pictures(lambda x: call(x) + x - x, X, mode="ring")
-    self.assertEqual((found[0].before.total, found[0].after.total), (3, 1))
-    self.assertIn("jit", found[1].name)
-    self.assertEqual((found[1].before.total, found[1].after.total), (3, 2))
+    def body(c, _):
+      return lax.cos(c) * c + lax.cos(c) * (c + 1), None
+    _, (whole, inside) = pictures(
+        lambda x: lax.scan(body, x, length=3)[0], 1.0, mode="ring")
+    self.assertEqual((whole.before.total, whole.after.total), (1, 1))
+    self.assertIn("scan", inside.name)
+    self.assertEqual((inside.before.total, inside.after.total), (6, 4))
 
   @parameterized.parameters("value", "grad", "scan", "vmap of jit")
   def test_each_finding_is_in_a_picture(self, composition):
@@ -616,7 +618,6 @@ class RunTest(parameterized.TestCase):
   def test_what_cannot_be_traced_again(self):
     state = []
 
-    @jax.jit
     def ok(x):
       return x
 
@@ -630,7 +631,7 @@ class RunTest(parameterized.TestCase):
       jax.jit(ok)(X)
     page = Tags(self.out.read_text())
     self.assertIn("AssertionError: only <once>", page.text)
-    self.assertIn("0 of 2 jitted functions", " ".join(page.text.split()))
+    self.assertTrue("0 of 2 jitted functions" in " ".join(page.text.split()))
 
   def test_what_cannot_be_compiled(self):
     def callback(x):
