@@ -71,17 +71,28 @@ def of(fun: Callable, mode: str) -> Callable[..., Comparison]:
   versions.check()
 
   def compare(*args, **kwargs):
-    from jax_cse import duplicates
-    from jax_cse import simplification
-    with context.disabled():
-      # A function of its own, so that no cache has a jaxpr of another mode.
-      plain = jax.make_jaxpr(lambda *xs, **ks: fun(*xs, **ks))(*args, **kwargs)
-      merged = simplification.simplify(plain, mode)
-      found = duplicates.find(plain, mode)
-    return Comparison(getattr(fun, "__name__", repr(fun)), mode, plain, merged,
-                      _grouped(found))
+    return of_jaxpr(getattr(fun, "__name__", repr(fun)),
+                    plainly(fun)(*args, **kwargs), mode)
 
   return compare
+
+
+def plainly(fun: Callable) -> Callable[..., Any]:
+  """`jax.make_jaxpr` without CSE."""
+  def make(*args, **kwargs):
+    with context.disabled():
+      # A function of its own, so that no cache has a jaxpr of another mode.
+      return jax.make_jaxpr(lambda *xs, **ks: fun(*xs, **ks))(*args, **kwargs)
+  return make
+
+
+def of_jaxpr(name: str, plain, mode: str) -> Comparison:
+  """The same for a closed jaxpr that is there already."""
+  from jax_cse import duplicates
+  from jax_cse import simplification
+  with context.disabled():
+    return Comparison(name, mode, plain, simplification.simplify(plain, mode),
+                      _grouped(duplicates.find(plain, mode)))
 
 
 def _grouped(found) -> list[tuple[Finding, list[Any]]]:

@@ -10,6 +10,10 @@ it notes the function with the shapes of its arrays and its static arguments,
 and calls it. When compiled code runs, nothing of this does. What is traced
 inside of another jitted function is a part of that, and no program of its own.
 
+A function can be traced again when the program has ended. An object that is
+called may only work inside of a call that it prepared, as that of `nnx.jit` of
+flax, so it is traced at once, before JAX traces it.
+
 Limits: whoever took `jax.jit` from JAX before, as JAX itself did, keeps that.
 A function that was traced inside of another first, and is called by itself with
 the same types later, is not traced again, and so not seen. Of a jitted function
@@ -26,6 +30,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jax_cse import comparison
 from jax_cse import compat
 
 # A program keeps what its function closes over, and takes compiling twice.
@@ -33,6 +38,9 @@ LIMIT = 50
 # Where a function keeps its wrapper: each time that one function is jitted, JAX
 # must see one wrapper, or it would trace again what it has traced.
 _WRAPPER = "_jax_cse_recorded"
+# What is traced when the program has ended.
+_TRACED_LATER = (types.FunctionType, types.MethodType, types.BuiltinMethodType,
+                 functools.partial, type(jax.jit(lambda: None)))
 
 
 class Program(NamedTuple):
@@ -43,11 +51,13 @@ class Program(NamedTuple):
     args, kwargs: its arguments, `jax.ShapeDtypeStruct` in the place of arrays.
     called: file, line and function of the user's from where; None if that is
       not known.
+    plain: its closed jaxpr without CSE, if it was traced meanwhile.
   """
   fun: Callable
   args: tuple
   kwargs: dict[str, Any]
   called: tuple[str, int, str] | None
+  plain: Any = None
 
   @property
   def name(self) -> str:
@@ -134,10 +144,10 @@ class Recording:
       if not self._is_open or not compat.is_staging():
         return fun(*args, **kwargs)
       is_outermost = not getattr(self._inside, "trace", False)
-      if is_outermost:
-        self._note(fun, args, kwargs)
       self._inside.trace = True
       try:
+        if is_outermost:
+          self._note(fun, args, kwargs)
         return fun(*args, **kwargs)
       finally:
         self._inside.trace = not is_outermost
@@ -163,7 +173,24 @@ class Recording:
         self.left_out += 1
         return
       self._keys.add(key)
-      self.programs.append(Program(fun, args, kwargs, compat.calling_frame()))
+      program = Program(fun, args, kwargs, compat.calling_frame())
+      place = len(self.programs)
+      self.programs.append(program)
+    if _calls_an_object(fun):
+      on_arrays, arrays, _ = program.on_arrays()
+      try:
+        plain = comparison.plainly(on_arrays)(*arrays)
+      except Exception:   # of the program, which raises it again
+        return
+      self.programs[place] = program._replace(plain=plain)
+
+
+def _calls_an_object(fun):
+  while fun is not None:
+    if not isinstance(fun, _TRACED_LATER):
+      return True
+    fun = getattr(fun, "__wrapped__", None)
+  return False
 
 
 def _without_arrays(x):

@@ -1,8 +1,9 @@
 """`python -m jax_cse run --report`: from a program that runs to a page.
 
 When the program has ended, however it does, each function that it jitted is
-traced once more, without CSE and on shapes alone, and compared with what CSE
-makes of it. A function that cannot be traced again is listed with the reason.
+traced once more, without CSE and on shapes alone (an object that is called,
+before: see `recording`), and compared with what CSE makes of it. A function
+that cannot be traced again is listed with the reason.
 
 Limits: a function sees the globals and the objects that it closes over as they
 are when the program has ended. What it does while it is traced, as printing, it
@@ -13,13 +14,13 @@ page.
 from collections import Counter
 from collections.abc import Iterator
 import contextlib
+from importlib import metadata
 import pathlib
 import platform
 import sys
 import traceback
 
 import jax
-import jaxlib
 
 from jax_cse import comparison
 from jax_cse import compat
@@ -56,7 +57,7 @@ def written(path: str, program: str, command: str, mode: str,
 
   def write(outcome):
     versions = [("Python", platform.python_version()), ("jax", jax.__version__),
-                ("jaxlib", jaxlib.__version__),
+                ("jaxlib", metadata.version("jaxlib")),
                 ("jax_cse", version.__version__)]
     total = len(recorded.programs)
     entries = []
@@ -101,7 +102,8 @@ def _entry(traced: recording.Program, mode: str) -> report_page.Entry:
        if isinstance(leaf, (*_SHOWN, jax.ShapeDtypeStruct))])
   try:
     fun, arrays, names = traced.on_arrays()
-    found = comparison.of(fun, mode)(*arrays)
+    found = (comparison.of(fun, mode)(*arrays) if traced.plain is None
+             else comparison.of_jaxpr(traced.name, traced.plain, mode))
   except Exception as e:   # of whatever the program does when it is traced
     return entry._replace(error=_said(e))
   flops, flops_error = (None,) * 3, None

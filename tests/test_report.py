@@ -217,6 +217,35 @@ class RecordingTest(parameterized.TestCase):
       jax.jit(lambda x: x)(X)
     self.assertLen(recorded.programs, 2)
 
+  def test_an_object_that_only_works_in_its_call(self):
+    class Prepared:   # as what `nnx.jit` of flax jits
+      ready = False
+
+      def __call__(self, x):
+        if not self.ready:
+          raise ValueError("not ready")
+        return lax.sin(x) * lax.sin(x)
+
+    call = Prepared()
+    with recording.jitted() as recorded:
+      jitted = jax.jit(functools.wraps(projected := lambda x: x)(call))
+      with self.assertRaisesRegex(ValueError, "not ready"):
+        jitted(X)
+      call.ready = True
+      np.testing.assert_array_equal(jitted(X + 1), np.sin(X + 1)**2)
+      jitted(np.ones(5, "f4"))
+      call.ready = False
+    self.assertIs(call.__wrapped__, projected)
+    self.assertEqual([p.plain and len(p.plain.jaxpr.eqns)
+                      for p in recorded.programs], [None, 3])
+
+  def test_a_function_is_not_traced_at_once(self):
+    count = []
+    with recording.jitted() as recorded:
+      jax.jit(jax.jit(lambda x: count.append(x)))(X)
+    self.assertLen(count, 1)
+    self.assertIsNone(recorded.programs[0].plain)
+
   def test_jitting_a_function_again_traces_nothing_again(self):
     count = []
 
@@ -632,6 +661,20 @@ class RunTest(parameterized.TestCase):
     page = Tags(self.out.read_text())
     self.assertIn("AssertionError: only <once>", page.text)
     self.assertTrue("0 of 2 jitted functions" in " ".join(page.text.split()))
+
+  def test_what_was_traced_at_once(self):
+    class Object:
+      count = 0
+
+      def __call__(self, x):
+        self.count += 1
+        assert self.count < 3, "once more"
+        return lax.sin(x) * lax.sin(x)
+    with self.written():
+      jax.jit(Object())(X)
+    page = Tags(self.out.read_text())
+    self.assertNotIn("could not be traced", page.text)
+    self.assertIn("return lax.sin(x) * lax.sin(x)", page.text)
 
   def test_what_cannot_be_compiled(self):
     def callback(x):
