@@ -4,6 +4,7 @@ import functools
 from html.parser import HTMLParser
 import pathlib
 import random
+import runpy
 import tempfile
 import threading
 from xml.etree import ElementTree
@@ -643,6 +644,18 @@ class RunTest(parameterized.TestCase):
                  jax.__version__, "test_report.py"):
       self.assertIn(text, page.text)
     self.assertNotIn("could not be traced", page.text)
+
+  def test_the_example(self):
+    path = pathlib.Path(__file__).parent.parent / "examples" / "twice.py"
+    with self.written():
+      runpy.run_path(str(path), run_name="__main__")
+    page = Tags(self.out.read_text())
+    self.assertNotIn("could not be traced", page.text)
+    text = " ".join(page.text.split())
+    self.assertIn("3 of 3 jitted functions", text)
+    for name in ("1. swing: ", "2. attention: ", "3. train_step: ",
+                 "freqs_cos = jnp.tile(freqs_cos, (1, 2))"):
+      self.assertIn(name, text)
 
   def test_what_cannot_be_traced_again(self):
     state = []

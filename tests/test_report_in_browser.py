@@ -145,6 +145,12 @@ class PageTest(absltest.TestCase):
     self.browser.get(self.page.as_uri() + "#function-3")
     self.assertEqual(self.names(), ["loop"])
 
+  def test_a_finding_has_an_address(self):
+    self.browser.get("about:blank")
+    self.browser.get(self.page.as_uri() + "#function-2-finding-1")
+    self.assertEqual(self.names(), ["projections"])
+    self.assertLen(self.marked_lines(), 2)
+
   def test_the_chooser_of_graphs(self):
     self.choose("#function", "3")
     self.assertNotIn("cos", self.labels(".graph-frame"))

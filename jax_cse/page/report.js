@@ -145,18 +145,21 @@
     });
   }
 
-  const named = () => {
-    const match = /^#function-(\d+)$/.exec(location.hash);
-    return match && functions[match[1] - 1] ? match[1] : null;
-  };
+  // #function-2, or #function-2-finding-1.
+  function follow() {
+    const match = /^#function-(\d+)(?:-finding-(\d+))?$/.exec(location.hash);
+    if (!match || !functions[match[1] - 1]) return false;
+    chooseFunction(match[1]);
+    if (match[2]) chooseFindings(functions[match[1] - 1], [match[2]]);
+    return true;
+  }
+
   const first = functions.findIndex((f) => f.querySelector("[data-finding]"));
   chooser.addEventListener("change", () => chooseFunction(chooser.value));
-  addEventListener("hashchange", () => {
-    if (named()) chooseFunction(named());
-  });
+  addEventListener("hashchange", follow);
   for (const link of all(document, ".functions a")) {
     link.addEventListener("click",
       () => chooseFunction(link.hash.replace("#function-", "")));
   }
-  chooseFunction(named() || String(Math.max(0, first) + 1));
+  if (!follow()) chooseFunction(String(Math.max(0, first) + 1));
 })();
