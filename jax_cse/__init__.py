@@ -12,6 +12,9 @@ from jax_cse.explicit import cse_jaxpr as cse_jaxpr
 from jax_cse.explicit import polysimp as polysimp
 from jax_cse.jarrett import jarrett as jarrett
 from jax_cse.laplacian import laplacian as laplacian
+from jax_cse.plots import plot_counts as plot_counts
+from jax_cse.plots import plot_growth as plot_growth
+from jax_cse.plots import plot_hits as plot_hits
 from jax_cse.pushfwd import pushfwd as pushfwd
 from jax_cse.redundancy import redundancy as redundancy
 from jax_cse.redundancy_report import Redundancy as Redundancy

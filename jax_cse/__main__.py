@@ -11,6 +11,7 @@ import sys
 
 from jax_cse import blowup
 from jax_cse import modes
+from jax_cse import plot_command
 from jax_cse import versions
 from jax_cse.active import here
 from jax_cse.context import enable_process_wide
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
                     "(default: 8)")
   grow.add_argument("--out", default="blowup.png", metavar="FILE.png",
                     help="where the figure goes (default: blowup.png)")
+  plot_command.add_to(commands)
   return parser
 
 
@@ -145,11 +147,12 @@ def main(argv: list[str] | None = None) -> None:
       if options.report is not None:
         _validate_report(options.report)
       modes.from_environment()
-    elif options.order < 1:
+    elif options.command == "blowup" and options.order < 1:
       raise ValueError(f"--order must be 1 or more; got {options.order}")
   except ValueError as e:
     parser.error(str(e))
-  {"run": _run, "blowup": _blowup}[options.command](options, args)
+  {"run": _run, "blowup": _blowup,
+   "plot": plot_command.run}[options.command](options, args)
 
 
 if __name__ == "__main__":

@@ -11,43 +11,24 @@ Source: github.com/jax-ml/jax/issues/520, the script and its figure.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import time
 from typing import Any, NamedTuple
 
 import jax
-from jax.experimental import jet
 import jax.numpy as jnp
 
 from jax_cse.context import disabled, enabled
 from jax_cse.counting import count_primitives
+from jax_cse.order_counts import (
+    TITLES, WAYS, OrderCounts, nested_jvp, taylor, validate_order)
 
 POINT = 1.1
-WAYS = ("plain", "cse", "jet")
 
 
 def function(t: Any) -> jax.Array:
   """The thread's function of one real number."""
   return 0.3 * jnp.sin(t) * t**10
-
-
-def nested_jvp(fun: Callable, order: int) -> Callable:
-  """The derivative of the given order of a function of one number."""
-  for _ in range(order):
-    fun = _derivative(fun)
-  return fun
-
-
-def _derivative(fun):
-  return lambda t: jax.jvp(fun, (t,), (1.0,))[1]
-
-
-def taylor(fun: Callable, order: int) -> Callable:
-  """The same derivative by `jet`."""
-  def derivative(t):
-    series = [1.0] + [0.0] * (order - 1)
-    return jet.jet(fun, (t,), (series,))[1][-1]
-  return derivative
 
 
 class Measurement(NamedTuple):
@@ -82,10 +63,7 @@ def run(max_order: int) -> Iterator[Measurement]:
   Raises:
     ValueError: `max_order` is not a whole number of 1 or more.
   """
-  if (isinstance(max_order, bool) or not isinstance(max_order, int)
-      or max_order < 1):
-    raise ValueError(f"order must be a whole number of 1 or more; got "
-                     f"{max_order!r}")
+  validate_order(max_order)
   for order in range(1, max_order + 1):
     for way in WAYS:
       yield measure(way, order)
@@ -123,47 +101,13 @@ def primitive_table(measurements: list[Measurement]) -> str:
   return "\n".join(lines)
 
 
-_TITLES = {"plain": "nested jvp, without CSE", "cse": "nested jvp, with CSE",
-           "jet": "jax.experimental.jet"}
-
-
 def figure(measurements: list[Measurement]):
   """The thread's figure: counts by primitive against order, log scale.
 
   Returns:
     A matplotlib figure with one panel a way. Needs the extra `plot`.
   """
-  from matplotlib.figure import Figure
-  from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
-  names = sorted(set().union(*(m.counts for m in measurements)))
-  orders = sorted({m.order for m in measurements})
-  colors = {name: f"C{i % 10}" for i, name in enumerate(names)}
-  dashes = {name: "-" if i < 10 else "--" for i, name in enumerate(names)}
-  fig = Figure(figsize=(12, 4.8), layout="constrained")
-  axes = fig.subplots(1, len(WAYS), sharex=True, sharey=True)
-  for ax, way in zip(axes, WAYS):
-    rows = {m.order: m.counts for m in measurements if m.way == way}
-    for name in names:
-      points = [(o, rows[o][name]) for o in orders if rows[o][name]]
-      if points:
-        ax.plot(*zip(*points), dashes[name], color=colors[name], marker=".",
-                label=name)
-    ax.plot(orders, [rows[o].total() for o in orders], color="black",
-            linewidth=2, label="total")
-    ax.annotate(f"{rows[orders[-1]].total():,}",
-                (orders[-1], rows[orders[-1]].total()), xytext=(-4, 5),
-                textcoords="offset points", ha="right", weight="bold")
-    ax.set(title=_TITLES[way], xlabel="order of differentiation",
-           yscale="log")
-    ax.xaxis.set_major_locator(FixedLocator(orders))
-    ax.yaxis.set_major_formatter(ScalarFormatter())
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.grid(True, which="major", alpha=0.3)
-  axes[0].set_ylabel("equations in the jaxpr")
-  handles: dict[Any, Any] = {}
-  for ax in axes:
-    for line, label in zip(*ax.get_legend_handles_labels()):
-      handles.setdefault(label, line)
-  fig.legend(list(handles.values()), list(handles), loc="outside right center")
-  fig.suptitle("Derivatives of 0.3 sin(t) t$^{10}$: equations by primitive")
-  return fig
+  from jax_cse import pictures
+  return pictures.draw_counts("0.3 sin(t) t$^{10}$", [
+      OrderCounts(TITLES[way], {m.order: m.counts for m in measurements
+                                if m.way == way}) for way in WAYS])
