@@ -75,10 +75,12 @@ class OrderCounts(NamedTuple):
     title: the way, in words.
     by_order: order to counts by primitive name.
     ended: why there is no further order; None if there is every one.
+    itself: the number of equations of the function itself, its order 0.
   """
   title: str
   by_order: dict[int, Counter[str]]
   ended: str | None = None
+  itself: int = 0
 
   @property
   def totals(self) -> dict[int, int]:
@@ -156,7 +158,8 @@ def _counts_of(way, fun, order, mode, v, max_equations, args):
           ended = f"refuses order {n}: {_in_one_line(e)}"
       if ended is not None:
         break
-  return OrderCounts(title(way, mode), by_order, ended)
+    itself = count_primitives(lambda *args: fun(*args))(*args).total()
+  return OrderCounts(title(way, mode), by_order, ended, itself)
 
 
 def _beyond(bound, n, by_order) -> str | None:

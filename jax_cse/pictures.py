@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 import functools
 import io
+import math
 import operator
 import textwrap
 
@@ -26,7 +27,7 @@ import numpy as np
 from jax_cse import growth
 
 MOST_LINES = 13   # in a panel, besides that of the rest and the total
-DPI = 120
+DPI = 100
 _BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _SKY, _GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#777777")
 _COLORS = (_BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _SKY)
@@ -50,11 +51,21 @@ def _number(x, _=None) -> str:
   return f"{x:,.0f}" if x >= 1 else f"{x:g}"
 
 
-def _over_orders(ax, orders) -> None:
+def _apart(orders: Sequence[int], xscale: str) -> list[int]:
+  """Orders whose numbers do not run into each other below an axis."""
+  at = (lambda n: n) if xscale == "linear" else math.log
+  least = (at(orders[-1]) - at(orders[0])) / 24
+  kept = [orders[0]]
+  for n in orders[1:]:
+    if at(n) - at(kept[-1]) >= least:
+      kept.append(n)
+  return kept
+
+
+def _over_orders(ax, orders, xscale: str = "linear") -> None:
   """Scales and ticks of an axis of sizes over orders."""
-  ax.set(xlabel="order of differentiation", yscale="log")
-  step = -(-len(orders) // 12)
-  ax.xaxis.set_major_locator(FixedLocator(orders[::step]))
+  ax.set(xlabel="order of differentiation", xscale=xscale, yscale="log")
+  ax.xaxis.set_major_locator(FixedLocator(_apart(orders, xscale)))
   ax.xaxis.set_minor_locator(NullLocator())
   ax.xaxis.set_major_formatter(FuncFormatter(_number))
   ax.yaxis.set_major_formatter(FuncFormatter(_number))
@@ -160,20 +171,20 @@ def _formula(law) -> str:
 
 
 def draw_growth(name: str, ways: Sequence) -> Picture:
-  """Totals against order with the laws of growth fitted to them."""
+  """What each order adds to the function, with the laws fitted to that."""
   fig = Picture(figsize=(11, 5.2), layout="constrained")
   axes = fig.subplots(1, 2, sharey=True)
   handles, labels = [], []
   for way, color, marker in zip(ways, (_RED, _BLUE, _GREEN), "os^"):
     label, fits = way.title, None
-    sizes = {n: size for n, size in way.totals.items() if size}
+    sizes = growth.beyond(way.itself, way.totals)
     if len(sizes) >= growth.LEAST_ORDERS:
       fitted = growth.upper_half(sizes)
       fits = growth.fit(fitted)
       reach = np.linspace(min(fitted), max(fitted), 50)
       label += f":  {_formula(fits.better)}, {fits.better.kind}"
-    elif sizes:
-      label += ":  too few orders for a fit"
+    elif way.by_order:
+      label += ":  too few orders with more for a fit"
     if way.ended is not None:
       label += "\n" + _shortened(way.ended, 90, 2)
     for ax in axes:
@@ -186,9 +197,10 @@ def draw_growth(name: str, ways: Sequence) -> Picture:
   for ax, title, scale in zip(axes, ("exponential growth is straight",
                                      "polynomial growth is straight"),
                               ("linear", "log")):
-    ax.set(title=title, xscale=scale)
-    _over_orders(ax, sorted(set().union(*(way.by_order for way in ways))))
-  axes[0].set_ylabel("equations in the jaxpr")
+    ax.set_title(title)
+    _over_orders(ax, sorted(set().union(*(way.by_order for way in ways))),
+                 scale)
+  axes[0].set_ylabel("equations beyond those of the function")
   fig.legend(handles, labels, loc="outside lower center")
   fig.suptitle(f"Derivatives of {name}: the better of two fits to the upper "
                "half of the orders; the other dotted")

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace, _) -> None:
   except _Refused as e:
     options.refuse(str(e))
   print(f"plotting {options.what} of {options.target}", file=sys.stderr)
-  plot(*args).savefig(out, dpi=120)
+  plot(*args).savefig(out, dpi=100)
   print(f"figure saved to {out}")
 
 

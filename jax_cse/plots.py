@@ -106,10 +106,12 @@ def plot_growth(fun: Callable, order: int = 8, *, mode: str = "exact",
 
       jax_cse.plot_growth(jax.nn.gelu)(1.1)
 
-  The totals of `plot_counts`, twice: with a log scale, where exponential growth
-  a * b**n is a straight line, and with two of them, where polynomial growth
-  a * n**k is one. Both laws are fitted to the orders shown, by least squares in
-  the logarithm; the legend has the better one, the other is dotted.
+  The equations that each order has beyond those of `fun` itself, twice: with a
+  log scale, where exponential growth a * b**n is a straight line, and with two
+  of them, where polynomial growth a * n**k is one. Both laws are fitted to the
+  upper half of the orders, by least squares in the logarithm; the legend has
+  the better one, the other is dotted. The more orders, the surer; see
+  `jax_cse/growth.py`.
 
   Args:
     fun: see `plot_counts`.

@@ -1,4 +1,4 @@
-"""The functions that the pictures of gallery.md are of."""
+"""Functions of which there are pictures in gallery.md."""
 
 import jax
 from jax import lax
@@ -34,8 +34,9 @@ def wave(t):
 
 
 def sweeps():
-  """Three sweeps over 40 products of matrices, of 256 KiB each."""
+  """Four sweeps over 10 products of matrices, then four over 40."""
   a = jnp.arange(256.0 * 256).reshape(256, 256) / 256**2
-  for _ in range(3):
-    for i in range(40):
-      lax.dot(a, lax.mul(a, jnp.float32(i)))
+  for products in (10, 40):
+    for _ in range(4):
+      for i in range(products):
+        lax.dot(a, lax.mul(a, jnp.float32(i)))
