@@ -170,7 +170,8 @@ def _beyond(bound, n, by_order) -> str | None:
   foreseen = round(last * max(last / before, 1)) if before else last
   if foreseen <= bound:
     return None
-  return f"ends before order {n}: about {foreseen:,} equations, above {bound:,}"
+  return (f"order {n}: about {foreseen:,} equations, above the bound of "
+          f"{bound:,}")
 
 
 def _in_one_line(e: Exception) -> str:

@@ -127,7 +127,8 @@ def draw_counts(name: str, ways: Sequence) -> Picture:
   lines = _Lines(ways)
   orders = _orders(ways)
   fig = Picture(figsize=(12, 4.8), layout="constrained")
-  axes = fig.subplots(1, len(ways), sharex=True, sharey=True)
+  axes = fig.subplots(1, len(ways), sharex=True, sharey=True,
+                      squeeze=False)[0]
   handles = {}
   for ax, way in zip(axes, ways):
     for label, names in lines.names.items():

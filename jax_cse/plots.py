@@ -92,7 +92,8 @@ def plot_counts(fun: Callable, order: int = 8, *, mode: str = "exact",
     ImportError: matplotlib is missing; the extra `plot` brings it.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
     TypeError: when called, if the first argument is not of real or complex
-      numbers or `v` is not like it.
+      numbers, or `v` has not its structure or dtypes; where it has not the
+      shapes, it is a ValueError, both as raised by `jvp`.
 
   Source: the figures of the thread, github.com/jax-ml/jax/issues/520.
   """

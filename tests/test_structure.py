@@ -20,7 +20,7 @@ PURE = {"active", "eager_table", "errors", "fingerprint", "modes",
         "coefficients", "collecting", "cores", "points", "ring", "linear_ring",
         "axis_sums", "collapse", "normal_form", "factoring", "extraction",
         "emission", "redundancy_report", "layered_layout", "jaxpr_graph",
-        "source_listing", "report_page"}
+        "source_listing", "report_page", "growth", "history", "pictures"}
 
 
 def imports(path):
