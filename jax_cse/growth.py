@@ -25,10 +25,10 @@ is fitted is the `upper_half` of what each order has `beyond` order 0:
     >>> print(fit(upper_half(beyond(60, sizes))).better)
     1 * n**3
 
-Limits: a fit describes the orders that it was given. Of the derivatives of 40
-functions up to order 8, all of which grow as polynomials with CSE, 4 are taken
-for exponentials; more orders tell better. The exponent of a polynomial with
-terms of lower order is approached from below.
+Limits: a fit describes the orders that it was given. By orders 1 to 8, 4 of 40
+functions whose derivatives grow as polynomials with CSE are taken to grow
+exponentially; more orders tell better. The exponent of a polynomial with terms
+of lower order is approached from below.
 """
 
 from collections.abc import Mapping
@@ -116,7 +116,7 @@ def fit(sizes: Mapping[int, float]) -> Fits:
     if n <= 0 or size <= 0:
       raise ValueError("a fit needs positive orders and sizes; got "
                        f"{size} at order {n}")
-  n = np.array(list(sizes), float)
+  orders = np.array(list(sizes), float)
   logs = np.log(np.array(list(sizes.values()), float))
 
   def law(kind, x):
@@ -126,4 +126,4 @@ def fit(sizes: Mapping[int, float]) -> Fits:
                float(np.exp(slope) if kind == "exponential" else slope),
                float(np.sqrt(np.mean(left**2))))
 
-  return Fits(law("exponential", n), law("polynomial", np.log(n)))
+  return Fits(law("exponential", orders), law("polynomial", np.log(orders)))

@@ -147,6 +147,7 @@ def _counts_of(way, fun, order, mode, v, max_equations, args):
   by_order: dict[int, Counter[str]] = {}
   ended = None
   with enabled(mode) if way == "cse" else disabled():
+    itself = count_primitives(lambda *args: fun(*args))(*args).total()
     for n in range(1, order + 1):
       ended = _beyond(max_equations, n, by_order)
       if ended is None:
@@ -158,7 +159,6 @@ def _counts_of(way, fun, order, mode, v, max_equations, args):
           ended = f"refuses order {n}: {_in_one_line(e)}"
       if ended is not None:
         break
-    itself = count_primitives(lambda *args: fun(*args))(*args).total()
   return OrderCounts(title(way, mode), by_order, ended, itself)
 
 

@@ -18,6 +18,7 @@ import io
 import math
 import operator
 import textwrap
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
@@ -51,10 +52,10 @@ def _number(x, _=None) -> str:
   return f"{x:,.0f}" if x >= 1 else f"{x:g}"
 
 
-def _apart(orders: Sequence[int], xscale: str) -> list[int]:
+def _apart(orders: Sequence[int], xscale: str, most: int) -> list[int]:
   """Orders whose numbers do not run into each other below an axis."""
   at = (lambda n: n) if xscale == "linear" else math.log
-  least = (at(orders[-1]) - at(orders[0])) / 24
+  least = (at(orders[-1]) - at(orders[0])) / most
   kept = [orders[0]]
   for n in orders[1:]:
     if at(n) - at(kept[-1]) >= least:
@@ -62,10 +63,10 @@ def _apart(orders: Sequence[int], xscale: str) -> list[int]:
   return kept
 
 
-def _over_orders(ax, orders, xscale: str = "linear") -> None:
-  """Scales and ticks of an axis of sizes over orders."""
+def _over_orders(ax, orders, xscale: str, most: int) -> None:
+  """Scales of a panel of sizes over orders, with `most` numbers below it."""
   ax.set(xlabel="order of differentiation", xscale=xscale, yscale="log")
-  ax.xaxis.set_major_locator(FixedLocator(_apart(orders, xscale)))
+  ax.xaxis.set_major_locator(FixedLocator(_apart(orders, xscale, most)))
   ax.xaxis.set_minor_locator(NullLocator())
   ax.xaxis.set_major_formatter(FuncFormatter(_number))
   ax.yaxis.set_major_formatter(FuncFormatter(_number))
@@ -104,13 +105,13 @@ class _Lines:
 
   def __init__(self, ways):
     every = [counts for way in ways for counts in way.by_order.values()]
-    most = functools.reduce(operator.or_, every, Counter())
+    most: Counter[str] = functools.reduce(operator.or_, every, Counter())
     groups: dict[tuple, list[str]] = {}
     for name in sorted(most, key=lambda name: (-most[name], name)):
       groups.setdefault(tuple(c[name] for c in every), []).append(name)
     lines = list(groups.values())
     self.names = {_together(names): names[:1] for names in lines[:MOST_LINES]}
-    rest = sum(lines[MOST_LINES:], [])
+    rest = [name for names in lines[MOST_LINES:] for name in names]
     kinds = ({"color": color, "marker": marker, "linestyle": dash,
               "markerfacecolor": color if filled else "white"}
              for dash, filled in (("-", True), ("--", False), (":", True))
@@ -147,7 +148,7 @@ def draw_counts(name: str, ways: Sequence) -> Picture:
     ax.set_title(way.title)
     if way.ended is not None:
       _ends(ax, way.ended, last, orders[-1])
-    _over_orders(ax, orders)
+    _over_orders(ax, orders, "linear", 13)
   axes[0].set_xlim(orders[0] - 0.5, orders[-1] + 0.5)
   axes[0].set_ylim(top=2 * axes[0].get_ylim()[1])   # room for the numbers
   axes[0].set_ylabel("equations in the jaxpr")
@@ -175,7 +176,8 @@ def draw_growth(name: str, ways: Sequence) -> Picture:
   """What each order adds to the function, with the laws fitted to that."""
   fig = Picture(figsize=(11, 5.2), layout="constrained")
   axes = fig.subplots(1, 2, sharey=True)
-  handles, labels = [], []
+  handles: list[Any] = []
+  labels: list[str] = []
   for way, color, marker in zip(ways, (_RED, _BLUE, _GREEN), "os^"):
     label, fits = way.title, None
     sizes = growth.beyond(way.itself, way.totals)
@@ -185,7 +187,7 @@ def draw_growth(name: str, ways: Sequence) -> Picture:
       reach = np.linspace(min(fitted), max(fitted), 50)
       label += f":  {_formula(fits.better)}, {fits.better.kind}"
     elif way.by_order:
-      label += ":  too few orders with more for a fit"
+      label += ":  too few orders add equations to fit a law"
     if way.ended is not None:
       label += "\n" + _shortened(way.ended, 90, 2)
     for ax in axes:
@@ -200,7 +202,7 @@ def draw_growth(name: str, ways: Sequence) -> Picture:
                               ("linear", "log")):
     ax.set_title(title)
     _over_orders(ax, sorted(set().union(*(way.by_order for way in ways))),
-                 scale)
+                 scale, 18)
   axes[0].set_ylabel("equations beyond those of the function")
   fig.legend(handles, labels, loc="outside lower center")
   fig.suptitle(f"Derivatives of {name}: the better of two fits to the upper "

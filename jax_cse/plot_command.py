@@ -80,6 +80,7 @@ def run(options: argparse.Namespace, _) -> None:
     plot = _plot(options, order, fun, args)
   except _Refused as e:
     options.refuse(str(e))
+    return
   print(f"plotting {options.what} of {options.target}", file=sys.stderr)
   plot(*args).savefig(out, dpi=100)
   print(f"figure saved to {out}")
@@ -109,12 +110,15 @@ def _plot(options, order: int, fun: Callable, args: list[Any]) -> Callable:
     of = {"counts": plots.plot_counts, "growth": plots.plot_growth}
     return of[options.what](fun, order, mode=options.mode,
                             max_equations=options.max_equations)
-  run = fun
-  if order:
-    run = order_counts.nested_jvp(fun, order, order_counts.direction(args[0]))
-    run.__name__ = f"derivative {order} of {plots.name_of(fun)}"
+  v = order_counts.direction(args[0]) if order else None
+
+  def derivative(*args):
+    return order_counts.nested_jvp(fun, order, v)(*args)
+
+  derivative.__name__ = f"derivative {order} of {plots.name_of(fun)}"
   try:
-    return plots.plot_hits(run, options.mode, max_bytes=options.max_bytes)
+    return plots.plot_hits(derivative if order else fun, options.mode,
+                           max_bytes=options.max_bytes)
   except ValueError as e:
     raise _Refused(str(e)) from None
 

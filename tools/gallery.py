@@ -20,7 +20,7 @@ def commands(text: str) -> dict[str, list[str]]:
       one that is shown next.
   """
   found = {}
-  pieces = re.split(rf"^    {re.escape(_START)}", text, flags=re.M)
+  pieces = re.split(rf"^    {re.escape(_START)}", text, flags=re.MULTILINE)
   for piece in pieces[1:]:
     line, _, rest = piece.partition("\n")
     args = shlex.split(line)
