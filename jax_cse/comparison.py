@@ -43,18 +43,21 @@ class Comparison(NamedTuple):
     with context.disabled():
       lowered, other = (jit(core.jaxpr_as_fun(x)).lower(*x.in_avals)
                         for x in (self.plain, self.merged))
-      return tuple((stage.cost_analysis() or {}).get("flops") for stage in (
-          lowered, lowered.compile(), other.compile()))
+      traced, compiled, after = (
+          (stage.cost_analysis() or {}).get("flops") for stage in (
+              lowered, lowered.compile(), other.compile()))
+      return traced, compiled, after
 
   def report(self, flops: tuple[Any, Any, Any]) -> Redundancy:
     """For a person to read."""
     found = [finding for finding, _ in self.findings]
+    before, after = (sum(1 for _ in equations(x.jaxpr))
+                     for x in (self.plain, self.merged))
     return Redundancy(
         self.name, self.mode,
         [f for f in found if f.reason is None],
         [f for f in found if f.reason is not None],
-        *(sum(1 for _ in equations(x.jaxpr))
-          for x in (self.plain, self.merged)), flops)
+        before, after, flops)
 
 
 def of(fun: Callable, mode: str) -> Callable[..., Comparison]:
@@ -104,11 +107,12 @@ def _grouped(found) -> list[tuple[Finding, list[Any]]]:
     groups.setdefault(key, []).append(duplicate)
   findings = []
   for (line, first, reason), group in groups.items():
-    costs = [[n * d.times for n in _cost(d.eqn)] for d in group]
+    flops, nbytes = map(sum, zip(*(
+        [n * d.times for n in _cost(d.eqn)] for d in group)))
     findings.append((Finding(
         line, first, Counter(d.eqn.primitive.name for d in group),
         sum(1 + _size_inside(d.eqn) for d in group),
-        *map(sum, zip(*costs)), reason), group))
+        flops, nbytes, reason), group))
   return sorted(findings, reverse=True, key=lambda pair: (
       pair[0].flops, pair[0].nbytes, pair[0].equations))
 

@@ -11,6 +11,7 @@ import functools
 import os
 import sys
 import sysconfig
+import types
 from typing import Any
 
 import jax
@@ -334,7 +335,8 @@ def calling_frame() -> tuple[str, int, str] | None:
   What is installed is passed over, unless there is nothing else. (What JAX
   knows of the stack ends where the function that it traces begins.)
   """
-  frame, found = sys._getframe(), None
+  frame: types.FrameType | None = sys._getframe()
+  found = None
   installed = tuple(sysconfig.get_paths()[x] for x in ("purelib", "platlib"))
   while frame is not None:
     code = frame.f_code

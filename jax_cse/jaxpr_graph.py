@@ -92,7 +92,7 @@ def cut(graph: Graph, limit: int = LIMIT) -> Graph:
       todo += [j for j in near[i] if j not in kept]
   chosen = [i for i, node in enumerate(nodes) if i in kept or (
       node.kind != "equation" and not kept.keys().isdisjoint(near[i]))]
-  place = {i: k for k, i in enumerate(chosen)}
+  place: dict[int | None, int] = {i: k for k, i in enumerate(chosen)}
   return Graph(
       [nodes[i]._replace(first=place.get(nodes[i].first)) for i in chosen],
       [(place[a], place[b]) for a, b in graph.edges
@@ -106,9 +106,9 @@ def svg(graph: Graph, description: str) -> str:
   edges = sorted(set(graph.edges))
   places, paths, (width, height) = layout(widths, edges)
   parts = [
-      f'<svg class="graph" xmlns="http://www.w3.org/2000/svg" width='
+      (f'<svg class="graph" xmlns="http://www.w3.org/2000/svg" width='
       f'"{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} '
-      f'{height:.0f}" role="img" aria-label="{escape(description)}">']
+      f'{height:.0f}" role="img" aria-label="{escape(description)}">')]
   if paths:
     parts.append(f'<path class="e" d="{"".join(map(_curve, paths))}"/>')
   for node, (x, y) in zip(graph.nodes, places):

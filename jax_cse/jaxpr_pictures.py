@@ -67,8 +67,8 @@ def pictures(comparison: Comparison, names: Sequence[str]
         after and _graph(after, names, lambda eqn: next(
             (stay[id(v)] for v in eqn.outvars if id(v) in stay), None)))
     for old, new in _pairs(before, after):
-      for label, *both in _before_and_after(old, new):
-        yield from inside(f"{name} › {label}" if name else label, *both, ())
+      for label, a, b in _before_and_after(old, new):
+        yield from inside(f"{name} › {label}" if name else label, a, b, ())
 
   for picture in inside("", comparison.plain.jaxpr, comparison.merged.jaxpr,
                         names):
@@ -91,14 +91,15 @@ def _marks(findings):
 
 
 def _graph(jaxpr, names, mark_of) -> Graph:
-  nodes, edges = [], []
+  nodes: list[Node] = []
+  edges: list[tuple[int, int]] = []
   from_var: dict[Any, int] = {}
   from_eqn: dict[int, int] = {}
-  inputs = {v: name for v, name in itertools.zip_longest(
-      jaxpr.invars, names[:len(jaxpr.invars)])}
+  inputs = dict(itertools.zip_longest(
+      jaxpr.invars, names[:len(jaxpr.invars)]))
   for i, v in enumerate(jaxpr.invars):
     inputs[v] = inputs[v] or f"in {i}"
-  inputs |= {v: "constant" for v in jaxpr.constvars}
+  inputs |= dict.fromkeys(jaxpr.constvars, "constant")
 
   def read(atoms, end):
     for v in atoms:

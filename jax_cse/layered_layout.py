@@ -14,6 +14,7 @@ Limits: this ends after some sweeps, not when nothing moves any more.
 
 from collections.abc import Sequence
 from typing import NamedTuple
+import itertools
 
 LAYER_HEIGHT = 54
 _MARGIN = 10
@@ -51,7 +52,8 @@ def layout(widths: Sequence[float], edges: Sequence[tuple[int, int]]) -> Layout:
         layers.append(layer)
       chain.append(point)
     chains.append([*chain, end])
-  short = sorted({pair for chain in chains for pair in zip(chain, chain[1:])})
+  short = sorted({pair for chain in chains
+                  for pair in itertools.pairwise(chain)})
   xs, width = _xs(_rows(layers, short), short, widths)
   places = [(x, (layer + 0.5) * LAYER_HEIGHT) for x, layer in zip(xs, layers)]
   return Layout(places[:number], [[places[i] for i in c] for c in chains],
@@ -122,7 +124,7 @@ def _apart(wanted: Sequence[float], weights: Sequence[float],
   mended by giving all of a block their mean (pool adjacent violators).
   """
   offsets = [0.0]
-  for a, b in zip(room, room[1:]):
+  for a, b in itertools.pairwise(room):
     offsets.append(offsets[-1] + a + b)
   blocks: list[tuple[float, float, int]] = []   # mean, weight, how many
   for x, offset, weight in zip(wanted, offsets, weights):

@@ -16,12 +16,13 @@ from jax_cse import history
 from jax_cse import modes
 from jax_cse import order_counts
 from jax_cse import versions
+from jax_cse.active import here
 from jax_cse.context import enabled
 
 MAX_EQUATIONS = 20_000   # seconds to trace
 
 
-def drawing(what: str):
+def drawing(what: str) -> Any:
   """The module that draws, for `what` needs it.
 
   Raises:
@@ -42,14 +43,15 @@ def name_of(fun: Callable) -> str:
   return getattr(fun, "__name__", None) or type(fun).__name__
 
 
-def _over_orders(draw, least, fun, order, mode, v, max_equations):
+def _over_orders(draw: str, least: int, fun: Callable, order: int, mode: str,
+                 v: Any, max_equations: int | None) -> Callable[..., Any]:
   order_counts.validate_order(order, least)
   order_counts.validate_bound(max_equations)
   modes.validate(mode)
   versions.check()
   pictures = drawing(f"plot_{draw}")
 
-  def plot(x, *args):
+  def plot(x: Any, *args: Any) -> Any:
     ways = order_counts.count_orders(fun, order, mode, v, max_equations,
                                      (x, *args))
     return getattr(pictures, f"draw_{draw}")(name_of(fun), ways)
@@ -153,23 +155,20 @@ def plot_hits(fun: Callable, mode: str = "exact", *,
     A function of the arguments of `fun` that returns a `matplotlib` figure.
 
   Raises:
-    ValueError: `mode` or `max_bytes` is out of range, or `JAX_CSE` switches
-      every `enabled()` off.
+    ValueError: `mode` or `max_bytes` is out of range.
     ImportError: matplotlib is missing; the extra `plot` brings it.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
 
   Limits: what was traced in this mode before, and what runs compiled, is not
-  looked up; `jax.clear_caches()` forgets both.
+  looked up; `jax.clear_caches()` forgets both. Where `JAX_CSE` switches every
+  `enabled()` off nothing is.
   """
   modes.validate(mode)
   max_bytes = eager_table.validate_max_bytes(max_bytes)
-  if modes.from_environment()[1]:
-    raise ValueError(f"there is nothing to see: {modes.VARIABLE} in the "
-                     "environment switches every enabled() off")
   versions.check()
   pictures = drawing("plot_hits")
 
-  def plot(*args, **kwargs):
+  def plot(*args: Any, **kwargs: Any) -> Any:
     return pictures.draw_hits(
         name_of(fun), mode, _recorded(fun, mode, max_bytes, args, kwargs),
         max_bytes)
@@ -177,9 +176,13 @@ def plot_hits(fun: Callable, mode: str = "exact", *,
   return plot
 
 
-def _recorded(fun, mode, max_bytes, args, kwargs) -> history.History:
-  with enabled(mode, max_bytes=max_bytes) as memo:
-    memo.stats = record = history.History(lambda: memo.nbytes)
+def _recorded(fun: Callable, mode: str, max_bytes: int | None, args: tuple,
+              kwargs: dict[str, Any]) -> history.History:
+  with enabled(mode, max_bytes=max_bytes):
+    memo = here.cell.memo
+    record = history.History(lambda: memo.nbytes)
+    if memo is not None:   # unless `JAX_CSE` switches it off
+      memo.stats = record
     try:
       fun(*args, **kwargs)
     finally:

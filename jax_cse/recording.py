@@ -92,9 +92,9 @@ class Program(NamedTuple):
 
   def _names_of_args(self):
     try:
-      parameters = inspect.signature(self.fun).parameters.values()
+      parameters = list(inspect.signature(self.fun).parameters.values())
     except (TypeError, ValueError):
-      parameters = ()
+      parameters = []
     names = [p.name for p in parameters
              if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     rest = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL),
@@ -161,7 +161,7 @@ class Recording:
     args = tuple(map(_without_arrays, args))
     kwargs = {name: _without_arrays(x) for name, x in kwargs.items()}
     leaves, tree = jax.tree.flatten((args, kwargs))
-    key = id(fun), tree, *map(_key, leaves)
+    key: Any = (id(fun), tree, *map(_key, leaves))
     try:
       hash(key)
     except TypeError:

@@ -116,7 +116,7 @@ class Redundancy(NamedTuple):
             + "".join(f"<tr>{row}</tr>" for row in rows) + "</tbody></table>")
 
 
-def _lines(finding):
+def _lines(finding: Finding) -> list[str]:
   numbers = (f"{finding.equations:>10,}{finding.flops:>12,}"
              f"{finding.nbytes:>12,}  ")
   return [numbers + _described(finding.line) + f"  ({_primitives(finding)})",
@@ -124,12 +124,12 @@ def _lines(finding):
           if finding.first else f"{'':36}again what it was given"]
 
 
-def _described(line):
+def _described(line: Line | None) -> str:
   if line is None:
     return "a line that is not known"
   return f"{line}  {textwrap.shorten(line.text, 60, placeholder=' ...')}"
 
 
-def _primitives(finding):
+def _primitives(finding: Finding) -> str:
   return ", ".join(f"{name} {n}" if n > 1 else name
                    for name, n in finding.primitives.most_common())

@@ -118,7 +118,7 @@ def _entry(traced: recording.Program, mode: str) -> report_page.Entry:
   return entry._replace(
       report=report, flops_error=flops_error,
       files=report_page.sources(report),
-      counts=sorted(((name, *(c[name] for c in counts))
+      counts=sorted(((name, counts[0][name], counts[1][name])
                      for name in counts[0] | counts[1]),
                     key=lambda row: (row[2] - row[1], -row[1], row[0])),
       pictures=report_page.draw(pictures), number_of_pictures=len(pictures))

@@ -55,7 +55,7 @@ class FrameTest(absltest.TestCase):
     case = Case("x", lambda: calls.append("a"), lambda: calls.append("b"),
                 turns=2, prepare=lambda: calls.append("-"))
     list(case.lines(False))
-    self.assertEqual("".join(calls), "ab" "-a-b" "-b-a")
+    self.assertEqual("".join(calls), "ab-a-b-b-a")
 
   def test_a_quick_case_has_one_turn(self):
     calls = collections.Counter()

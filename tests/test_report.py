@@ -30,6 +30,7 @@ from jax_cse.redundancy_report import Line
 from jax_cse.source_listing import listing
 from jax_cse.statistics import Statistics
 from specs import COMPOSITIONS, SPECS
+import itertools
 
 X = np.ones(3, "float32")
 
@@ -340,11 +341,11 @@ class GraphTest(parameterized.TestCase):
         self.assertBetween(y, 0, height)
       for row in rows.values():
         row.sort()
-        for (_, end), (start, _) in zip(row, row[1:]):
+        for (_, end), (start, _) in itertools.pairwise(row):
           self.assertLess(end, start)
       for (start, end), path in zip(edges, paths, strict=True):
         self.assertEqual((path[0], path[-1]), (places[start], places[end]))
-        for (_, above), (_, below) in zip(path, path[1:]):
+        for (_, above), (_, below) in itertools.pairwise(path):
           self.assertLess(above, below)
 
   def test_long_edges_go_around(self):

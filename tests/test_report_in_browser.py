@@ -177,7 +177,7 @@ class PageTest(absltest.TestCase):
     self.assertEmpty(self.all(".picked"))
 
   def test_a_line_marks_its_findings(self):
-    row, = [e for e in self.shown(".source tr.again")]
+    row, = list(self.shown(".source tr.again"))
     row.find_element("css selector", ".code").click()
     self.assertLen(self.shown(".findings tr.picked"), 1)
     self.assertLen(self.marked_lines(), 2)

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.frame import Case, Count, entry, runs
 import jax_cse
+import itertools
 
 _rng = np.random.RandomState(0)
 BATCH = 256
@@ -39,7 +40,7 @@ def _normal(*shape):
 
 def network(activation, dimension, width=64, layers=3):
   sizes = [dimension, *[width] * layers, 1]
-  weights = [_normal(*pair) for pair in zip(sizes, sizes[1:])]
+  weights = [_normal(*pair) for pair in itertools.pairwise(sizes)]
   biases = [_normal(n) for n in sizes[1:]]
 
   def fun(x):
