@@ -10,7 +10,7 @@ nox.options.error_on_missing_interpreters = False
 
 @nox.session(python=["3.11", "3.12", "3.13"], reuse_venv=True)
 def tests(session: nox.Session) -> None:
-  session.install("--editable", ".[plot,report,test]")
+  session.install("--editable", ".[docs,plot,report,test]")
   session.run("ruff", "check", ".")
   session.run("mypy")   # on each, since JAX has other types in each version
   session.run("python", "-m", "pytest", "-n", "auto", *session.posargs,

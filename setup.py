@@ -29,6 +29,7 @@ setuptools.setup(
     extras_require={
         "bench": ["diffrax", "folx", "jet-array>=0.1.0a2", "optax", "sympy",
                   "tqdm"],
+        "docs": ["furo", "myst-parser", "sphinx"],
         # Apart, since there are no wheels for some systems.
         "enzyme": ["enzyme-ad"],
         "examples": ["diffrax", "matplotlib", "optax", "tqdm"],
