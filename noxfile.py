@@ -1,4 +1,5 @@
-"""The whole suite on every supported Python, with the JAX that goes with it.
+"""The whole suite on every supported Python, with the JAX that goes with it, and
+the documentation on the one that runs this.
 
 A Python that is not installed is skipped, and said to be.
 """
@@ -10,8 +11,15 @@ nox.options.error_on_missing_interpreters = False
 
 @nox.session(python=["3.11", "3.12", "3.13"], reuse_venv=True)
 def tests(session: nox.Session) -> None:
-  session.install("--editable", ".[docs,plot,report,test]")
+  session.install("--editable", ".[plot,report,test]")
   session.run("ruff", "check", ".")
   session.run("mypy")   # on each, since JAX has other types in each version
   session.run("python", "-m", "pytest", "-n", "auto", *session.posargs,
               env={"JAX_PLATFORMS": "cpu"})
+
+
+@nox.session(reuse_venv=True)
+def docs(session: nox.Session) -> None:
+  session.install("--editable", ".[docs]")
+  session.run("python", "-m", "sphinx", "-W", "-n", "--keep-going", "-E", "-q",
+              "docs", "docs/_build/html")

@@ -104,7 +104,7 @@ def cse_jaxpr(closed_jaxpr: _ClosedJaxpr, mode: str = "ring") -> _ClosedJaxpr:
     mode: what counts as the same: "exact", "reassociate" or "ring".
 
   Returns:
-    A jaxpr of the same function: the same operands and results in number,
+    A jaxpr of the same function, with the same operands and results in number,
     shape, dtype and order, and at no greater cost: as many equations at most,
     unless those that are left compute much less. A second time changes nothing.
 

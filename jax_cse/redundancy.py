@@ -26,7 +26,7 @@ def redundancy(fun: Callable[_P, Any], mode: str = "exact", *,
       tells what it would merge by itself.
 
   Returns:
-    A function of the arguments of `fun` that returns a `Redundancy`: the
+    A function of the arguments of `fun` that returns a `Redundancy`. It has the
     equations that CSE merges, by the lines of the user's program that compute
     them and the lines that computed the same before, with primitives, flops and
     bytes; what is not merged and why; how many equations there are without CSE

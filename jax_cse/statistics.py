@@ -24,13 +24,20 @@ from collections import Counter
 class Statistics:
   """Hits, misses, bypasses and evictions, in all and by primitive.
 
+  It prints as a table, and counts whatever is bound on its thread inside of the
+  `enabled()` that it is of.
+
   Attributes:
-    hits, misses, bypassed, evicted: totals.
-    hits_of, misses_of: the same by primitive name.
-    by_primitive: primitive name to `Counter` with the keys "hits", "misses",
+    hits: binds that were answered from a table.
+    misses: binds that were looked up and applied.
+    bypassed: binds that were applied without being looked up.
+    evicted: results that left the eager table to keep it within its budget.
+    evicted_bytes: their size, in bytes.
+    hits_of: `hits` by primitive name.
+    misses_of: `misses` by primitive name.
+    by_primitive: primitive name to a `Counter` with the keys "hits", "misses",
       "bypassed" and "evicted".
-    bypass_reasons: reason to number of binds bypassed for it.
-    evicted_bytes: size of the evicted results, in bytes.
+    bypass_reasons: reason to the number of binds that were bypassed for it.
   """
 
   def __init__(self) -> None:
