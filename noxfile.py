@@ -1,5 +1,5 @@
-"""The whole suite on every supported Python, with the JAX that goes with it, and
-the documentation on the one that runs this.
+"""The whole suite on every supported Python, with the JAX that goes with it.
+The documentation is built once, on the Python that runs this.
 
 A Python that is not installed is skipped, and said to be.
 """

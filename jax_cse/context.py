@@ -200,8 +200,8 @@ class enabled(_Context[Memo]):
       that is given makes a memo of its own, also inside another `enabled()`.
 
   Yields:
-    The memo, with its `Statistics` as `memo.stats`, its mode as `memo.mode`, and
-    the bytes that it holds for eager evaluation as `memo.nbytes`.
+    The memo, with its `Statistics` as `memo.stats`, its mode as `memo.mode`
+    and the bytes that it holds for eager evaluation as `memo.nbytes`.
 
   Raises:
     ValueError: `mode`, `max_bytes` or `JAX_CSE` is out of range.

@@ -32,9 +32,9 @@ def laplacian(fun: Callable[[Any], _Result]) -> Callable[[Any], _Result]:
   Returns:
     A function of `x` whose result is like that of `fun`, with, for each number
     in it, the sum over the elements of `x` of the second derivative with
-    respect to that element. Its unit is that of the number over that of `x` squared. Where
-    a result is of integers or booleans, it is zeros of dtype `float0`, as `jvp`
-    has them.
+    respect to that element. Its unit is that of the number over that of `x`
+    squared. Where a result is of integers or booleans, it is zeros of dtype
+    `float0`, as `jvp` has them.
 
   Raises:
     TypeError: `x` is not an array of real floating-point numbers.

@@ -12,7 +12,8 @@ from absl.testing import parameterized
 
 ROOT = pathlib.Path(__file__).parent.parent
 SCRIPTS = ROOT / "docs" / "scripts"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md",
+         *sorted((ROOT / "docs").glob("*.md"))]
 _FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 # Commands that begin with `$` in a block of `console`, and what they print.
 _CONSOLE = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -73,6 +74,12 @@ class PagesTest(parameterized.TestCase):
       text = (ROOT / name).read_text()
       self.assertNotEmpty(doctests(text, name).examples, name)
     self.assertNotEmpty(commands((ROOT / "docs/tutorial.md").read_text()))
+
+  def test_every_module_stands_in_the_layout(self):
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    layout = text[text.index("## The layout"):text.index("## How to add")]
+    for path in (ROOT / "jax_cse").glob("*.py"):
+      self.assertIn(f"`{path.stem}`", layout)
 
   def test_an_example_that_is_wrong_fails(self):
     self.assertIn("Got:\n    2", failures(doctests(
