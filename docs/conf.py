@@ -9,12 +9,12 @@ version = release = jax_cse.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "scripts"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_title = f"jax_cse {release}"
 html_show_sphinx = html_show_copyright = False
 html_copy_source = False
-templates_path: list[str] = []
 
-myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
 # Docstrings have `code` in single backticks, as Markdown has.
