@@ -215,9 +215,8 @@ main(["run", "--report", "out.html", "script.py"])
   def test_plot_when_off(self):
     run = self.python("-m", "jax_cse", "plot", "hits", "jax.numpy:sin",
                       JAX_CSE="off")
-    self.assertEqual(run.returncode, 2)
-    self.assertIn("switches every enabled() off", run.stderr)
-    self.assertNotIn("Traceback", run.stderr)
+    self.assertEqual(run.returncode, 0, run.stderr)
+    self.assertTrue((self.dir / "hits.png").is_file())
 
   @parameterized.parameters(
       ((), {}, "None 2"), (("--jax-cse=off",), {}, "None 2"),
