@@ -5,11 +5,13 @@
 
 The first is the kinetic energy of a wave function (Pfau et al. 2020, "Ab initio
 solution of the many-electron Schroedinger equation with deep neural networks"),
-the second the bending of a thin plate (Timoshenko and Woinowsky-Krieger 1959,
-chapter 4). `jet` has derivatives along one direction only; mixed fourth ones
-come from those along sums and differences (Griewank, Utke and Walther 2000,
-"Evaluating higher derivative tensors by forward propagation of univariate
-Taylor series"):
+and networks for molecules are often made of softplus (Schuett et al. 2017,
+"SchNet"). The second is the bending of a thin plate (Timoshenko and
+Woinowsky-Krieger 1959, chapter 4).
+
+`jet` has derivatives along one direction only; mixed fourth ones come from
+those along sums and differences (Griewank, Utke and Walther 2000, "Evaluating
+higher derivative tensors by forward propagation of univariate Taylor series"):
 
     u_iijj = (D^4 along i + j, and along i - j, less 2 of i and 2 of j) / 12
 """
@@ -94,10 +96,11 @@ def _of_network(operator: Callable, activation: Callable) -> Callable:
 
 def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
   """Both operators of a tanh network, for both plain forms, and the Laplacian
-  of a gelu network."""
+  of a softplus network."""
   problems = {
       "Laplacian": (_DIMENSION, jnp.tanh, lambda of: of, LAPLACIAN),
-      "Laplacian of gelu": (_DIMENSION, jax.nn.gelu, lambda of: of, LAPLACIAN),
+      "Laplacian of softplus": (
+          _DIMENSION, jax.nn.softplus, lambda of: of, LAPLACIAN),
       **{f"biharmonic in {n} dimensions": (n, jnp.tanh, twice, BIHARMONIC)
          for n in sizes.dimensions}}
   for name, (dimension, activation, power, operators) in problems.items():
