@@ -44,7 +44,7 @@ AT_MOST = {
     "Laplacian, nested jvp": 0.75,
     "Laplacian, trace of hessian": 0.97,
     "Laplacian of softplus, nested jvp": 0.7,
-    "Laplacian of softplus, trace of hessian": 0.7,
+    "Laplacian of softplus, trace of hessian": 0.75,
     "biharmonic in 3 dimensions, nested jvp": 0.5,
     "biharmonic in 3 dimensions, trace of hessian": 0.75,
     "cluster of 3 atoms, jax.hessian": 0.5,
