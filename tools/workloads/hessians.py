@@ -88,7 +88,8 @@ def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
   """Hessians of the three for many points at once, in both plain forms."""
   problems: dict[str, tuple[Callable, jax.Array]] = {
       f"cluster of {sizes.atoms} atoms": (
-          energy, lattice(sizes.atoms, sizes.batch)),
+          # A second tangent has 900 numbers for each cluster of ten.
+          energy, lattice(sizes.atoms, max(sizes.batch // 4, 2))),
       "arm": (hand, workload.uniform(1, -3, 3, sizes.states, len(LINKS))),
       "options": (call, workload.uniform(1, *zip(
           *[(80, 120)] * 2, (0.5, 2), (0.01, 0.05), (0.1, 0.4)),
