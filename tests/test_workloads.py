@@ -47,14 +47,14 @@ AT_MOST = {
     "Laplacian of softplus, trace of hessian": 0.75,
     "biharmonic in 3 dimensions, nested jvp": 0.5,
     "biharmonic in 3 dimensions, trace of hessian": 0.75,
-    "cluster of 3 atoms, jax.hessian": 0.5,
-    "cluster of 3 atoms, jacfwd of jacfwd": 0.4,
+    "cluster of 2 atoms, jax.hessian": 0.6,
+    "cluster of 2 atoms, jacfwd of jacfwd": 0.5,
     "arm, jax.hessian": 0.55,
     "arm, jacfwd of jacfwd": 0.4,
     "options, jax.hessian": 0.6,
     "options, jacfwd of jacfwd": 0.5,
     "pendulum of 2 links": 0.2,
-    "6 reactions of 5 species": 0.25,
+    "3 reactions of 5 species": 0.3,
 }
 
 
@@ -210,9 +210,9 @@ class HessiansTest(parameterized.TestCase):
     potential = lambda r: 4 * (r**-12 - r**-6)
     first = jax.grad(potential)
     with jax.enable_x64(True):
-      positions, found = first_of("cluster of 3 atoms, jax.hessian")
+      positions, found = first_of("cluster of 2 atoms, jax.hessian")
       expected = np.zeros(found.shape)
-      for i, j in itertools.permutations(range(3), 2):
+      for i, j in itertools.permutations(range(len(positions)), 2):
         away = positions[i] - positions[j]
         r = jnp.linalg.norm(away)
         along = jnp.outer(away, away) / r**2
@@ -231,7 +231,7 @@ class HessiansTest(parameterized.TestCase):
         frames.append(frames[-1] @ np.asarray(hessians.transform(q, *link)))
       hand = frames[-1][:3, 3]
       expected = np.zeros(found.shape)
-      for j in range(6):
+      for j in range(len(angles)):
         arc = np.cross(frames[j][:3, 2], hand - frames[j][:3, 3])
         for i in range(j + 1):
           expected[:, i, j] = expected[:, j, i] = np.cross(
@@ -256,7 +256,7 @@ class PrintedCodeTest(parameterized.TestCase):
 
   @parameterized.parameters(
       ("pendulum of 2 links", printed_code.pendulum, 2),
-      ("6 reactions of 5 species", printed_code.reactions, 5, 6))
+      ("3 reactions of 5 species", printed_code.reactions, 5, 3))
   def test_the_jacobian_is_that_of_sympy(self, name, make, *size):
     state, rates = make(*size)
     with jax.enable_x64(True):

@@ -52,7 +52,7 @@ def transform(q: jax.Array, d: float, a: float, alpha: float) -> jax.Array:
 
 
 def hand(angles: jax.Array) -> jax.Array:
-  """Where the hand is, in meters, from the angles of six joints."""
+  """Where the last of up to six joints is, in meters, from their angles."""
   frame = jnp.eye(4)
   for q, link in zip(angles, LINKS):
     frame = frame @ transform(q, *link)
@@ -90,7 +90,7 @@ def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
       f"cluster of {sizes.atoms} atoms": (
           # A second tangent has 900 numbers for each cluster of ten.
           energy, lattice(sizes.atoms, max(sizes.batch // 4, 2))),
-      "arm": (hand, workload.uniform(1, -3, 3, sizes.states, len(LINKS))),
+      "arm": (hand, workload.uniform(1, -3, 3, sizes.states, sizes.joints)),
       "options": (call, workload.uniform(1, *zip(
           *[(80, 120)] * 2, (0.5, 2), (0.01, 0.05), (0.1, 0.4)),
           sizes.points, 5))}

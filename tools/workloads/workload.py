@@ -31,6 +31,7 @@ class Sizes(NamedTuple):
     orders: of total derivatives.
     dimensions: of the biharmonic operator.
     atoms: of the cluster.
+    joints: of the arm, six at most.
     links: of the pendulums.
     networks: (species, reactions) of the chemical networks.
   """
@@ -42,13 +43,15 @@ class Sizes(NamedTuple):
   orders: tuple[int, ...] = (3, 5)
   dimensions: tuple[int, ...] = (3, 5)
   atoms: int = 10
+  joints: int = 6
   links: tuple[int, ...] = (2, 3)
   networks: tuple[tuple[int, int], ...] = ((10, 40), (30, 150))
 
 
 FULL = Sizes()
 SMALL = Sizes(points=3, batch=2, states=2, width=3, layers=1, orders=(3,),
-              dimensions=(3,), atoms=3, links=(2,), networks=((5, 6),))
+              dimensions=(3,), atoms=2, joints=3, links=(2,),
+              networks=((5, 3),))
 
 
 def with_cse(plain: Callable) -> dict[str, Callable]:
