@@ -44,7 +44,7 @@ class Sizes(NamedTuple):
   dimensions: tuple[int, ...] = (3, 5)
   atoms: int = 10
   joints: int = 6
-  links: tuple[int, ...] = (2, 3)
+  links: tuple[int, ...] = (3, 4)
   networks: tuple[tuple[int, int], ...] = ((10, 40), (30, 150))
 
 
