@@ -42,7 +42,7 @@ class Sizes(NamedTuple):
   layers: int = 2
   orders: tuple[int, ...] = (3, 5)
   dimensions: tuple[int, ...] = (3, 5)
-  atoms: int = 6
+  atoms: int = 5
   joints: int = 6
   links: tuple[int, ...] = (3, 4)
   networks: tuple[tuple[int, int], ...] = ((10, 40), (30, 150))
