@@ -1,6 +1,7 @@
 """The example examples/easy_odes.py, in a small size, and what it rests on."""
 
 import contextlib
+import functools
 import io
 
 from absl.testing import absltest
@@ -24,6 +25,11 @@ def gradient(order, way, adjoint):
     return easy_odes.misfit(solution.ys[0][0]) + 1e-3 * solution.ys[1][0]
 
   return jax.jit(jax.value_and_grad(loss))(params)
+
+
+@functools.cache
+def gradient_by_jet():
+  return gradient(2, "jet", "checkpointed")
 
 
 def _close(actual, expected, tolerance):
@@ -56,7 +62,7 @@ class EasyOdesTest(parameterized.TestCase):
         merged = gradient(2, "nested jvp", adjoint)
       _close(merged, plain, 1e-10)
       # The adjoints solve different equations, to the solver's tolerance.
-      _close(merged, gradient(2, "jet", "checkpointed"),
+      _close(merged, gradient_by_jet(),
              1e-10 if adjoint == "checkpointed" else 1e-2)
 
   def test_counts(self):
