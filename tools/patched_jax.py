@@ -224,8 +224,7 @@ def regenerate(overlay: pathlib.Path, base: pathlib.Path,
                   "patches; delete those")
   return {patch.path: patch.header + "".join(
       f"sha256: {digest((base / name).read_bytes())}  {name}\n"
-      for name in patch.files) + "".join(
-          hunks.get(name, "") for name in patch.files)
+      for name in patch.files) + "".join(hunks[name] for name in patch.files)
           for patch in patches}
 
 
