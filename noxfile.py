@@ -14,8 +14,9 @@ def tests(session: nox.Session) -> None:
   session.install("--editable", ".[plot,report,test]")
   session.run("ruff", "check", ".")
   session.run("mypy")   # on each, since JAX has other types in each version
-  session.run("python", "-m", "pytest", "-n", "auto", *session.posargs,
-              env={"JAX_PLATFORMS": "cpu"})
+  # Neighbours stay on one worker, where what they compile is found again.
+  session.run("python", "-m", "pytest", "-n", "auto", "--dist", "worksteal",
+              *session.posargs, env={"JAX_PLATFORMS": "cpu"})
 
 
 @nox.session(reuse_venv=True)
