@@ -30,8 +30,8 @@ setuptools.setup(
         "bench": ["diffrax", "folx", "jet-array>=0.1.0a2", "optax", "sympy",
                   "tqdm"],
         "docs": ["furo", "myst-parser", "sphinx"],
-        # Apart, since there are no wheels for some systems.
-        "enzyme": ["enzyme-ad"],
+        # Apart, since there are wheels for few systems.
+        "enzyme": ["enzyme-ad>=0.0.16; python_version < '3.12'"],
         "examples": ["diffrax", "matplotlib", "optax", "tqdm"],
         "plot": ["matplotlib"],
         "report": ["igraph", "jinja2"],

@@ -13,6 +13,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from benchmarks.frame import BEHIND, SLOWER, Ratio
 import jax_cse
 from jax_cse import blowup
 
@@ -20,12 +21,23 @@ from jax_cse import blowup
 # printed. A contest says which of them it has no form of.
 OURS = ("memo", "explicit", "derivatives", "laplacian")
 OTHERS = ("jet", "jet-array", "Enzyme-JAX", "folx")
+
 _MODULES = {"jet-array": "jet_array", "Enzyme-JAX": "enzyme_ad",
             "folx": "folx"}
 
 
 def is_installed(way: str) -> bool:
   return way not in _MODULES or bool(util.find_spec(_MODULES[way]))
+
+
+def marks(way: str, ratios: dict[str, Ratio]) -> str:
+  """What there is to say against a way, given the ratios of all of them."""
+  if not is_ours(way):
+    return ""
+  found = ratios[way].median
+  best = min((other.median for name, other in ratios.items()
+              if name != "plain" and not is_ours(name)), default=float("inf"))
+  return SLOWER * (found > 1) + BEHIND * (found > best)
 
 
 def is_ours(way: str) -> bool:

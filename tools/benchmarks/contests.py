@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from benchmarks import contenders
-from benchmarks.frame import BEHIND, SLOWER, Line, Ratio, ratio, seconds, settle
+from benchmarks.frame import Line, ratio, seconds, settle
 import jax_cse
 
 STAGES = ("trace", "lower", "compile", "first result", "run")
@@ -51,17 +51,19 @@ class Contest(NamedTuple):
     times = _times(good, self.args, 0. if quick else self.budget,
                    1 if quick else self.least, 1 if quick else _RUNS)
     control = times["plain"]
-    ratios = {name: {stage: ratio(spent[stage], control[stage])
-                     for stage in STAGES} for name, spent in times.items()}
+    ratios = {stage: {name: ratio(spent[stage], control[stage])
+                      for name, spent in times.items()} for stage in STAGES}
     for way in ways:
       name, ours = f"{self.name}, {way.name}", contenders.is_ours(way.name)
       if isinstance(way, _Refused):
         yield Line(name, {"equations": way.why} | _NOTHING, ours=ours)
         continue
       size = {"equations": _equations(way), "StableHLO": f"{way.operations:,}"}
-      yield Line(name, size | (dict.fromkeys(STAGES, "1")
-                               if way.name == "plain" else ratios[way.name]),
-                 _losses(way.name, ratios), ours=ours)
+      yield Line(name, size | {
+          stage: "1" if way.name == "plain" else found[way.name]
+          for stage, found in ratios.items()}, {
+              stage: contenders.marks(way.name, found)
+              for stage, found in ratios.items()}, ours=ours)
     for why, names in _absent(way.name for way in ways):
       yield Line(f"{self.name}, {why}: {', '.join(names)}",
                  {"equations": "-"} | _NOTHING, ours=False)
@@ -199,17 +201,3 @@ def _cold(way, args):
   jax.block_until_ready(compiled(*args))
   return (traced_at - start, lowered_at - traced_at, compiled_at - lowered_at,
           time.perf_counter() - start)
-
-
-def _losses(name: str, ratios: dict[str, dict[str, Ratio]]) -> dict[str, str]:
-  if not contenders.is_ours(name):
-    return {}
-  losses = {}
-  for stage, found in ratios[name].items():
-    best = min((ratios[other][stage].median for other in ratios
-                if other != "plain" and not contenders.is_ours(other)),
-               default=float("inf"))
-    marks = (SLOWER * (found.median > 1) + BEHIND * (found.median > best))
-    if marks:
-      losses[stage] = marks
-  return losses

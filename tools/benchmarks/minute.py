@@ -21,13 +21,14 @@ import jax
 import numpy as np
 
 from benchmarks import contenders
-from benchmarks.frame import BEHIND, SLOWER, Line, Ratio, entry, ratio
+from benchmarks.frame import Line, Ratio, entry, ratio
 from benchmarks.side_by_side import FUNCTIONS
 import jax_cse
 from programs import POINT
 
 _LIMIT_SECONDS = 60.
 _NAMES = ("thread", "network of width 64", "scan", "attention")
+_WAYS = ("memo", "explicit", "derivatives", "jet", "jet-array", "Enzyme-JAX")
 _LOWEST = 4
 # Not tried is what is expected to take so many limits, by the last factor.
 _HOPELESS = 2
@@ -87,12 +88,11 @@ def _climb(name, limit, highest):
   return highest, found, "not tried"
 
 
-def _lines(name, limit, turns, highest) -> Iterator[Line]:
+def _lines(name, limit, turns, highest, ways) -> Iterator[Line]:
   order, (spent, value), why = _climb(name, limit, highest)
   plain = [spent]
   yield Line(f"{name}, plain: order {order} in {spent:.1f} s, order "
              f"{order + 1} {why}", {"ratio": "1", "times faster": "1"})
-  ways = ["memo", "explicit", "derivatives", "jet", "jet-array", "Enzyme-JAX"]
   times: dict[str, list[float]] = {way: [] for way in ways}
   refused = {}
   for turn in range(turns):
@@ -110,33 +110,29 @@ def _lines(name, limit, turns, highest) -> Iterator[Line]:
         refused[way] = f"wrong value, {found[1]:.6g} for {value:.6g}"
       else:
         times[way].append(found[0])
-      assert (way not in refused or way not in contenders.OURS
+      assert (way not in refused or not contenders.is_ours(way)
               or "over" in refused[way]), (name, way, refused[way])
   plain += plain[-1:] * (turns - len(plain))
   ratios = {way: ratio(times[way], plain) for way in ways if way not in refused}
-  best = min((found.median for way, found in ratios.items()
-              if not contenders.is_ours(way)), default=float("inf"))
   for way in ways:
     if way in refused:
       yield Line(f"{name}, {way}, order {order}",
                  {"ratio": refused[way], "times faster": "-"})
       continue
-    found = ratios[way]
-    marks = (SLOWER * (found.median > 1) + BEHIND * (found.median > best)
-             if contenders.is_ours(way) else "")
+    found, ours = ratios[way], contenders.is_ours(way)
     faster = Ratio(1 / found.median, 1 / found.high, 1 / found.low)
     yield Line(f"{name}, {way}, order {order}",
                {"ratio": found, "times faster": str(faster)},
-               {"ratio": marks} if marks else {}, ours=contenders.is_ours(way))
+               {"ratio": contenders.marks(way, ratios)}, ours=ours)
 
 
 @entry("first result at the largest order that plain nested jvp has in 60 s")
 def minute(quick: bool) -> Iterator[Line]:
   if quick:
-    yield from _lines("thread", _LIMIT_SECONDS, 1, highest=2)
+    yield from _lines("thread", _LIMIT_SECONDS, 1, highest=2, ways=_WAYS[::3])
     return
   for name in _NAMES:
-    yield from _lines(name, _LIMIT_SECONDS, _TURNS, highest=20)
+    yield from _lines(name, _LIMIT_SECONDS, _TURNS, 20, _WAYS)
 
 
 if __name__ == "__main__":

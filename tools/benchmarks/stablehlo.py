@@ -7,7 +7,7 @@ from jax import lax
 
 from benchmarks import contenders
 from benchmarks.contests import operations
-from benchmarks.frame import SLOWER, Line, Ratio, enabled, entry
+from benchmarks.frame import Line, Ratio, enabled, entry
 import jax_cse
 from jax_cse import blowup
 
@@ -29,24 +29,26 @@ def stablehlo_operations(quick: bool) -> Iterator[Line]:
       ("tanh, nested grad", _nested_grad(lax.tanh, 2 if quick else 6)),
       ("thread, nested jvp", blowup.nested_jvp(blowup.function,
                                                3 if quick else 7))):
-    plain = _operations(fun, 0.5)
-    for way, count in {
-        "memo": lambda fun=fun: enabled(lambda: _operations(
-            lambda t: fun(t), 0.5))(),
+    ways = {
+        "plain": lambda fun=fun: _operations(fun, 0.5),
+        "memo": enabled(lambda fun=fun: _operations(lambda t: fun(t), 0.5)),
         "explicit": lambda fun=fun: _operations(jax_cse.cse(fun), 0.5),
-        "Enzyme-JAX": lambda fun=fun: _operations(contenders.enzyme(fun), 0.5),
-    }.items():
+        "Enzyme-JAX": lambda fun=fun: _operations(contenders.enzyme(fun), 0.5)}
+    counts, refused = {}, {}
+    for way, count in ways.items():
       try:
-        found = count()
+        counts[way] = count()
       except Exception as e:  # whatever it is, the line says so
-        if way in contenders.OURS:
+        if way not in contenders.OTHERS:
           raise
-        yield Line(f"{name}, {way}", {"plain": f"{plain:,}",
-                                      "left": type(e).__name__, "ratio": "-"})
-        continue
-      assert way not in contenders.OURS or found <= plain
-      yield Line(f"{name}, {way}",
-                 {"plain": f"{plain:,}", "left": f"{found:,}",
-                  "ratio": Ratio(*(found / plain,) * 3)},
-                 {"ratio": SLOWER} if way in contenders.OURS and found > plain
-                 else {}, ours=way in contenders.OURS)
+        refused[way] = type(e).__name__
+    assert counts["memo"] <= counts["plain"], (name, counts)
+    ratios = {way: Ratio(*(count / counts["plain"],) * 3)
+              for way, count in counts.items()}
+    for way in ways:
+      ours = contenders.is_ours(way)
+      yield Line(f"{name}, {way}", {
+          "operations": refused.get(way) or f"{counts[way]:,}",
+          "ratio": ratios[way] if way in ratios and way != "plain" else "-"},
+                 {"ratio": contenders.marks(way, ratios)} if ours else {},
+                 ours=ours)
