@@ -58,4 +58,5 @@ def stages(quick: bool) -> Iterator[Contest]:
   for name in _PROGRAMS[:1] if quick else _PROGRAMS:
     yield Contest(f"{name}, order 4",
                   {way: make(PROGRAMS[name], 4)
-                   for way, make in contenders.DERIVATIVE.items()}, (POINT,))
+                   for way, make in contenders.DERIVATIVE.items()}, (POINT,),
+                  budget=8)
