@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from benchmarks.frame import BEHIND, SLOWER, Line, Ratio
 
-_NAME, _CELL = 56, 22
+_NAME, _CELL = 56, 24
 
 
 class Section(NamedTuple):
