@@ -91,8 +91,8 @@ def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
           # A second tangent has 900 numbers for each cluster of ten.
           energy, lattice(sizes.atoms, max(sizes.batch // 4, 2))),
       "arm": (hand, workload.uniform(1, -3, 3, sizes.states, sizes.joints)),
-      "options": (call, workload.uniform(1, *zip(
-          *[(80, 120)] * 2, (0.5, 2), (0.01, 0.05), (0.1, 0.4)),
+      "options": (call, workload.uniform(
+          1, (80, 80, 0.5, 0.01, 0.1), (120, 120, 2, 0.05, 0.4),
           sizes.points, 5))}
   for name, (fun, points) in problems.items():
     for form, hessian in PLAIN.items():

@@ -81,7 +81,8 @@ def _contenders(series: Callable) -> dict[str, Callable]:
 
 PLAIN = {"nested jvp": nested_jvp, "trace of hessian": trace_of_hessian}
 FOLX = {"folx": by_folx} if workload.installed("folx") else {}
-LAPLACIAN = {"laplacian": jax_cse.laplacian, **_contenders(by_series), **FOLX}
+LAPLACIAN: dict[str, Callable] = {
+    "laplacian": jax_cse.laplacian, **_contenders(by_series), **FOLX}
 BIHARMONIC = {"laplacian": twice(jax_cse.laplacian),
               **_contenders(biharmonic_by_series),
               **{way: twice(of) for way, of in FOLX.items()}}
@@ -97,7 +98,7 @@ def _of_network(operator: Callable, activation: Callable) -> Callable:
 def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
   """Both operators of a tanh network, for both plain forms, and the Laplacian
   of a softplus network."""
-  problems = {
+  problems: dict[str, tuple] = {
       "Laplacian": (_DIMENSION, jnp.tanh, lambda of: of, LAPLACIAN),
       "Laplacian of softplus": (
           _DIMENSION, jax.nn.softplus, lambda of: of, LAPLACIAN),

@@ -95,7 +95,8 @@ def jacobian(make: Callable, *size: int, cse: bool = False) -> Callable:
 
 def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
   """Jacobians at many states."""
-  problems = {f"pendulum of {n} links": (pendulum, n) for n in sizes.links}
+  problems: dict[str, tuple] = {
+      f"pendulum of {n} links": (pendulum, n) for n in sizes.links}
   problems |= {f"{r} reactions of {s} species": (reactions, s, r)
                for s, r in sizes.networks}
   for name, problem in problems.items():

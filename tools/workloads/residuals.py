@@ -74,7 +74,7 @@ def _series(propagate: taylor.Propagate, u: Callable, order: int, t: Any,
   return [value, _by_jvp(u, 0)(t, x), *of_x]
 
 
-OTHERS = {"derivatives": _derivatives, **{
+OTHERS: dict[str, Callable] = {"derivatives": _derivatives, **{
     name: functools.partial(_series, propagate)
     for name, propagate in taylor.contenders().items()}}
 PLAIN = {"nested jvp": functools.partial(_nested, _by_jvp),

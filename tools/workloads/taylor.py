@@ -38,7 +38,7 @@ def by_jet_array(f: Callable, values: Sequence, series: Sequence[Sequence]
 
 def contenders() -> dict[str, Propagate]:
   """Those that are installed, by name."""
-  found = {"jet": by_jet}
+  found: dict[str, Propagate] = {"jet": by_jet}
   if workload.installed("jet_array"):
     found["jet-array"] = by_jet_array
   return found

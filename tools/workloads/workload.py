@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
+import itertools
 
 
 class Workload(NamedTuple):
@@ -89,7 +90,7 @@ def init(inputs: int, outputs: int, sizes: Sizes) -> list:
   """Weights and biases of the hidden layers, and of the last."""
   widths = [inputs, *[sizes.width] * sizes.layers, outputs]
   return [(random(i, n, m) / n**0.5, 0.1 * random(100 + i, m))
-          for i, (n, m) in enumerate(zip(widths, widths[1:]))]
+          for i, (n, m) in enumerate(itertools.pairwise(widths))]
 
 
 def network(params: list, x: Any, activation: Callable = jnp.tanh
