@@ -29,7 +29,8 @@ napoleon_use_ivar = True
 
 # Types of other packages: to link to their pages would take the network.
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|contextlib|jax|typing)\..*"),
+    ("py:.*", r"(collections|contextlib|jax|numpy|typing)\..*"),
+    ("py:class", r"(~|.*\.)?_[A-Z]\w*"),   # type variables
     ("py:class", r"Any|Callable|Counter|Sequence|optional|ClosedJaxpr"),
 ]
 

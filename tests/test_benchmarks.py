@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import contenders, contests, growth, large_networks, tables
+from benchmarks import contenders, contests, large_networks, tables
 from benchmarks import __main__ as command
 from benchmarks.contests import Contest
 from benchmarks.frame import (BEHIND, ENTRIES, SLOWER, Case, Count, Line, Ratio,
@@ -184,13 +184,6 @@ class TablesTest(absltest.TestCase):
 
 
 class WorkloadsTest(absltest.TestCase):
-
-  def test_fits(self):
-    orders = (2, 3, 4, 5)
-    self.assertAlmostEqual(growth.fits(orders, [3 * 2.5**n for n in orders])[0],
-                           2.5)
-    self.assertAlmostEqual(growth.fits(orders, [7 * n**3 for n in orders])[1],
-                           3)
 
   def test_the_resnet_is_one(self):
     loss, params, images = large_networks.resnet()

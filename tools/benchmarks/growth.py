@@ -11,22 +11,15 @@ from collections.abc import Iterator
 import contextlib
 
 import jax
-import numpy as np
 
 from benchmarks.frame import Line, entry, seconds
 import jax_cse
 from jax_cse import blowup
+from jax_cse import growth as growth_laws
 from programs import POINT, PROGRAMS
 from specs import SPECS
 
 _ORDERS = (2, 3, 4, 5)
-
-
-def fits(orders, sizes) -> tuple[float, float]:
-  """The factor an order, and the power of the order, that fit best."""
-  factor, _ = np.polyfit(orders, np.log(sizes), 1)
-  power, _ = np.polyfit(np.log(orders), np.log(sizes), 1)
-  return float(np.exp(factor)), float(power)
 
 
 def _sizes(fun, orders, context):
@@ -45,7 +38,7 @@ def _sizes(fun, orders, context):
 
 @entry("fitted growth of nested jvp, orders 2 to 5: factor an order, or power")
 def growth(quick: bool) -> Iterator[Line]:
-  orders = _ORDERS[:2] if quick else _ORDERS
+  orders = _ORDERS[:3] if quick else _ORDERS
   for name, fun in ({spec.name: spec.fun for spec in SPECS}
                     | PROGRAMS).items():
     plain, merged = (_sizes(fun, orders, context) for context in (
@@ -54,6 +47,7 @@ def growth(quick: bool) -> Iterator[Line]:
     cells = {}
     for what, a, b in zip(("equations", "trace"), plain, merged):
       for way, sizes in (("plain", a), ("CSE", b)):
-        factor, power = fits(orders, sizes)
-        cells[f"{what}, {way}"] = f"{factor:.2f}^n or n^{power:.1f}"
+        laws = growth_laws.fit(dict(zip(orders, sizes)))
+        cells[f"{what}, {way}"] = (f"{laws.exponential.rate:.2f}^n or "
+                                   f"n^{laws.polynomial.rate:.1f}")
     yield Line(name, cells)
