@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.frame import Case, enabled, entry
+import jax_cse
 from jax_cse import blowup
+from jax_cse import order_counts
 from specs import SMOOTH
 
 
@@ -34,7 +36,8 @@ _WEIGHTS = [np.random.RandomState(i).randn(64, 64).astype("float32") / 8
 
 
 def _lax_thread(t):
-  return lax.mul(lax.mul(0.3, lax.sin(t)), lax.integer_pow(t, 10))
+  return lax.mul(lax.mul(lax.full_like(t, 0.3), lax.sin(t)),
+                 lax.integer_pow(t, 10))
 
 
 def _lax_network(t):
@@ -51,25 +54,45 @@ def _jnp_network(t):
   return jnp.sum(h)
 
 
+_MANY = np.linspace(0.5, 1.2, 1_000_000, dtype="float32")
+
+# A function, and where. Where there are many numbers arithmetic dominates, with
+# one the time is Python's.
 FUNCTIONS = {
-    "thread, lax": _lax_thread,
-    "thread, jnp": blowup.function,
-    "network of width 64, lax": _lax_network,
-    "network of width 64, jnp": _jnp_network,
-    "attention, jnp": {spec.name: spec.fun for spec in SMOOTH}["attention"],
+    "thread, lax": (_lax_thread, blowup.POINT),
+    "thread, jnp": (blowup.function, blowup.POINT),
+    "thread, lax, a million numbers": (_lax_thread, _MANY),
+    "thread, jnp, a million numbers": (blowup.function, _MANY),
+    "network of width 64, lax": (_lax_network, blowup.POINT),
+    "network of width 64, jnp": (_jnp_network, blowup.POINT),
+    "attention, jnp": ({spec.name: spec.fun for spec in SMOOTH}["attention"],
+                       blowup.POINT),
 }
 
 
 def _eagerly(orders, prepare, turns):
-  for name, fun in FUNCTIONS.items():
+  for name, (fun, where) in FUNCTIONS.items():
+    x = jnp.asarray(where)
     for order in orders:
-      def run(fun=fun, order=order):
-        return jax.block_until_ready(
-            blowup.nested_jvp(fun, order)(blowup.POINT))
+      if x.size > 1 and order > 6:   # 15 s without CSE
+        continue
 
-      np.testing.assert_allclose(enabled(run)(), run(), rtol=1e-2)
-      yield Case(f"{name}, order {order}", run, enabled(run), prepare=prepare,
-                 turns=turns(order), limit=0.2 if order == 6 else None)
+      def run(fun=fun, order=order, x=x):
+        return jax.block_until_ready(
+            order_counts.nested_jvp(fun, order, jnp.ones_like(x))(x))
+
+      def derived(fun=fun, order=order, x=x):
+        return jax.block_until_ready(jax_cse.derivatives(fun, order)(x)[-1])
+
+      for way, candidate in ("memo", enabled(run)), ("derivatives", derived):
+        _assert_close(candidate(), run())
+        yield Case(f"{name}, {way}, order {order}", run, candidate,
+                   prepare=prepare, turns=turns(order),
+                   limit=0.2 if order == 6 and way == "memo" else None)
+
+
+def _assert_close(a, b):
+  np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3 * np.max(np.abs(b)))
 
 
 @entry("nested jvp evaluated eagerly, from the second time on")
@@ -80,5 +103,5 @@ def nested_jvp_eagerly(quick: bool) -> Iterator[Case]:
 
 @entry("nested jvp evaluated eagerly for the first time, from cold caches")
 def nested_jvp_eagerly_first(quick: bool) -> Iterator[Case]:
-  yield from _eagerly((2,) if quick else (3, 6), jax.clear_caches,
+  yield from _eagerly((2,) if quick else (2, 4, 6), jax.clear_caches,
                       lambda order: 3)
