@@ -28,15 +28,18 @@ class Comparison(NamedTuple):
   Attributes:
     name: of the function.
     mode: what counted as the same.
-    plain, merged: closed jaxprs.
+    plain, merged: closed jaxprs. What no result depends on is in neither, since
+      nobody computes it.
     findings: what is computed again, the dearest first, and the `Duplicate`s
       that each stands for.
+    unread: equations as traced that no result depends on.
   """
   name: str
   mode: str
   plain: Any
   merged: Any
   findings: list[tuple[Finding, list[Any]]]
+  unread: int
 
   def flops(self) -> tuple[Any, Any, Any]:
     """XLA's count: as traced, compiled, and compiled after CSE."""
@@ -51,13 +54,11 @@ class Comparison(NamedTuple):
   def report(self, flops: tuple[Any, Any, Any]) -> Redundancy:
     """For a person to read."""
     found = [finding for finding, _ in self.findings]
-    before, after = (sum(1 for _ in equations(x.jaxpr))
-                     for x in (self.plain, self.merged))
     return Redundancy(
         self.name, self.mode,
         [f for f in found if f.reason is None],
         [f for f in found if f.reason is not None],
-        before, after, flops)
+        _size(self.plain), _size(self.merged), flops, self.unread)
 
 
 def of(fun: Callable, mode: str) -> Callable[..., Comparison]:
@@ -89,13 +90,20 @@ def plainly(fun: Callable) -> Callable[..., Any]:
   return make
 
 
-def of_jaxpr(name: str, plain, mode: str) -> Comparison:
+def of_jaxpr(name: str, traced, mode: str) -> Comparison:
   """The same for a closed jaxpr that is there already."""
   from jax_cse import duplicates
+  from jax_cse import jaxprs
   from jax_cse import simplification
   with context.disabled():
+    plain = jaxprs.drop_dead_equations(traced)
     return Comparison(name, mode, plain, simplification.simplify(plain, mode),
-                      _grouped(duplicates.find(plain, mode)))
+                      _grouped(duplicates.find(plain, mode)),
+                      _size(traced) - _size(plain))
+
+
+def _size(closed_jaxpr) -> int:
+  return sum(1 for _ in equations(closed_jaxpr.jaxpr))
 
 
 def _grouped(found) -> list[tuple[Finding, list[Any]]]:

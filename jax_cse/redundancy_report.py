@@ -61,11 +61,14 @@ class Redundancy(NamedTuple):
     mode: what counted as the same.
     findings: what is merged, the dearest first.
     not_merged: what would be, and why it is not.
-    plain: equations of the function, inner ones included.
+    plain: equations of the function on which its results depend, inner ones
+      included.
     merged: the same with CSE.
     flops: by XLA's count, of the program as it is traced; after XLA merged what
       it merges itself; and after it compiled what CSE leaves. None for what XLA
       does not say or was not asked.
+    unread: equations as traced on which no result depends. Nobody computes
+      them, with CSE or without.
   """
   name: str
   mode: str
@@ -74,10 +77,13 @@ class Redundancy(NamedTuple):
   plain: int
   merged: int
   flops: tuple[float | None, float | None, float | None]
+  unread: int = 0
 
   def _summary(self) -> list[str]:
     lines = [(f"{self.name}, mode {self.mode!r}: {self.plain:,} equations, "
               f"{self.merged:,} with CSE")]
+    if self.unread:
+      lines[0] += f"; {self.unread:,} more that nothing reads"
     if None not in self.flops:
       traced, compiled, merged = (f"{x:,.0f}" for x in self.flops)
       lines.append(f"flops by XLA's count: {traced} as traced, {compiled} "
