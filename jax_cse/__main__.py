@@ -108,6 +108,11 @@ def _validate_report(path: str) -> None:
     raise ValueError(f"--report: there is no folder {folder!r}")
   if os.path.isdir(path):
     raise ValueError(f"--report: {path!r} is a folder; it must be a file")
+  # `run --report train.py data.csv` names the program as the page.
+  if not path.lower().endswith((".html", ".htm")):
+    raise ValueError(f"--report must end in .html or .htm; got {path!r}")
+  if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+    raise ValueError(f"--report: {path!r} cannot be written")
 
 
 def _blowup(options: argparse.Namespace, _) -> None:

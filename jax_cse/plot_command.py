@@ -134,6 +134,8 @@ def _output(what: str, path: str | None) -> str:
                    f"{path!r}")
   if not out.parent.is_dir():
     raise _Refused(f"--out: there is no folder {str(out.parent)!r}")
+  if out.is_dir():
+    raise _Refused(f"--out: {path!r} is a folder; it must be a file")
   return str(out)
 
 

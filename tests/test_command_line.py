@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -127,6 +128,8 @@ main(["run", "--report", "out.html", "script.py"])
        "--report: there is no folder 'no'"),
       (("run", "--report", "..", "script.py"), "'..' is a folder"),
       (("run", "--report", "script.py"), "SCRIPT"),
+      (("run", "--report", "script.py", "jitted.py"),
+       "--report must end in .html or .htm; got 'script.py'"),
       (("run", "--mode", "fast", "script.py"), "'ring'; got 'fast'"),
       (("run",), "SCRIPT"),
       (("run", "none.py"), "there is no script 'none.py'"),
@@ -137,6 +140,16 @@ main(["run", "--report", "out.html", "script.py"])
     self.assertEqual(run.returncode, 2)
     self.assertIn(message, run.stderr)
     self.assertNotIn("Traceback", run.stderr)
+    self.assertEqual(run.stdout, "")
+    self.assertEqual((self.dir / "script.py").read_text(), SCRIPT)
+
+  def test_a_report_that_cannot_be_written(self):
+    said = io.StringIO()
+    out = str(self.dir / "out.html")
+    with contextlib.redirect_stderr(said), self.assertRaises(
+        SystemExit), mock.patch("os.access", return_value=False):
+      command_line.main(["run", "--report", out, str(self.dir / "script.py")])
+    self.assertIn(f"--report: {out!r} cannot be written", said.getvalue())
 
   def test_blowup(self):
     run = self.python("-m", "jax_cse", "blowup", "--order", "3",
@@ -197,10 +210,14 @@ main(["run", "--report", "out.html", "script.py"])
       (("counts", "jax.numpy:sin", "--out", "a.xyz"),
        "--out must end in one of ."),
       (("counts", "jax.numpy:sin", "--out", "no/a.png"),
-       "there is no folder 'no'"))
+       "there is no folder 'no'"),
+      (("counts", "no.such:f", "--out", "a_folder.png"),
+       "'a_folder.png' is a folder"))
   def test_plot_refuses(self, args, message):
+    (self.dir / "a_folder.png").mkdir()
     said = io.StringIO()
-    with contextlib.redirect_stderr(said), self.assertRaises(SystemExit) as e:
+    with contextlib.chdir(self.dir), contextlib.redirect_stderr(
+        said), self.assertRaises(SystemExit) as e:
       command_line.main(["plot", *args])
     self.assertEqual(e.exception.code, 2)
     self.assertIn(message, said.getvalue())
