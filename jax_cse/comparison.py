@@ -47,7 +47,7 @@ class Comparison(NamedTuple):
       lowered, other = (jit(core.jaxpr_as_fun(x)).lower(*x.in_avals)
                         for x in (self.plain, self.merged))
       traced, compiled, after = (
-          (stage.cost_analysis() or {}).get("flops") for stage in (
+          _work(stage.cost_analysis()) for stage in (
               lowered, lowered.compile(), other.compile()))
       return traced, compiled, after
 
@@ -102,6 +102,13 @@ def of_jaxpr(name: str, traced, mode: str) -> Comparison:
                       _size(traced) - _size(plain))
 
 
+def _work(cost) -> float | None:
+  """XLA counts sines and the like apart, and leaves out what there is none of.
+  """
+  return sum(cost.get(name, 0) for name in ("flops", "transcendentals")) if (
+      cost) else None
+
+
 def _size(closed_jaxpr) -> int:
   return sum(1 for _ in equations(closed_jaxpr.jaxpr))
 
@@ -111,16 +118,17 @@ def _grouped(found) -> list[tuple[Finding, list[Any]]]:
   groups: dict[tuple, list] = {}
   for duplicate in found:
     first = duplicate.first
-    key = (_line(duplicate.eqn), first and _line(first), duplicate.reason)
+    key = (_line(duplicate.eqn), first and _line(first), duplicate.reason,
+           first is None)
     groups.setdefault(key, []).append(duplicate)
   findings = []
-  for (line, first, reason), group in groups.items():
+  for (line, first, reason, is_given), group in groups.items():
     flops, nbytes = map(sum, zip(*(
         [n * d.times for n in _cost(d.eqn)] for d in group)))
     findings.append((Finding(
         line, first, Counter(d.eqn.primitive.name for d in group),
         sum(1 + _size_inside(d.eqn) for d in group),
-        flops, nbytes, reason), group))
+        flops, nbytes, reason, is_given), group))
   return sorted(findings, reverse=True, key=lambda pair: (
       pair[0].flops, pair[0].nbytes, pair[0].equations))
 
@@ -142,9 +150,11 @@ def _cost(eqn) -> tuple[int, int]:
   from jax_cse import compat
   from jax_cse import linear_primitives
   flops = linear_primitives.flops(eqn)
-  for inner in compat.jaxprs_in_params(eqn.params):
-    flops += eqn.params.get("length", 1) * sum(
-        _cost(e)[0] for e in inner.eqns)
+  inside = [sum(_cost(e)[0] for e in inner.eqns)
+            for inner in compat.jaxprs_in_params(eqn.params)]
+  # One branch of a `cond` runs.
+  flops += eqn.params.get("length", 1) * (
+      max(inside) if "branches" in eqn.params else sum(inside))
   return flops, sum(
       v.aval.size * v.aval.dtype.itemsize for v in eqn.outvars
       if hasattr(v.aval, "dtype"))

@@ -35,14 +35,16 @@ class Finding(NamedTuple):
 
   Attributes:
     line: the line; None if it is not the user's.
-    first: where that was computed before; None if it was given, as an operand
-      or a constant, or is not the user's.
+    first: where that was computed before; None if it was given or the line is
+      not the user's.
     primitives: name of a primitive to how many equations.
     equations: how many in all, those inside of calls and loops as well.
     flops: floating-point operations, a multiplication and an addition of a
-      product of matrices being two, and a step of a `while` counting once.
+      product of matrices being two, a step of a `while` counting once, and of
+      the branches of a `cond` the one that has most.
     nbytes: of the results, in bytes.
     reason: why it is not merged; None if it is.
+    is_given: whether an operand or a constant is that already.
   """
   line: Line | None
   first: Line | None
@@ -51,6 +53,7 @@ class Finding(NamedTuple):
   flops: int
   nbytes: int
   reason: str | None = None
+  is_given: bool = False
 
 
 class Redundancy(NamedTuple):
@@ -64,9 +67,9 @@ class Redundancy(NamedTuple):
     plain: equations of the function on which its results depend, inner ones
       included.
     merged: the same with CSE.
-    flops: by XLA's count, of the program as it is traced; after XLA merged what
-      it merges itself; and after it compiled what CSE leaves. None for what XLA
-      does not say or was not asked.
+    flops: by XLA's count, transcendentals included, of the program as it is
+      traced; after XLA merged what it merges itself; and after it compiled what
+      CSE leaves. None for what XLA does not say or was not asked.
     unread: equations as traced on which no result depends. Nobody computes
       them, with CSE or without.
   """
@@ -111,7 +114,9 @@ class Redundancy(NamedTuple):
     for finding in (*self.findings, *self.not_merged):
       cells = [f"{n:,}" for n in (finding.equations, finding.flops,
                                   finding.nbytes)]
-      cells += [_described(finding.line), _described(finding.first),
+      cells += [_described(finding.line),
+                "what it was given" if finding.is_given else
+                _described(finding.first),
                 _primitives(finding), finding.reason or ""]
       rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
     head = "".join(f"<th>{name}</th>" for name in (
@@ -126,8 +131,8 @@ def _lines(finding: Finding) -> list[str]:
   numbers = (f"{finding.equations:>10,}{finding.flops:>12,}"
              f"{finding.nbytes:>12,}  ")
   return [numbers + _described(finding.line) + f"  ({_primitives(finding)})",
-          f"{'':36}again what was computed at {_described(finding.first)}"
-          if finding.first else f"{'':36}again what it was given"]
+          f"{'':36}again what it was given" if finding.is_given else
+          f"{'':36}again what was computed at {_described(finding.first)}"]
 
 
 def _described(line: Line | None) -> str:

@@ -1,4 +1,6 @@
-"""Each picture of docs/gallery.md is what the command above it draws."""
+"""Each command of docs/gallery.md draws a picture, at a small order here, and
+the picture below it is there and has the name that the command gives it.
+"""
 
 import contextlib
 import io

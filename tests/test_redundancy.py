@@ -1,6 +1,7 @@
 """`redundancy`: each duplicate at its line, and none that is not one."""
 
 from html.parser import HTMLParser
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -13,6 +14,7 @@ import numpy as np
 
 import checking
 import jax_cse
+from jax_cse import comparison
 from jax_cse import duplicates
 from jax_cse.redundancy_report import Line
 import op_by_op
@@ -94,6 +96,15 @@ class RedundancyTest(parameterized.TestCase):
     _, compiled, merged = jax_cse.redundancy(loop)(np.ones((2, 4), "f4")).flops
     self.assertLess(merged, 0.7 * compiled)
 
+  def test_xla_counts_transcendentals_too(self):
+    self.assertEqual(jax_cse.redundancy(lambda x: lax.sin(x))(X).flops,
+                     (X.size,) * 3)
+    self.assertEqual(comparison._work({"flops": 2.0, "transcendentals": 3.0}),
+                     5)
+    self.assertEqual(comparison._work({"bytes accessed": 2.0}), 0)
+    self.assertIsNone(comparison._work(None))
+    self.assertIsNone(comparison._work({}))
+
   def test_prints(self):
     text = str(jax_cse.redundancy(projections)(X, W))
     self.assertRegex(
@@ -142,7 +153,36 @@ class RedundancyTest(parameterized.TestCase):
     finding, = jax_cse.redundancy(
         lambda x: lax.transpose(lax.transpose(x, (1, 0)), (1, 0)))(X).findings
     self.assertIsNone(finding.first)
+    self.assertTrue(finding.is_given)
     self.assertEqual(finding.primitives, {"transpose": 1})
+
+  def test_a_line_that_is_not_known_is_not_what_was_given(self):
+    report = jax_cse.redundancy(jax.hessian(jax.nn.gelu), compiled=False)(1.0)
+    unknown = [f for f in report.findings if f.first is None]
+    self.assertNotEmpty(unknown)
+    self.assertFalse(any(f.is_given for f in unknown))
+    self.assertNotIn("given", str(report))
+    self.assertNotIn("given", report._repr_html_())
+    self.assertIn("again what was computed at a line that is not known",
+                  str(report))
+
+  def test_what_was_given_is_not_grouped_with_what_is_not_known(self):
+    eqn = jax.make_jaxpr(lambda x: lax.sin(x))(X).eqns[0]
+    with mock.patch.object(comparison, "_line", lambda eqn: None):
+      found = [f for f, _ in comparison._grouped([
+          duplicates.Duplicate(eqn, first, 1) for first in (None, eqn)])]
+    self.assertEqual([f.is_given for f in found], [True, False])
+
+  def test_one_branch_of_a_cond_counts(self):
+    def branches(i, x):
+      return lax.switch(i, [lambda: lax.sin(lax.sin(x)), lambda: lax.cos(x),
+                            lambda: x])
+    findings = jax_cse.redundancy(
+        lambda i, x: (branches(i, x), branches(i, x)),
+        compiled=False)(1, X).findings
+    cond, = [f for f in findings if "cond" in f.primitives]
+    others = sum(n for name, n in cond.primitives.items() if name != "cond")
+    self.assertEqual(cond.flops, 2 * X.size + others)
 
   def test_what_nothing_reads(self):
     def fun(x):

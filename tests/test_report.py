@@ -572,8 +572,28 @@ class PageTest(parameterized.TestCase):
     self.assertEqual(page.count("</script>"), 1)
     self.assertGreater(tags.text.count(EVIL), 10)
 
+  def test_what_was_given_and_what_is_not_known(self):
+    report = jax_cse.redundancy(lambda x: lax.sin(x) * lax.sin(x),
+                                compiled=False)(X)
+    finding = report.findings[0]._replace(first=None)
+    for is_given in (True, False):
+      page = Tags(report_page.render(run_of(report_page.Entry(
+          "f", None, [], report=report._replace(
+              findings=[finding._replace(is_given=is_given)])))))
+      self.assertEqual("is that already" in page.text, is_given)
+      self.assertEqual("a line that is not known" in page.text, not is_given)
+
   def test_needs_nothing_else(self):
-    page = report_page.render(run_of())
+    report = jax_cse.redundancy(lambda x: lax.sin(x) * lax.sin(x))(X)
+    graph = chain(3, marked=[1])
+    page = report_page.render(run_of(report_page.Entry(
+        "f", None, [], None, report, None, report_page.sources(report),
+        [("sin", 2, 1)], report_page.draw([("all", graph, graph)]), 1)))
+    self.assertIn("<svg", page)
+    # A name of a namespace, which nobody loads.
+    page = page.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    self.assertNotIn("http:", page)
+    self.assertNotIn("https:", page)
     for tag, attributes in Tags(page).started:
       self.assertNotIn("src", attributes, tag)
       self.assertTrue(attributes.get("href", "#").startswith("#"), tag)
