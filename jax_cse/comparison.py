@@ -17,6 +17,7 @@ from jax.extend import core
 
 from jax_cse import context
 from jax_cse import modes
+from jax_cse import naming
 from jax_cse import versions
 from jax_cse.counting import equations
 from jax_cse.redundancy_report import Finding, Line, Redundancy
@@ -75,8 +76,7 @@ def of(fun: Callable, mode: str) -> Callable[..., Comparison]:
   versions.check()
 
   def compare(*args, **kwargs):
-    return of_jaxpr(getattr(fun, "__name__", repr(fun)),
-                    plainly(fun)(*args, **kwargs), mode)
+    return of_jaxpr(naming.name_of(fun), plainly(fun)(*args, **kwargs), mode)
 
   return compare
 

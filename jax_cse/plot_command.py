@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax_cse import eager_table
 from jax_cse import growth
 from jax_cse import modes
+from jax_cse import naming
 from jax_cse import order_counts
 from jax_cse import plots
 
@@ -115,7 +116,7 @@ def _plot(options, order: int, fun: Callable, args: list[Any]) -> Callable:
   def derivative(*args):
     return order_counts.nested_jvp(fun, order, v)(*args)
 
-  derivative.__name__ = f"derivative {order} of {plots.name_of(fun)}"
+  derivative.__name__ = f"derivative {order} of {naming.name_of(fun)}"
   try:
     return plots.plot_hits(derivative if order else fun, options.mode,
                            max_bytes=options.max_bytes)

@@ -14,6 +14,7 @@ from jax_cse import eager_table
 from jax_cse import growth
 from jax_cse import history
 from jax_cse import modes
+from jax_cse import naming
 from jax_cse import order_counts
 from jax_cse import versions
 from jax_cse.active import here
@@ -38,11 +39,6 @@ def drawing(what: str) -> Any:
   return pictures
 
 
-def name_of(fun: Callable) -> str:
-  """What a picture calls a function."""
-  return getattr(fun, "__name__", None) or type(fun).__name__
-
-
 def _over_orders(draw: str, least: int, fun: Callable, order: int, mode: str,
                  v: Any, max_equations: int | None) -> Callable[..., Any]:
   order_counts.validate_order(order, least)
@@ -54,7 +50,7 @@ def _over_orders(draw: str, least: int, fun: Callable, order: int, mode: str,
   def plot(x: Any, *args: Any) -> Any:
     ways = order_counts.count_orders(fun, order, mode, v, max_equations,
                                      (x, *args))
-    return getattr(pictures, f"draw_{draw}")(name_of(fun), ways)
+    return getattr(pictures, f"draw_{draw}")(naming.name_of(fun), ways)
 
   return plot
 
@@ -170,7 +166,7 @@ def plot_hits(fun: Callable, mode: str = "exact", *,
 
   def plot(*args: Any, **kwargs: Any) -> Any:
     return pictures.draw_hits(
-        name_of(fun), mode, _recorded(fun, mode, max_bytes, args, kwargs),
+        naming.name_of(fun), mode, _recorded(fun, mode, max_bytes, args, kwargs),
         max_bytes)
 
   return plot

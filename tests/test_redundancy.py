@@ -1,5 +1,6 @@
 """`redundancy`: each duplicate at its line, and none that is not one."""
 
+import functools
 from html.parser import HTMLParser
 from unittest import mock
 
@@ -16,6 +17,7 @@ import checking
 import jax_cse
 from jax_cse import comparison
 from jax_cse import duplicates
+from jax_cse import naming
 from jax_cse.redundancy_report import Line
 import op_by_op
 from specs import COMPOSITIONS, SPECS
@@ -172,6 +174,21 @@ class RedundancyTest(parameterized.TestCase):
       found = [f for f, _ in comparison._grouped([
           duplicates.Duplicate(eqn, first, 1) for first in (None, eqn)])]
     self.assertEqual([f.is_given for f in found], [True, False])
+
+  def test_names(self):
+    class Model:
+      def __call__(self, x):
+        return x
+
+      def __repr__(self):
+        raise RuntimeError("as large as its arrays")
+
+    for fun, name in ((Model(), "Model"), (functools.partial(Model()), "Model"),
+                      (functools.partial(functools.partial(projections), X),
+                       "projections"), (lambda x: x, "<lambda>")):
+      self.assertEqual(naming.name_of(fun), name)
+    self.assertEqual(
+        jax_cse.redundancy(Model(), compiled=False)(X).name, "Model")
 
   def test_one_branch_of_a_cond_counts(self):
     def branches(i, x):
