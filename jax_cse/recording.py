@@ -18,6 +18,8 @@ Limits: whoever took `jax.jit` from JAX before, as JAX itself did, keeps that.
 A function that was traced inside of another first, and is called by itself with
 the same types later, is not traced again, and so not seen. Of a jitted function
 that is differentiated or batched from outside, the function itself is noted.
+A static argument that is a `jax.ShapeDtypeStruct` is taken for an array, and so
+is a reference: what reads or writes it cannot be traced again.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,6 +34,7 @@ import jax
 
 from jax_cse import comparison
 from jax_cse import compat
+from jax_cse import naming
 
 # A program keeps what its function closes over, and takes compiling twice.
 LIMIT = 50
@@ -52,16 +55,18 @@ class Program(NamedTuple):
     called: file, line and function of the user's from where; None if that is
       not known.
     plain: its closed jaxpr without CSE, if it was traced meanwhile.
+    x64: whether numbers had 64 bits where JAX was not told how many.
   """
   fun: Callable
   args: tuple
   kwargs: dict[str, Any]
   called: tuple[str, int, str] | None
   plain: Any = None
+  x64: bool = False
 
   @property
   def name(self) -> str:
-    return _name(self.fun)
+    return naming.name_of(self.fun)
 
   def leaves(self) -> list[tuple[str, Any]]:
     """What each leaf of the arguments is called, and the leaf."""
@@ -102,10 +107,11 @@ class Program(NamedTuple):
     return names + [f"{rest}[{i}]" for i in range(len(self.args))]
 
 
-def _name(fun):
-  while not hasattr(fun, "__name__") and isinstance(fun, functools.partial):
-    fun = fun.func
-  return getattr(fun, "__name__", "<unnamed function>")
+def _identity(fun) -> tuple[int, ...]:
+  """Of a method too, which each look at it binds anew."""
+  if isinstance(fun, types.MethodType):
+    return id(fun.__self__), id(fun.__func__)
+  return id(fun),
 
 
 class Recording:
@@ -113,7 +119,9 @@ class Recording:
 
   Attributes:
     programs: the first `LIMIT` of them.
-    left_out: how many there were beside, the same one counting each time.
+    left_out: how many there were beside, the same one counting each time:
+      those after the first `LIMIT`, and those whose arguments cannot be put
+      together with shapes for arrays.
   """
 
   def __init__(self):
@@ -123,10 +131,13 @@ class Recording:
     self._lock = threading.Lock()
     self._inside = threading.local()
     self._is_open = True
+    # Those of what cannot keep its own; each keeps what it wraps, and so its id.
+    self._wrappers: dict[int, Callable] = {}
 
   def close(self) -> None:
     """Makes every wrapper that is still there call its function only."""
     self._is_open = False
+    self._wrappers.clear()
 
   def watch(self, fun: Callable) -> Callable:
     """What to jit in the place of `fun`."""
@@ -134,9 +145,11 @@ class Recording:
         or inspect.iscoroutinefunction(fun)):   # JAX says what is wrong
       return fun
     can_keep = isinstance(fun, types.FunctionType)
-    known = vars(fun).get(_WRAPPER) if can_keep else None
+    known: Any = (vars(fun).get(_WRAPPER) if can_keep
+                  else self._wrappers.get(id(fun)))
     # `functools.wraps` copies what a function keeps to another function.
-    if known is not None and known.__wrapped__ is fun:
+    if (known is not None and known.__wrapped__ is fun
+        and known.recording is self):
       return known
 
     @functools.wraps(fun)
@@ -147,21 +160,35 @@ class Recording:
       self._inside.trace = True
       try:
         if is_outermost:
-          self._note(fun, args, kwargs)
+          self._try_to_note(fun, args, kwargs)
         return fun(*args, **kwargs)
       finally:
         self._inside.trace = not is_outermost
 
-    recorded.__name__ = _name(fun)
+    recorded.__name__ = naming.name_of(fun)
+    vars(recorded)["recording"] = self
     if can_keep:
       setattr(fun, _WRAPPER, recorded)
+    else:
+      with self._lock:
+        self._wrappers[id(fun)] = recorded
+        if len(self._wrappers) > LIMIT:
+          del self._wrappers[next(iter(self._wrappers))]
     return recorded
+
+  def _try_to_note(self, fun, args, kwargs):
+    try:
+      self._note(fun, args, kwargs)
+    except Exception:   # of a pytree or a key of the program's own
+      with self._lock:
+        self.left_out += 1
 
   def _note(self, fun, args, kwargs):
     args = tuple(map(_without_arrays, args))
     kwargs = {name: _without_arrays(x) for name, x in kwargs.items()}
     leaves, tree = jax.tree.flatten((args, kwargs))
-    key: Any = (id(fun), tree, *map(_key, leaves))
+    x64 = jax.config.jax_enable_x64
+    key: Any = (_identity(fun), x64, tree, *map(_key, leaves))
     try:
       hash(key)
     except TypeError:
@@ -173,14 +200,14 @@ class Recording:
         self.left_out += 1
         return
       self._keys.add(key)
-      program = Program(fun, args, kwargs, compat.calling_frame())
+      program = Program(fun, args, kwargs, compat.calling_frame(), x64=x64)
       place = len(self.programs)
       self.programs.append(program)
     if _calls_an_object(fun):
       on_arrays, arrays, _ = program.on_arrays()
       try:
         plain = comparison.plainly(on_arrays)(*arrays)
-      except Exception:   # of the program, which raises it again
+      except (Exception, SystemExit):   # of the program, which raises it again
         return
       self.programs[place] = program._replace(plain=plain)
 

@@ -7,8 +7,9 @@ that cannot be traced again is listed with the reason.
 
 Limits: a function sees the globals and the objects that it closes over as they
 are when the program has ended. What it does while it is traced, as printing, it
-does once more. A program that ends itself by `os._exit` or a signal leaves no
-page.
+does once more. Of what a `with` sets around it only the width of numbers, x64, is
+set again; not a mesh or the precision of products of matrices. A program that
+ends itself by `os._exit` or a signal leaves no page.
 """
 
 from collections import Counter
@@ -17,6 +18,7 @@ import contextlib
 from importlib import metadata
 import pathlib
 import platform
+import reprlib
 import sys
 import traceback
 
@@ -34,8 +36,10 @@ from jax_cse.statistics import Statistics
 
 # Of what is said about an error, in characters.
 _LONGEST = 2000
-# Static arguments that are shown.
-_SHOWN = (bool, int, float, complex, str)
+# Arguments that are shown; what is derived from these has a `repr` of its own.
+_SHOWN = (bool, int, float, complex, str, jax.ShapeDtypeStruct)
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
 
 
 @contextlib.contextmanager
@@ -64,10 +68,13 @@ def written(path: str, program: str, command: str, mode: str,
     for i, traced in enumerate(recorded.programs, start=1):
       print(f"jax_cse: looking at {traced.name} ({i}/{total})",
             file=sys.stderr, flush=True)
-      entries.append(_entry(traced, mode))
-    out.write_text(report_page.render(report_page.Run(
+      with jax.enable_x64(traced.x64):
+        entries.append(_entry(traced, mode))
+    page = report_page.render(report_page.Run(
         program, command, mode, outcome, versions, entries, recorded.left_out,
-        statistics)), encoding="utf-8")
+        statistics))
+    # A lone surrogate, as of a file's name that is no UTF-8, has no bytes.
+    out.write_bytes(page.encode("utf-8", errors="backslashreplace"))
     print(f"jax_cse: report saved to {out}", file=sys.stderr)
 
   try:
@@ -99,12 +106,13 @@ def _entry(traced: recording.Program, mode: str) -> report_page.Entry:
   entry = report_page.Entry(
       traced.name, traced.called and Line(*traced.called),
       [(name, _type(leaf)) for name, leaf in traced.leaves()
-       if isinstance(leaf, (*_SHOWN, jax.ShapeDtypeStruct))])
+       if type(leaf) in _SHOWN])
   try:
     fun, arrays, names = traced.on_arrays()
     found = (comparison.of(fun, mode)(*arrays) if traced.plain is None
              else comparison.of_jaxpr(traced.name, traced.plain, mode))
-  except Exception as e:   # of whatever the program does when it is traced
+  # Of whatever the program does when it is traced, such as to end itself.
+  except (Exception, SystemExit) as e:
     return entry._replace(error=_said(e))
   flops, flops_error = (None,) * 3, None
   try:
@@ -127,4 +135,7 @@ def _entry(traced: recording.Program, mode: str) -> report_page.Entry:
 def _type(leaf) -> str:
   if isinstance(leaf, jax.ShapeDtypeStruct):
     return compat.type_name(leaf)
-  return repr(leaf)
+  try:
+    return _SHORT.repr(leaf)
+  except ValueError:   # Python writes no more than some thousands of digits
+    return f"a number of {leaf.bit_length():,} bits"

@@ -7,6 +7,7 @@ import random
 import runpy
 import tempfile
 import threading
+from unittest import mock
 from xml.etree import ElementTree
 
 from absl.testing import absltest
@@ -127,7 +128,7 @@ class RecordingTest(parameterized.TestCase):
       (by_static_numbers, "scaled", [("x['a']", (3,)), ("factor", 2)]),
       (by_method, "method", [("x", (3,))]),
       (by_method_in_a_class, "method", [("self", Model), ("x", (3,))]),
-      (by_object, "<unnamed function>", [("x", (3,))]),
+      (by_object, "Model", [("x", (3,))]),
       (by_partial, "scaled", [("x['a']", (3,)), ("factor", ())]),
       (of_jitted, "<lambda>", [("x", (3,))]),
       (by_lower, "<lambda>", [("x", (3,))]),
@@ -264,6 +265,104 @@ class RecordingTest(parameterized.TestCase):
       def other(x):
         return fun(x) + 1
       np.testing.assert_array_equal(jax.jit(other)(X), X + 1)
+
+  # JAX traces a method again each time that it is bound, and so do its results
+  # follow what the object holds.
+  @parameterized.parameters("an object", "a partial", "a method")
+  def test_jitting_what_keeps_nothing_again_traces_nothing_again(self, which):
+    count = []
+
+    class Counted:
+      def __call__(self, x):
+        count.append(x)
+        return x
+
+      def method(self, x):
+        return self(x)
+
+    counted = Counted()
+    partial = functools.partial(counted)
+    use = {"an object": lambda: counted, "a partial": lambda: partial,
+           "a method": lambda: counted.method}[which]
+
+    def times():
+      count.clear()
+      for _ in range(5):
+        jax.jit(use())(X)
+      return len(count)
+
+    plain = times()
+    jax.clear_caches()
+    with recording.jitted() as recorded:
+      # An object is traced once more, at once.
+      self.assertEqual(times(), plain + (which == "an object"))
+    self.assertLen(recorded.programs, 1)
+
+  def test_few_wrappers_are_kept(self):
+    with recording.jitted() as recorded:
+      for _ in range(recording.LIMIT + 3):
+        jax.jit(Model(2))
+      self.assertLen(recorded._wrappers, recording.LIMIT)
+    self.assertEmpty(recorded._wrappers)
+
+  def test_a_second_recording_sees_the_function(self):
+    def fun(x):
+      return 2 * x
+    for _ in range(2):
+      jax.clear_caches()
+      with recording.jitted() as recorded:
+        jax.jit(fun)(X)
+      self.assertLen(recorded.programs, 1)
+
+  def test_a_method_is_one_function(self):
+    model = Model(2)
+    with recording.jitted() as recorded:
+      for _ in range(3):
+        jax.clear_caches()
+        jax.jit(model.method)(X)
+      jax.jit(Model(3).method)(X)
+    self.assertLen(recorded.programs, 2)
+
+  def test_what_cannot_be_noted_is_counted_and_runs(self):
+    @jax.tree_util.register_pytree_node_class
+    class Choosy:
+      def __init__(self, x):
+        if isinstance(x, jax.ShapeDtypeStruct):
+          raise RuntimeError("not an array")
+        self.x = x
+
+      def tree_flatten(self):
+        return (self.x,), None
+
+      @classmethod
+      def tree_unflatten(cls, _, children):
+        return cls(*children)
+
+    with recording.jitted() as recorded:
+      np.testing.assert_array_equal(
+          jax.jit(lambda c: 2 * c.x)(Choosy(X)), 2 * X)
+    self.assertEqual((len(recorded.programs), recorded.left_out), (0, 1))
+
+  def test_an_object_that_ends_the_program_ends_it_once(self):
+    class Ending:
+      count = 0
+
+      def __call__(self, x):
+        self.count += 1
+        if self.count == 1:   # when it is traced at once
+          raise SystemExit(3)
+        return x
+
+    with recording.jitted() as recorded:
+      np.testing.assert_array_equal(jax.jit(Ending())(X), X)
+    self.assertIsNone(recorded.programs[0].plain)
+
+  def test_a_method_sees_what_its_object_holds_now(self):
+    model = Model(2)
+    with recording.jitted():
+      for factor in (2, 3):
+        model.factor = factor
+        np.testing.assert_array_equal(jax.jit(model.method)(X), factor * X)
 
   def test_is_bounded(self):
     with recording.jitted() as recorded:
@@ -531,6 +630,18 @@ class PageTest(parameterized.TestCase):
     self.assertIn("No function was given to jax.jit", page.text)
     self.assertIn("CSE was off", page.text)
 
+  def test_nothing_was_kept(self):
+    page = Tags(report_page.render(run_of(left_out=2)))
+    self.assertNotIn("No function was given", page.text)
+    self.assertIn("could be kept", page.text)
+    self.assertIn("2 more were traced and not kept", page.text)
+
+  def test_nothing_could_be_traced_again(self):
+    page = Tags(report_page.render(run_of(
+        report_page.Entry("step", None, [], error="no"))))
+    self.assertIn("could be traced again, so there is nothing", page.text)
+    self.assertNotIn("Without CSE", page.text)
+
   def test_what_is_said(self):
     page = Tags(report_page.render(run_of(
         report_page.Entry("step", None, [("x", "f32[3]")], error="no <way>"),
@@ -673,7 +784,7 @@ class RunTest(parameterized.TestCase):
     page = Tags(self.out.read_text())
     self.assertNotIn("could not be traced", page.text)
     text = " ".join(page.text.split())
-    self.assertIn("3 of 3 jitted functions", text)
+    self.assertIn("3 of 3 jitted functions (one for each signature)", text)
     for name in ("1. swing: ", "2. attention: ", "3. train_step: ",
                  "freqs_cos = jnp.tile(freqs_cos, (1, 2))"):
       self.assertIn(name, text)
@@ -709,6 +820,65 @@ class RunTest(parameterized.TestCase):
     page = Tags(self.out.read_text())
     self.assertNotIn("could not be traced", page.text)
     self.assertIn("return lax.sin(x) * lax.sin(x)", page.text)
+
+  def test_what_ends_the_program_when_it_is_traced_again(self):
+    state = []
+
+    def once(x):
+      if state:
+        raise SystemExit("so <long>")
+      state.append(1)
+      return x
+    with self.written():
+      jax.jit(once)(X)
+    self.assertIn("SystemExit: so <long>", Tags(self.out.read_text()).text)
+
+  def test_static_arguments(self):
+    class Loud(str):
+      def __repr__(self):
+        raise RuntimeError("not to be shown")
+
+    def fun(x, long, large, loud):
+      return x
+    with self.written():
+      jax.jit(fun, static_argnums=(1, 2, 3))(
+          X, 9999 * "y", 10**9999, Loud("a"))
+    text = Tags(self.out.read_text()).text
+    self.assertIn("'yyyy", text)
+    self.assertNotIn(200 * "y", text)
+    self.assertNotIn(200 * "0", text)
+    self.assertNotIn("loud", text.split("def fun")[0])
+
+  def test_a_lone_surrogate(self):
+    with self.assertRaises(ValueError):
+      with self.written():
+        raise ValueError("not \udc80 text")
+    self.assertIn("not \\udc80 text", self.out.read_text())
+
+  def test_a_page_that_cannot_be_made_leaves_what_is_there(self):
+    self.out.write_text("before")
+    with mock.patch.object(report_page, "render", side_effect=KeyError):
+      with self.assertRaises(KeyError):
+        with self.written():
+          pass
+    self.assertEqual(self.out.read_text(), "before")
+
+  def test_64_bits(self):
+    def wide(x):
+      assert jnp.arange(2.0).dtype == "float64", "only in 64 bits"
+      return x
+    with self.written():
+      with jax.enable_x64(True):
+        jax.jit(wide)(np.float64(1))
+    self.assertNotIn("only in 64 bits", Tags(self.out.read_text()).text)
+
+  def test_each_width_of_numbers_is_a_signature(self):
+    with recording.jitted() as recorded:
+      f = jax.jit(lambda x: x)
+      for x64 in (True, False):
+        with jax.enable_x64(x64):
+          f(X)
+    self.assertEqual([p.x64 for p in recorded.programs], [True, False])
 
   def test_what_cannot_be_compiled(self):
     def callback(x):
