@@ -48,6 +48,11 @@ def formats() -> list[str]:
   return sorted(Picture().canvas.get_supported_filetypes())
 
 
+def plain(text: str) -> str:
+  """Text in which no pair of `$` is taken for a formula."""
+  return text.replace("$", r"\$")
+
+
 def _number(x, _=None) -> str:
   return f"{x:,.0f}" if x >= 1 else f"{x:g}"
 
@@ -92,8 +97,8 @@ def _ends(ax, text: str, after: int, highest: int) -> None:
 
 
 def _together(names: Sequence[str]) -> str:
-  return (names[0] if len(names) == 1 else
-          textwrap.fill(", ".join(names) + ", each", 26))
+  return plain(names[0] if len(names) == 1 else
+               textwrap.fill(", ".join(names) + ", each", 26))
 
 
 class _Lines:
@@ -124,7 +129,10 @@ class _Lines:
 
 
 def draw_counts(name: str, ways: Sequence) -> Picture:
-  """Counts by primitive against order, log scale; see `order_counts`."""
+  """Counts by primitive against order, log scale; see `order_counts`.
+
+  In a name, what stands between two `$` is a formula; see `plain`.
+  """
   lines = _Lines(ways)
   orders = _orders(ways)
   fig = Picture(figsize=(12, 4.8), layout="constrained")
@@ -139,12 +147,16 @@ def draw_counts(name: str, ways: Sequence) -> Picture:
         handles[label], = ax.plot(*zip(*points), markersize=4.5, linewidth=1.2,
                                   **lines.styles[label])
     last = max(way.by_order, default=0)
-    if last:
-      handles["total"], = ax.plot(*zip(*way.totals.items()), color="black",
+    # A log scale has no place for 0.
+    sizes = {n: size for n, size in way.totals.items() if size}
+    if sizes:
+      handles["total"], = ax.plot(*zip(*sizes.items()), color="black",
                                   linewidth=2.2)
-      ax.annotate(f"{way.totals[last]:,}", (last, way.totals[last]),
-                  xytext=(-4, 6), textcoords="offset points", ha="right",
-                  weight="bold")
+      end = max(sizes)
+      ax.annotate(f"{sizes[end]:,}", (end, sizes[end]), xytext=(-4, 6),
+                  textcoords="offset points", ha="right", weight="bold")
+    elif last:
+      _ends(ax, "no equations", 0, last)
     ax.set_title(way.title)
     if way.ended is not None:
       _ends(ax, way.ended, last, orders[-1])
@@ -189,7 +201,7 @@ def draw_growth(name: str, ways: Sequence) -> Picture:
     elif way.by_order:
       label += ":  too few orders add equations to fit a law"
     if way.ended is not None:
-      label += "\n" + _shortened(way.ended, 90, 2)
+      label += "\n" + plain(_shortened(way.ended, 90, 2))
     for ax in axes:
       handle, = ax.plot(list(sizes), list(sizes.values()), marker, color=color)
       if fits is not None:

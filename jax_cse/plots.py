@@ -50,7 +50,8 @@ def _over_orders(draw: str, least: int, fun: Callable, order: int, mode: str,
   def plot(x: Any, *args: Any) -> Any:
     ways = order_counts.count_orders(fun, order, mode, v, max_equations,
                                      (x, *args))
-    return getattr(pictures, f"draw_{draw}")(naming.name_of(fun), ways)
+    return getattr(pictures, f"draw_{draw}")(
+        pictures.plain(naming.name_of(fun)), ways)
 
   return plot
 
@@ -166,8 +167,8 @@ def plot_hits(fun: Callable, mode: str = "exact", *,
 
   def plot(*args: Any, **kwargs: Any) -> Any:
     return pictures.draw_hits(
-        naming.name_of(fun), mode, _recorded(fun, mode, max_bytes, args, kwargs),
-        max_bytes)
+        pictures.plain(naming.name_of(fun)), mode,
+        _recorded(fun, mode, max_bytes, args, kwargs), max_bytes)
 
   return plot
 

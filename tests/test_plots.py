@@ -306,6 +306,33 @@ class FiguresTest(parameterized.TestCase):
                   "long words", texts(fig))
     self.check(jax_cse.plot_growth(fun, 3)(1.1))
 
+  def test_what_looks_like_a_formula_is_none(self):
+    def fun(t):
+      if isinstance(t, jax.core.Tracer) and "Jet" in type(t).__name__:
+        raise NotImplementedError(r"no $\nosuch$ and no $x$")
+      return jnp.sin(t)
+    fun.__name__ = r"a $\nosuch$ b"
+    for plot in (jax_cse.plot_counts(fun, 3), jax_cse.plot_growth(fun, 3),
+                 jax_cse.plot_hits(fun)):
+      self.check(plot(1.1))
+    way = order_counts.OrderCounts("a way", {
+        n: Counter({r"$\a$": n, r"$\b$": n, r"$\c$": 2}) for n in (1, 2)})
+    self.check(pictures.draw_counts(r"$t^{10}$", [way]))
+
+  def test_no_equations(self):
+    fig = self.check(jax_cse.plot_counts(lambda t: t, 3)(1.1))
+    self.assertEqual(["no equations" in {t.get_text() for t in ax.texts}
+                      for ax in fig.axes], [
+                          not any(sizes) for sizes in totals(
+                              lambda t: t, 3, 1.1)])
+    self.assertIn("no equations", texts(fig))
+
+  def test_no_equations_from_some_order_on(self):
+    way = order_counts.OrderCounts("a way", {
+        1: Counter(sin=3), 2: Counter(sin=1), 3: Counter()})
+    fig = self.check(pictures.draw_counts("f", [way]))
+    self.assertEqual(curve(fig.axes[0], "total"), [[1, 2], [3, 1]])
+
   def test_growth(self):
     fig = self.check(jax_cse.plot_growth(thread, 8)(1.1))
     plain, merged, jet = [t.get_text() for t in fig.legends[0].get_texts()]
