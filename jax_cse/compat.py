@@ -268,6 +268,11 @@ def type_name(shape: jax.ShapeDtypeStruct) -> str:
       short_dtypes=True)
 
 
+def has_64_bits() -> bool:
+  """Whether numbers have 64 bits where JAX is not told how many."""
+  return config.enable_x64.value
+
+
 def folds_constants() -> bool:
   """Whether JAX is told to evaluate what depends on no tracer at once."""
   return config.eager_constant_folding.value

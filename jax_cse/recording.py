@@ -41,6 +41,7 @@ LIMIT = 50
 # Where a function keeps its wrapper: each time that one function is jitted, JAX
 # must see one wrapper, or it would trace again what it has traced.
 _WRAPPER = "_jax_cse_recorded"
+_RECORDING = "_jax_cse_recording"
 # What is traced when the program has ended.
 _TRACED_LATER = (types.FunctionType, types.MethodType, types.BuiltinMethodType,
                  functools.partial, type(jax.jit(lambda: None)))
@@ -131,7 +132,7 @@ class Recording:
     self._lock = threading.Lock()
     self._inside = threading.local()
     self._is_open = True
-    # Those of what cannot keep its own; each keeps what it wraps, and so its id.
+    # By the id of what cannot keep its own, which each keeps alive.
     self._wrappers: dict[int, Callable] = {}
 
   def close(self) -> None:
@@ -149,7 +150,7 @@ class Recording:
                   else self._wrappers.get(id(fun)))
     # `functools.wraps` copies what a function keeps to another function.
     if (known is not None and known.__wrapped__ is fun
-        and known.recording is self):
+        and vars(known)[_RECORDING] is self):
       return known
 
     @functools.wraps(fun)
@@ -166,7 +167,7 @@ class Recording:
         self._inside.trace = not is_outermost
 
     recorded.__name__ = naming.name_of(fun)
-    vars(recorded)["recording"] = self
+    setattr(recorded, _RECORDING, self)
     if can_keep:
       setattr(fun, _WRAPPER, recorded)
     else:
@@ -187,7 +188,7 @@ class Recording:
     args = tuple(map(_without_arrays, args))
     kwargs = {name: _without_arrays(x) for name, x in kwargs.items()}
     leaves, tree = jax.tree.flatten((args, kwargs))
-    x64 = jax.config.jax_enable_x64
+    x64 = compat.has_64_bits()
     key: Any = (_identity(fun), x64, tree, *map(_key, leaves))
     try:
       hash(key)

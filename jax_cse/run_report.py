@@ -7,9 +7,9 @@ that cannot be traced again is listed with the reason.
 
 Limits: a function sees the globals and the objects that it closes over as they
 are when the program has ended. What it does while it is traced, as printing, it
-does once more. Of what a `with` sets around it only the width of numbers, x64, is
-set again; not a mesh or the precision of products of matrices. A program that
-ends itself by `os._exit` or a signal leaves no page.
+does once more. Of what a `with` sets around it only the width of numbers, x64,
+is set again; not a mesh or the precision of products of matrices. A program
+that ends itself by `os._exit` or a signal leaves no page.
 """
 
 from collections import Counter

@@ -158,6 +158,12 @@ class RedundancyTest(parameterized.TestCase):
     self.assertTrue(finding.is_given)
     self.assertEqual(finding.primitives, {"transpose": 1})
 
+  def test_what_goes_since_nobody_reads_it_is_no_finding(self):
+    report = jax_cse.redundancy(lambda x: lax.transpose(
+        lax.transpose(x, (1, 0)), (1, 0)), compiled=False)(X)
+    self.assertEqual((report.plain, report.merged), (2, 0))
+    self.assertEqual([f.equations for f in report.findings], [1])
+
   def test_a_line_that_is_not_known_is_not_what_was_given(self):
     report = jax_cse.redundancy(jax.hessian(jax.nn.gelu), compiled=False)(1.0)
     unknown = [f for f in report.findings if f.first is None]

@@ -19,8 +19,9 @@ PURE = {"active", "eager_table", "errors", "fingerprint", "modes",
         "congruence", "expressions", "statistics", "version",
         "coefficients", "collecting", "cores", "points", "ring", "linear_ring",
         "axis_sums", "collapse", "normal_form", "factoring", "extraction",
-        "emission", "naming", "redundancy_report", "layered_layout", "jaxpr_graph",
-        "source_listing", "report_page", "growth", "history", "pictures"}
+        "emission", "naming", "redundancy_report", "layered_layout",
+        "jaxpr_graph", "source_listing", "report_page", "growth", "history",
+        "pictures"}
 
 
 def imports(path):
