@@ -776,6 +776,7 @@ class RunTest(parameterized.TestCase):
                  jax.__version__, "test_report.py"):
       self.assertIn(text, page.text)
     self.assertNotIn("could not be traced", page.text)
+    self.assertIn(" with CSE. By XLA’s count ", " ".join(page.text.split()))
 
   def test_the_example(self):
     path = pathlib.Path(__file__).parent.parent / "examples" / "twice.py"
