@@ -1,5 +1,4 @@
-"""The command line: `python -m jax_cse run ...` and `python -m jax_cse blowup`.
-"""
+"""The command line: `python -m jax_cse run`, `blowup` and `plot`."""
 
 import argparse
 import contextlib

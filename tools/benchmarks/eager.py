@@ -65,8 +65,9 @@ FUNCTIONS = {
     "thread, jnp, a million numbers": (blowup.function, _MANY),
     "network of width 64, lax": (_lax_network, blowup.POINT),
     "network of width 64, jnp": (_jnp_network, blowup.POINT),
+    # At 1.1 its sixth derivative by nested jvp has no digit that is right.
     "attention, jnp": ({spec.name: spec.fun for spec in SMOOTH}["attention"],
-                       blowup.POINT),
+                       0.3),
 }
 
 
