@@ -140,7 +140,7 @@ class FlowsTest(parameterized.TestCase):
     with jax.enable_x64(True):
       t = jnp.asarray(0.7)
       solution = lambda t: jnp.exp(t**2 / 2)
-      along = {"plain": flows.nested, **flows.OTHERS}[way]
+      along = {"plain": flows.along_flow, **flows.OTHERS}[way]
       derived = along(lambda t, z: z * t, order)(t, solution(t))
       for _ in range(order):
         solution = jax.grad(solution)

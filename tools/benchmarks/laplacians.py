@@ -6,17 +6,17 @@ that XLA counts in what it compiled.
 """
 
 from collections.abc import Callable, Iterator
-import functools
+import itertools
 from typing import NamedTuple
 
 import jax
-from jax.experimental import jet
 import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.frame import Case, Count, entry, runs
 import jax_cse
-import itertools
+from workloads import operators
+from workloads import taylor
 
 _rng = np.random.RandomState(0)
 BATCH = 256
@@ -66,10 +66,6 @@ def second(fun, x, v):
   return jax.jvp(lambda y: jax.jvp(fun, (y,), (v,))[1], (x,), (v,))[1]
 
 
-def vmapped(fun):
-  return lambda x: jax.vmap(lambda v: second(fun, x, v))(jnp.eye(x.size)).sum()
-
-
 def unrolled(fun):
   return lambda x: sum(second(fun, x, v) for v in jnp.eye(x.size))
 
@@ -83,9 +79,9 @@ def by_folx(fun):
 # Plain code and what is made of it.
 FORMS = {
     "laplacian": lambda f: jax.vmap(jax_cse.laplacian(f)),
-    "cse of vmapped": lambda f: jax_cse.cse(jax.vmap(vmapped(f))),
+    "cse of vmapped": lambda f: jax_cse.cse(jax.vmap(operators.nested_jvp(f))),
     "cse of unrolled": lambda f: jax_cse.cse(jax.vmap(unrolled(f))),
-    "plain vmapped": lambda f: jax.vmap(vmapped(f)),
+    "plain vmapped": lambda f: jax.vmap(operators.nested_jvp(f)),
 }
 
 
@@ -109,27 +105,15 @@ def growth() -> Iterator[Row]:
 def biharmonic() -> Iterator[Row]:
   fun = network(jnp.tanh, 5)
   points = jnp.asarray(_rng.randn(BATCH, 5), "float32")
-  plain = jax.vmap(vmapped(vmapped(fun)))
+  plain = jax.vmap(operators.twice(operators.nested_jvp)(fun))
   lap = jax_cse.laplacian
   for name, candidate in {
       "laplacian twice": jax.vmap(lap(lap(fun))),
       "cse of vmapped": jax_cse.cse(plain),
       "cse of unrolled": jax_cse.cse(jax.vmap(unrolled(unrolled(fun)))),
-      "jet": jax.vmap(functools.partial(_biharmonic_by_jet, fun))}.items():
+      "jet": jax.vmap(operators.biharmonic_by_series(taylor.by_jet, fun)),
+  }.items():
     yield Row(name, plain, candidate, points)
-
-
-def _biharmonic_by_jet(fun, x):
-  """Mixed derivatives from fourth ones along sums of directions."""
-  n = x.size
-  i, j = np.triu_indices(n, 1)
-  basis = jnp.eye(n)
-  along = jnp.concatenate([basis, basis[i] + basis[j], basis[i] - basis[j]])
-  weights = np.concatenate([np.full(n, 1 - (n - 1) / 3), np.full(2 * len(i),
-                                                                  1 / 6)])
-  fourth = lambda v: jet.jet(
-      fun, (x,), ([v] + [jnp.zeros_like(v)] * 3,))[1][3]
-  return weights @ jax.vmap(fourth)(along)
 
 
 def flops(fun: Callable, x: jax.Array) -> float:

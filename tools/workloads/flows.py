@@ -15,24 +15,17 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from easy_odes import along_flow
 from workloads import taylor
 from workloads import workload
 
 _DIMENSION = 4
 
 
-def nested(f: Callable, order: int) -> Callable:
-  """d^order z / dt^order, by nested `jvp` along the flow."""
-  derived = f
-  for _ in range(order - 1):
-    derived = lambda t, z, g=derived: jax.jvp(
-        g, (t, z), (jnp.ones_like(t), f(t, z)))[1]
-  return derived
-
-
 def recursive(propagate: taylor.Propagate, f: Callable, order: int
               ) -> Callable:
-  """The same: the series of f to one order gives that of z to the next."""
+  """What `along_flow` computes: the series of f to one order gives that of z to
+  the next."""
   def derived(t, z):
     terms = [f(t, z)]
     for k in range(1, order):
@@ -61,7 +54,7 @@ def workloads(sizes: workload.Sizes) -> Iterator[workload.Workload]:
       return lambda params, t, z: along(
           functools.partial(field, params), order)(t, z)
 
-    plain = of_network(nested)
+    plain = of_network(along_flow)
     others = {way: of_network(along) for way, along in OTHERS.items()}
     yield workload.Workload(f"TayNODE, order {order}", {
         **workload.with_cse(plain), **others}, args)
