@@ -60,10 +60,10 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 
 def _run(options: argparse.Namespace, args: list[str]) -> None:
   named, off = modes.from_environment()
-  if not off:
-    enable_process_wide(options.mode or named or modes.DEFAULT)
-  memo = here.cell.memo
   mode = options.mode or named or modes.DEFAULT
+  if not off:
+    enable_process_wide(mode)
+  memo = here.cell.memo
   report = _reporting(options, args, mode, memo)
   sys.argv = [options.program, *args]
   try:

@@ -158,4 +158,3 @@ def _cost(eqn) -> tuple[int, int]:
   return flops, sum(
       v.aval.size * v.aval.dtype.itemsize for v in eqn.outvars
       if hasattr(v.aval, "dtype"))
-

@@ -3,18 +3,17 @@
 The layer of a node is the length of the longest path to it, and lower if that
 does not make its edges longer. An edge that spans several layers passes through
 a point in each, so that it goes around the nodes there; edges from one node
-share their points. In which order the nodes
-of a layer stand, so that few edges cross, is for `igraph` to say (Sugiyama,
-Tagawa and Toda 1981). It knows no widths, so they are placed here: layer by
-layer, down and up, each as near to the mean of its neighbors as the room that
-all of them need allows.
+share their points. In which order the nodes of a layer stand, so that few edges
+cross, is for `igraph` to say (Sugiyama, Tagawa and Toda 1981). It knows no
+widths, so they are placed here: layer by layer, down and up, each as near to
+the mean of its neighbors as the room that all of them need allows.
 
 Limits: this ends after some sweeps, not when nothing moves any more.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 import itertools
+from typing import NamedTuple
 
 LAYER_HEIGHT = 54
 _MARGIN = 10

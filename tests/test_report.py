@@ -2,6 +2,7 @@
 
 import functools
 from html.parser import HTMLParser
+import itertools
 import pathlib
 import random
 import runpy
@@ -31,7 +32,6 @@ from jax_cse.redundancy_report import Line
 from jax_cse.source_listing import listing
 from jax_cse.statistics import Statistics
 from specs import COMPOSITIONS, SPECS
-import itertools
 
 X = np.ones(3, "float32")
 

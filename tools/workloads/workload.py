@@ -3,6 +3,7 @@ in several of them."""
 
 from collections.abc import Callable
 import functools
+import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-import itertools
 
 
 class Workload(NamedTuple):
