@@ -10,11 +10,14 @@ import threading
 import time
 
 from absl.testing import absltest
+import jax
+import numpy as np
 
 from suites import command
 from suites import comparison
 from suites import jax_suite
 from suites import journal
+from suites import rebuilt
 from suites import running
 
 _SUITE = '''
@@ -38,6 +41,40 @@ def test_second():
   if not marker.exists():
     marker.touch()
     os._exit(1)
+'''
+
+
+_REBUILT = '''
+import jax, jax.numpy as jnp
+import pytest
+def both(x, y):
+  return x * y + 2 * (x * y), jax.jit(lambda z: z * x + z * y)(x)
+def test_rebuilt(pytestconfig):
+  x, y = jnp.arange(6, dtype=jnp.int32).reshape(2, 3)
+  rebuilder = pytestconfig.rebuilder
+  changed = rebuilder.changed
+  compiled = jax.jit(both).lower(x, y).compile()
+  assert rebuilder.changed == changed + 1
+  assert "multiply" in compiled.as_text()
+  for got, wanted in zip(compiled(x, y), (3 * x * y, x * x + x * y)):
+    assert got.tolist() == wanted.tolist()
+  jax.jit(jax.grad(lambda x: sum(both(x, 2.))))(1.)
+  assert rebuilder.changed >= changed + 2
+def test_unused_and_donated():
+  f = jax.jit(lambda x, y, z: (z - z + y, z), donate_argnums=1)
+  x, y, z = jnp.zeros(3), jnp.ones(3), jnp.ones(3)
+  y_too, _ = f(x, y, z)
+  assert y_too.tolist() == [1.0] * 3
+  assert y.is_deleted() and not x.is_deleted() and not z.is_deleted()
+def test_ordered_effects(capsys):
+  @jax.jit
+  def f(x):
+    jax.debug.print("a {}", x + x, ordered=True)
+    jax.debug.print("b {}", 2 * x, ordered=True)
+    return x
+  f(1.)
+  jax.effects_barrier()
+  assert capsys.readouterr().out == "a 2.0\\nb 2.0\\n"
 '''
 
 
@@ -65,7 +102,8 @@ class RunningTest(absltest.TestCase):
     return printed.getvalue()
 
   def test_both_ways_with_a_test_that_dies(self):
-    units = self.units(_SUITE, command.WAYS)
+    units = self.units(
+        _SUITE, {way: command.WAYS[way] for way in ("plain", "exact")})
     printed = self.run_units(units)
     self.assertIn("[2/2] exact", printed)
     suites = running.suites(units)
@@ -85,6 +123,16 @@ class RunningTest(absltest.TestCase):
     self.assertIn("0 of 2 were done before", self.run_units(units))
     again = comparison.differences(*running.suites(units).values())
     self.assertEqual([d.test for d in again], ["test_counts"])
+
+  def test_all_that_is_compiled_is_rebuilt(self):
+    unit, = self.units(_REBUILT, {"rebuilt": command.WAYS["rebuilt"]})
+    self.run_units([unit])
+    self.assertEqual(
+        {test: record["why"] for test, record
+         in running.outcomes_of(unit).items() if record["outcome"] != "passed"},
+        {})
+    self.assertRegex(unit.journal.with_suffix(".log").read_text(),
+                     r"rebuilt in mode ring: \d+ jaxprs, [1-9]")
 
   def test_a_run_that_was_cut_off_goes_on(self):
     unit, = self.units(_CUT_OFF, {"plain": []})
@@ -125,6 +173,24 @@ class RunningTest(absltest.TestCase):
     record, = running.outcomes_of(unit).values()
     self.assertEqual(record["outcome"], "failed")
     self.assertTrue(journal.is_complete(unit.journal))
+
+
+class RebuiltTest(absltest.TestCase):
+
+  def test_what_may_not_stand_in(self):
+    def jaxpr(f, dtype="int32"):
+      return jax.make_jaxpr(f)(np.zeros(2, dtype))
+
+    before = jaxpr(lambda x: x + x)
+    rebuilt.check(before, jaxpr(lambda x: 2 * x))
+    for after in (jaxpr(lambda x: x, "uint32"), jaxpr(lambda x: x[0]),
+                  jaxpr(lambda x: jax.debug.print("{}", x) or x)):
+      with self.assertRaisesRegex(AssertionError, "rebuilt: .* were"):
+        rebuilt.check(before, after)
+    wrong = jaxpr(lambda x: x + x.astype("float32").astype("int32"))
+    wrong.eqns[2].invars[1] = wrong.eqns[0].outvars[0]   # float32
+    with self.assertRaisesRegex(AssertionError, "types are wrong"):
+      rebuilt.check(before, wrong)
 
 
 class ComparisonTest(absltest.TestCase):

@@ -7,10 +7,14 @@ import tomllib
 from . import comparison
 from . import running
 
-# How to enable CSE for a whole process: pytest options, and environment.
+# How to enable CSE for a whole process, or to rebuild all that it compiles:
+# pytest's options.
 WAYS = {
     "plain": [],
     "exact": ["--jax-cse=exact"],
+    "reassociate": ["--jax-cse=reassociate"],
+    "ring": ["--jax-cse=ring"],
+    "rebuilt": ["-p", "suites.rebuilt"],
 }
 _EXPECTED = pathlib.Path(__file__).parent / "expected_differences.toml"
 
