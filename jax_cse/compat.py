@@ -482,6 +482,26 @@ def is_inexact(dtype) -> bool:
   return dtypes.issubdtype(dtype, np.inexact)
 
 
+def real_dtype(dtype):
+  """The dtype of the parts of complex numbers; any other as it is."""
+  return finfo(dtype).dtype if is_inexact(dtype) else dtype
+
+
+def has_range(dtype) -> bool:
+  """Whether a dtype of floats has the exponents of float32, or more."""
+  info = finfo(dtype)
+  return (info.bits >= 16 and info.maxexp >= finfo(np.float32).maxexp
+          and info.minexp <= finfo(np.float32).minexp)
+
+
+def contains(wide, narrow) -> bool:
+  """Whether every number of a dtype of floats is one of another."""
+  a, b = finfo(wide), finfo(narrow)
+  is_complex = lambda dtype: dtypes.issubdtype(dtype, np.complexfloating)
+  return (a.nmant >= b.nmant and a.maxexp >= b.maxexp and a.minexp <= b.minexp
+          and is_complex(wide) >= is_complex(narrow))
+
+
 def is_plain_type(aval: ShapedArray) -> bool:
   """Whether a type says nothing about placement."""
   # 0.11.0: it may say how arrays lie in memory.
@@ -633,12 +653,28 @@ def nbytes(x) -> int:
 
 
 def copy_array(x):
-  """A new array with the bits, type, placement and commitment of `x`."""
+  """A new array with the bits, type, placement and commitment of `x`.
+
+  On CPUs it is there when this returns, if `x` is. What waits for an operand
+  runs later than it would in plain JAX, and may find that a host buffer among
+  the others was changed meanwhile. The runtime copies on another thread, which
+  takes 13 us for a scalar and 134 for 400 kB; by way of the host, on this one,
+  it takes 3 and 10.
+  """
   sharding = x.sharding
+  devices = sharding._internal_device_list
+  is_there = devices[0].platform == "cpu" and x.is_ready()
+  if is_there and len(devices) == 1:
+    with (config.transfer_guard_device_to_host("allow"),
+          config.transfer_guard_host_to_device("allow")):
+      host = x._value
+      if host.flags.c_contiguous:   # as it lies on the device, by default
+        return _jax.batched_device_put(x.aval, sharding, [host], [devices[0]],
+                                       x._committed, True)
   with config.transfer_guard_device_to_device("allow"):
-    return _jax.batched_copy_array_to_devices_with_sharding(
-        [x], [sharding._internal_device_list], [sharding],
-        [_jax.ArrayCopySemantics.ALWAYS_COPY])[0]
+    copy = _jax.batched_copy_array_to_devices_with_sharding(
+        [x], [devices], [sharding], [_jax.ArrayCopySemantics.ALWAYS_COPY])[0]
+  return copy.block_until_ready() if is_there else copy
 
 
 def constant_behind(tracer):
@@ -654,11 +690,9 @@ def tracer_of_variable(trace, var, eqn):
   return trace.var_to_tracer(var, eqn.source_info, eqn)
 
 
-def freeze_host_array(x):
-  """A host array of its own that nobody writes to, of the type JAX sees."""
-  frozen = TypedNdArray(np.array(x), aval=core.typeof(x))
-  frozen.flags.writeable = False
-  return frozen
+def frozen_host_array(x, bits: bytes):
+  """A host array that nobody can write to, with the type of `x` in JAX."""
+  return TypedNdArray(np.ndarray(x.shape, x.dtype, bits), aval=core.typeof(x))
 
 
 def _generator(transformation):

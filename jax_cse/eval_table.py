@@ -18,6 +18,8 @@ compiled, from the second call on without Python.
 from collections.abc import Callable
 import weakref
 
+import numpy as np
+
 from jax_cse import compat
 from jax_cse import keys
 from jax_cse import reasons
@@ -81,16 +83,21 @@ class EvalTable:
       elif type(x) is compat.ArrayImpl:
         numbers.append(arrays.see(x, numbering.fresh()))
       else:
-        number = numbering.number(x)
+        value = numbering.of(x)
         known = known and not isinstance(x, compat.Tracer)
-        if number is None:
+        if value is None:
           reason = reasons.NO_NUMBER
         elif compat.guards_host_transfers():
           reason = reasons.GUARDED
         if reason is not None:
           return memo.bypass(plain, reason, primitive, trace, args, avals,
                              params)
-        numbers.append(number)
+        if isinstance(x, np.ndarray):
+          # The runtime may read it after this returns, and after it was
+          # changed. What is held must belong to the bits in the key.
+          args = list(args)
+          args[len(numbers)] = value.revive()
+        numbers.append(value.number)
     if plan.commutes:
       keys.put_in_order(plan, numbers, avals, eager=True)
     context = memo.context()

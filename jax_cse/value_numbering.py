@@ -168,7 +168,7 @@ class Numbering:
       # merely an equal array but this one, and unchanged.
       return self._constant((*key, compat.host_address(x)), x, 2 * len(bits))
     return self._constants.get(key) or self._constant(
-        key, compat.freeze_host_array(x), 2 * len(bits))
+        key, compat.frozen_host_array(x, bits), len(bits))
 
   def _of_zero(self, x):
     return self._constant((compat.Zero, x.aval), x)
