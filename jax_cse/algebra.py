@@ -14,6 +14,13 @@ A dtype is a ring: integers modulo a power of two, exactly, and real and complex
 floats as far as rounding lets them be one. A scalar and the array that it is
 broadcast to are one core, so a factor that is a scalar stays one.
 
+What changes the type of floats is a border that no sum crosses: f16 numbers
+that are added after they were converted to f32 would overflow before. These do
+cross it, since they hold to the bit, but for what is beyond the narrower range:
+
+    L(-x)          ==  -L(x)
+    L(2**k * x)    ==  2**k * L(x)     if the result has all that `x` may be
+
 Whatever else computes a value makes an atom. What is sharded by type, or lies
 in another memory than the device's, is an atom too.
 """
@@ -26,7 +33,7 @@ from typing import Any, cast
 from jax_cse import compat
 from jax_cse import keys
 from jax_cse import scalars
-from jax_cse.coefficients import simple
+from jax_cse.coefficients import Coefficient, over, simple
 from jax_cse.cores import Element, Image, join
 from jax_cse.linear_maps import Map, Maps, is_in_ring
 from jax_cse.linear_ring import LinearRing
@@ -50,6 +57,7 @@ class Algebra:
         else Ring(scope.expressions.of, False, compat.is_integer))
     self.maps = Maps(scope) if mode == "ring" else None
     self._elements: dict[int, Element] = {}
+    self._applied: dict[int, tuple[Map, list[Element]]] = {}
     self._types: dict[int, Any] = {}   # of atoms
 
   def number(self, plan: keys.Plan, context, numbers: Sequence[int], avals,
@@ -75,10 +83,35 @@ class Algebra:
       return None
     parts = [self.element(numbers[i], avals[i]) for i in map_.slots]
     out = map_.out
+    if not map_.is_additive:
+      return self._of_another_type(map_, parts), out
     if plan.number == _BROADCAST:
       out = out.update(shape=tuple(params["shape"]))
     return self._of_what_is_the_same(map_, parts) or (
         self.ring.image(map_, parts)), out
+
+  def _of_another_type(self, map_, parts) -> Element:
+    """What a linear primitive that changes the type makes of elements: an atom,
+    or a multiple of one."""
+    factor: Coefficient = 1
+    if map_.groups == (1,) * len(parts):   # each linear by itself
+      scales = [_exact_scale(c, map_.keeps_range) for c, _ in parts]
+      parts = [Element(over(c, s), n) for (c, n), s in zip(parts, scales)]
+      factor = math.prod(scales)
+    number = self._scope.of(
+        ("application", map_.number, *(c for c, _ in parts)),
+        *(n for _, n in parts))
+    self._applied.setdefault(number, (map_, parts))
+    self._types.setdefault(number, map_.out)
+    return self.ring.scale(
+        self.ring.atom(number, map_.domain, map_.shape), factor)
+
+  def application(self, number: int) -> tuple[Map, list[Element]] | None:
+    """The linear map that a core is an application of, and to what."""
+    core = self.ring.cores.get(number)
+    if type(core) is Image:
+      return cast(Map, core.map), list(core.parts)
+    return self._applied.get(number)
 
   def _of_what_is_the_same(self, map_, parts) -> Element | None:
     """The sum of what is the same all along the axes: a multiple of it."""
@@ -161,13 +194,30 @@ def _as_rational(value, dtype) -> int | Fraction | None:
   return simple(Fraction(x))
 
 
-def _converted(c, dtype) -> int | Fraction | None:
-  """A constant as another dtype has it; None if it has not."""
-  if compat.is_inexact(dtype):
-    return _as_rational(scalars.rounded(c), dtype)
-  fits = (isinstance(c, int) and compat.is_integer(dtype)
-          and scalars.fits_integer(c, dtype))
-  return c if fits else None
+def _converted(c, source, dtype) -> int | Fraction | None:
+  """A constant of one dtype as another has it; None if it has not."""
+  value = scalars.constant(c, source)   # which wraps, or rounds
+  exact = _as_rational(value, source)
+  if exact is None or not compat.is_inexact(dtype):
+    fits = (isinstance(exact, int) and compat.is_integer(dtype)
+            and scalars.fits_integer(exact, dtype))
+    return exact if fits else None
+  converted = _as_rational(value, dtype)
+  # Converted in two steps an integer or a float of 64 bits may round twice.
+  rounds_once = compat.is_inexact(source) and compat.finfo(source).bits <= 32
+  return converted if rounds_once or converted == exact else None
+
+
+def _exact_scale(c, keeps_range) -> Coefficient:
+  """A factor of a coefficient by which floats are multiplied exactly."""
+  if keeps_range and c and _is_power_of_two(abs(c)):
+    return c
+  return -1 if c < 0 else 1
+
+
+def _is_power_of_two(c):
+  return c.numerator & (c.numerator - 1) == c.denominator & (
+      c.denominator - 1) == 0
 
 
 # The rules. Each takes the ring, the elements and types of the operands and the
@@ -241,7 +291,8 @@ def _convert(ring, operands, avals, params):
   if x.dtype != dtype:
     if not ring.is_constant(element):
       return None
-    value = _converted(element.coefficient, dtype)
+    value = (_converted(element.coefficient, x.dtype, dtype)
+             if is_in_ring(x.update(dtype=dtype)) else None)
     if value is None:
       return None
     element = ring.constant(value, dtype)

@@ -21,11 +21,13 @@ from jax._src import compute_on
 from jax._src import config
 from jax._src import core
 from jax._src import custom_derivatives
+from jax._src import debugging
 from jax._src import dispatch
 from jax._src import dtypes
 from jax._src import effects
 from jax._src import linear_util as lu
 from jax._src import pjit
+from jax._src import shard_map
 from jax._src import source_info_util
 from jax._src import traceback_util
 from jax._src.array import ArrayImpl
@@ -46,7 +48,10 @@ from jax._src.lax.control_flow import solves
 from jax._src.lib import _jax
 from jax._src.literals import TypedComplex, TypedFloat, TypedInt, TypedNdArray
 from jax._src.random.prng import PRNGKeyArray
-from jax._src.sharding_impls import UNSPECIFIED
+from jax._src.sharding_impls import (
+    NamedSharding, PartitionSpec, UNSPECIFIED)
+from jax._src.state import discharge
+from jax._src.state.types import AbstractRef
 import numpy as np
 
 from jax_cse.active import here
@@ -531,7 +536,8 @@ finfo, iinfo = dtypes.finfo, dtypes.iinfo
 def convert(x, aval):
   """A value with the shape and the weak type of `aval`, of the same dtype."""
   if type(x) in SCALARS and not aval.weak_type:
-    x = np.asarray(x, aval.dtype)
+    x = TypedNdArray(np.asarray(x, aval.dtype),
+                     aval=ShapedArray((), aval.dtype))
   have = core.typeof(x)
   if have.shape != aval.shape:
     axes = range(len(aval.shape)) if have.shape else ()
@@ -542,9 +548,57 @@ def convert(x, aval):
   return x
 
 
-def zero_tangent(aval):
+def placement(x):
+  """Where a value must be, and of which shape it is there; None if nobody said,
+  or if it is not known yet."""
+  while isinstance(x, (JVPTracer, BatchTracer)):
+    x = x.primal if type(x) is JVPTracer else x.val
+  if not isinstance(x, ArrayImpl) or not x.committed:
+    return None
+  return x.sharding, x.shape
+
+
+def as_result(x, trace, where):
+  """A value as what a trace gives for it: a tracer of it, or an array.
+
+  Args:
+    x: the value; a number or a host array if it is a constant.
+    trace: whose result it is.
+    where: a placement that it has, unless it has one by itself.
+  """
+  aval = core.typeof(x)
+  if isinstance(x, Tracer) or aval.dtype == dtypes.float0:
+    return x
+  if type(trace) is DynamicJaxprTrace:
+    return trace.to_jaxpr_tracer(x, source_info_util.current())
+  with core.set_current_trace(eval_trace):
+    if not isinstance(x, jax.Array):
+      x = lax._convert_element_type(x, aval.dtype, aval.weak_type)
+    if where is not None and not x.committed:
+      x = jax.device_put(x, _for_shape(*where, aval.shape))
+  return x
+
+
+def _for_shape(sharding, shape, wanted):
+  """A sharding of an array of a shape, for one of another."""
+  if shape == wanted or sharding.is_fully_replicated or not isinstance(
+      sharding, NamedSharding):
+    return sharding
+  return NamedSharding(sharding.mesh, PartitionSpec())
+
+
+def zero_tangent(x):
   """A tangent of zeros, of dtype `float0` for what is not differentiated."""
+  aval = core.typeof(x)
+  # Of a mesh whose devices are known from `x` alone.
+  if is_inexact(aval.dtype) and not aval.sharding.mesh.empty:
+    return lax.full_like(x, 0)
   return ad.instantiate_zeros(Zero(aval.to_tangent_aval()))
+
+
+def ones_like(x):
+  """Ones of the type of `x`, placement and manual axes included."""
+  return lax.full_like(x, 1)
 
 
 def trace_to_jaxpr(fun, avals, debug_info):
@@ -587,7 +641,26 @@ def bind_later(primitive, operands, params, context, source):
   """Binds at the current trace what was bound elsewhere with this context."""
   with at(context, source):
     results = primitive.bind(*operands, **primitive.get_bind_params(params))
-  return results if primitive.multiple_results else [results]
+  return list(results) if primitive.multiple_results else [results]
+
+
+def stage(trace, primitive, operands, params, out_avals, context, source):
+  """Stages an equation as it is, which has no effects."""
+  tracers = [trace.to_jaxpr_tracer(x, source) for x in operands]
+  return trace.emit_eqn(tracers, out_avals, primitive, params, no_effects,
+                        source, context)
+
+
+def varying(x, aval):
+  """A value as a call takes it, that varies along the manual axes of `aval`.
+
+  A jaxpr may be called on what varies along fewer than its operand says.
+  """
+  have = core.typeof(x)
+  if have is aval or type(have) is not ShapedArray is type(aval):
+    return x
+  return core.pvary(x, tuple(sorted(
+      aval.manual_axis_type.varying - have.manual_axis_type.varying)))
 
 
 def abstract_evaluation(primitive, avals, params):
@@ -603,6 +676,44 @@ def params_of_sum(axes: tuple[int, ...]) -> dict[str, Any]:
 def params_of_broadcast(shape: tuple[int, ...], dimensions: tuple[int, ...]
                         ) -> dict[str, Any]:
   return {"shape": shape, "broadcast_dimensions": dimensions, "sharding": None}
+
+
+# What is raised where Python wants to know a value that is not known yet.
+WANTS_VALUES = (
+    jax.errors.ConcretizationTypeError, jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError)
+# What looks at values only: of a derivative it sees nothing.
+LOOKS_ON = frozenset({debugging.debug_callback_p, debugging.debug_print_p})
+
+
+def is_float0(x) -> bool:
+  """Whether a value is a tangent of what is not differentiated."""
+  return core.typeof(x).dtype == dtypes.float0
+
+
+shard_map_p, no_effects = shard_map.shard_map_p, core.no_effects
+MAKES_REFERENCE = frozenset({core.ref_p})
+
+
+def is_reference(aval) -> bool:
+  return isinstance(aval, AbstractRef)
+
+
+def without_references(primitive, params: dict[str, Any], avals, which):
+  """One application of a primitive, as a closed jaxpr in which some operands
+  are values in place of the references that they are.
+
+  It takes what these hold, and returns after the results what they hold then,
+  but of those that are gone. A result that is a reference is what it holds.
+  """
+  def apply(*operands):
+    results = primitive.bind(*operands, **primitive.get_bind_params(params))
+    return results if primitive.multiple_results else [results]
+
+  nothing = lu.DebugInfo("references", "", None, None)
+  return discharge.discharge_state(trace_to_jaxpr(apply, avals, nothing),
+                                   should_discharge=which)
 
 
 def stages(trace) -> bool:

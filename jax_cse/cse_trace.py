@@ -34,7 +34,7 @@ from jax_cse import reasons
 from jax_cse import scalars
 from jax_cse.algebra import Algebra
 from jax_cse.collapse import Collapse
-from jax_cse.cores import Element, Image
+from jax_cse.cores import Element
 from jax_cse.emission import Emission, price
 from jax_cse.extraction import Extraction
 from jax_cse.jaxpr_numbering import Scope, number_call
@@ -50,6 +50,7 @@ class Call(NamedTuple):
   params: dict[str, Any]
   operands: list["CseTracer"]
   results: list[int]
+  out_avals: list[Any]
   context: Any
   source: Any
 
@@ -65,12 +66,22 @@ class _Foreign:
 
 
 class CseTracer(compat.Tracer):
-  """A value that has a number."""
-  __slots__ = ("number",)
+  """A value that has a number.
+
+  Attributes:
+    number: of the value.
+    holds: of a reference that was made here while derivatives are wanted, what
+      it holds now.
+    where: the placement of an operand that it was computed from, if that has
+      one; a number that nothing is left of would forget it.
+  """
+  __slots__ = ("number", "holds", "where")
 
   def __init__(self, trace, aval, number):
     super().__init__(trace, aval)
     self.number = number
+    self.holds: CseTracer | None = None
+    self.where: Any = None
 
   def to_concrete_value(self):
     if self._trace.stages:
@@ -84,6 +95,7 @@ class CseTrace(compat.Trace):
 
   Attributes:
     algebra: which numbers are elements of a ring.
+    derivation: what derives the values, if somebody does.
   """
 
   def __init__(self, parent, mode: str,
@@ -94,9 +106,10 @@ class CseTrace(compat.Trace):
     self.parent_trace = parent
     self._mode = mode
     self._simplify = simplify
-    # Nobody can differentiate what is evaluated at once.
+    self.derivation: Any = None
     self._is_outermost = type(parent) is compat.EvalTrace
     self.stages = compat.stages(parent)
+    self._is_placed = False   # any operand
     self._foreign: dict[int, _Foreign] = {}
     self._numbering = Numbering(self._table)
     self._numbering.traced = True
@@ -129,7 +142,11 @@ class CseTrace(compat.Trace):
   def _new_atom(self, x, number):
     self._emission.enter(Element(1, number), x)
     self._typed[number] = x
-    return CseTracer(self, compat.typeof(x), number)
+    tracer = CseTracer(self, compat.typeof(x), number)
+    if not self.stages:
+      tracer.where = compat.placement(x)
+      self._is_placed = self._is_placed or tracer.where is not None
+    return tracer
 
   def lift(self, x: Any) -> CseTracer:
     """A tracer for whatever a primitive is bound on."""
@@ -172,6 +189,15 @@ class CseTrace(compat.Trace):
       self._emission.run(choices, self._compute)
       return [self._value(t) for t in tracers]
 
+  def results(self, tracers: Sequence[Any]) -> list[Any]:
+    """`values`, each of the type that the parent trace gives without CSE."""
+    tracers = [self.lift(x) for x in tracers]
+    parent = self.parent_trace
+    if isinstance(parent, CseTrace):
+      return [parent.lift(x) for x in self.values(tracers)]
+    return [compat.as_result(x, parent, tracer.where)
+            for x, tracer in zip(self.values(tracers), tracers)]
+
   def _choose(self, wanted):
     """The cheapest way to `wanted`. To look at one core at a time, as is done
     inside, overlooks what others share, so all of it is done for each kind of
@@ -190,17 +216,17 @@ class CseTrace(compat.Trace):
   def call_of(self, number: int) -> Call | None:
     """The application of a primitive that a number is a result of."""
     call = self._calls.get(number)
-    core = self.algebra.ring.cores.get(number)
-    if call is None and type(core) is Image:
-      map_: Any = core.map   # a `linear_maps.Map`
+    applied = None if call else self.algebra.application(number)
+    if applied is not None:
+      map_, parts = applied
       operands = {i: CseTracer(self, map_.avals[i], n)
                   for i, n in map_.fixed.items()}
       operands |= {i: self.tracer(x, map_.avals[i])
-                   for i, x in zip(map_.slots, core.parts)}
+                   for i, x in zip(map_.slots, parts)}
       call = self._calls[number] = Call(
           map_.primitive, map_.params,
           [operands[i] for i in range(len(operands))], [number],
-          map_.context, map_.source)
+          [map_.out], map_.context, map_.source)
     return call
 
   def _operands(self, number):
@@ -221,9 +247,15 @@ class CseTrace(compat.Trace):
       params = jaxprs.with_jaxprs(params, iter(
           [self._simplify(call.primitive, j, self._mode)
            for j in jaxprs.in_order(params)]))
-    values = compat.bind_later(
-        call.primitive, [self._value(x) for x in call.operands], params,
-        call.context, call.source)
+    operands = [self._value(x) for x in call.operands]
+    if (call.primitive is compat.shard_map_p
+        and type(self.parent_trace) is compat.DynamicJaxprTrace):
+      # As it is: JAX lets pass in a jaxpr what it does not when it is bound.
+      values = compat.stage(self.parent_trace, call.primitive, operands, params,
+                            call.out_avals, call.context, call.source)
+    else:
+      values = compat.bind_later(call.primitive, operands, params,
+                                 call.context, call.source)
     for n, x in zip(call.results, values):
       if n not in self._emission.there:
         self._emission.enter(Element(1, n), x)
@@ -239,6 +271,15 @@ class CseTrace(compat.Trace):
   def _process(self, primitive, operands, params, known):
     """`known`: the types of the results and the effects, if they are."""
     tracers = [self.lift(x) for x in operands]
+    results = self._results_of(primitive, tracers, params, known)
+    if self._is_placed:
+      where = next((x.where for x in tracers if x.where is not None), None)
+      for x in results if primitive.multiple_results else [results]:
+        if x.where is None:
+          x.where = where
+    return results
+
+  def _results_of(self, primitive, tracers, params, known):
     plan = keys.plan_of(primitive)
     if plan.is_jit and _is_transparent(params):
       return self.inline(params["jaxpr"], tracers)
@@ -256,7 +297,11 @@ class CseTrace(compat.Trace):
       return [result] if primitive.multiple_results else result
     out_avals, effects = known or compat.abstract_evaluation(
         primitive, avals, params)
-    if (effects and not compat.benign(effects)) or not all(
+    if self.derivation is not None and (
+        any(x.holds is not None for x in tracers)
+        or any(map(compat.is_reference, out_avals))):
+      results = self._without_references(primitive, tracers, params, out_avals)
+    elif (effects and not compat.benign(effects)) or not all(
         type(a) is compat.ShapedArray for a in (*avals, *out_avals)):
       results = self._bind_now(primitive, tracers, params)
     elif plan.is_structured:
@@ -267,12 +312,34 @@ class CseTrace(compat.Trace):
     return results if primitive.multiple_results else results[0]
 
   def _bind_now(self, primitive, tracers, params):
+    context, source = compat.current_eqn_context(), compat.current_source()
+    bind = lambda *values: compat.bind_later(primitive, values, params, context,
+                                             source)
+    if self.derivation is None or primitive in compat.LOOKS_ON:
+      return self._at_once(bind, tracers)
+    return self.derivation.through(bind, tracers)
+
+  def _at_once(self, fun, tracers):
+    """The results of a function of values of the parent."""
     values = self.values(tracers)
     with compat.set_current_trace(self.parent_trace):
-      results = compat.bind_later(
-          primitive, values, params, compat.current_eqn_context(),
-          compat.current_source())
-    return [self.enter(x) for x in results]
+      return [self.enter(x) for x in fun(*values)]
+
+  def _without_references(self, primitive, tracers, params, out_avals):
+    """Results, what the references hold being values."""
+    if primitive in compat.MAKES_REFERENCE:
+      reference = CseTracer(self, out_avals[0], self._scope.leaf())
+      reference.holds = tracers[0]
+      return [reference]
+    changing = [x for x in tracers if x.holds is not None]
+    jaxpr = compat.without_references(
+        primitive, params, [x.aval for x in tracers],
+        [x.holds is not None for x in tracers])
+    outs = self.inline(
+        jaxpr, [x if x.holds is None else x.holds for x in tracers])
+    for x, holds in zip(changing, outs[len(out_avals):]):
+      x.holds = holds
+    return outs[:len(out_avals)]
 
   def _fold(self, plan, primitive, tracers, params, out_avals):
     """The result of a function of scalar constants, as a constant."""
@@ -317,19 +384,19 @@ class CseTrace(compat.Trace):
     keep = [n not in numbers and n not in outs[:i] for i, n in enumerate(outs)]
     narrowed = narrowing.narrow(scope, plan, primitive, params, numbers, avals,
                                 keep)
-    given = list(outs)
+    given = range(len(outs))
     if narrowed is not None:
       tracers = [tracers[i] for i in narrowed.operands]
-      given = [outs[i] for i in narrowed.results]
-      params = narrowed.params
+      given, params = narrowed.results, narrowed.params
     if params is not None:
-      self._provide(primitive, params, tracers, given, out_avals)
+      self._provide(primitive, params, tracers, [outs[i] for i in given],
+                    [out_avals[i] for i in given])
     return [CseTracer(self, aval, n) for n, aval in zip(outs, out_avals)]
 
   def _provide(self, primitive, params, tracers, outs, out_avals):
     """Notes how to compute the results that are not known."""
-    call = Call(primitive, params, tracers, list(outs),
-                 compat.current_eqn_context(), compat.current_source())
+    call = Call(primitive, params, tracers, list(outs), list(out_avals),
+                compat.current_eqn_context(), compat.current_source())
     for n in outs:
       if n not in self._typed and n not in self._calls:
         self._calls[n] = call
@@ -337,14 +404,15 @@ class CseTrace(compat.Trace):
 
   def inline(self, closed_jaxpr, operands):
     """The results of a jaxpr, equation by equation."""
-    jaxpr = closed_jaxpr.jaxpr
-    env = dict(zip(jaxpr.invars, map(self.lift, operands)))
-    env.update(zip(jaxpr.constvars, map(self.lift, closed_jaxpr.consts)))
+    jaxpr, consts = jaxprs.open_jaxpr(closed_jaxpr)
+    env = dict(zip(jaxpr.constvars, map(self.lift, consts)))
 
     def read(atom):
       return self.lift(atom.val) if type(atom) is compat.Literal else env[atom]
 
     with compat.set_current_trace(self):
+      for var, x in zip(jaxpr.invars, operands):
+        env[var] = self.lift(compat.varying(self.lift(x), var.aval))
       for eqn in jaxpr.eqns:
         with compat.at(eqn.ctx, compat.source_of(eqn)):
           outs = self._equation(eqn, [read(x) for x in eqn.invars])
@@ -357,19 +425,32 @@ class CseTrace(compat.Trace):
       outs = self._process(primitive, operands, eqn.params,
                            ([v.aval for v in eqn.outvars], eqn.effects))
       return outs if primitive.multiple_results else [outs]
-    if compat.has_rule_of_its_own(primitive) and not self._is_outermost:
-      return self._call(keys.plan_of(primitive), primitive, operands,
-                        eqn.params, [v.aval for v in eqn.outvars])
-    return self.inline(eqn.params["call_jaxpr"], operands)
+    if not compat.has_rule_of_its_own(primitive) or not self._keeps_rules():
+      return self.inline(eqn.params["call_jaxpr"], operands)
+    if not compat.benign(eqn.effects):
+      return self._bind_now(primitive, operands, eqn.params)
+    return self._call(keys.plan_of(primitive), primitive, operands,
+                      eqn.params, [v.aval for v in eqn.outvars])
+
+  def _keeps_rules(self):
+    """Whether somebody may differentiate; nobody outside of this can where all
+    is evaluated at once."""
+    return self.derivation is not None or not self._is_outermost
 
   def process_call(self, primitive, fun, operands, params, /):
     with compat.set_current_trace(self):
       return fun.call_wrapped(*operands)
 
   def process_shard_map(self, primitive, fun, operands, /, **params):
-    values = self.values(operands)
-    with compat.set_current_trace(self.parent_trace):
-      return primitive.bind(*values, subfuns=(fun,), **params).map(self.lift)
+    trees: list[Any] = []
+
+    def bind(*xs):
+      trees.append(primitive.bind(*xs, subfuns=(fun,), **params))
+      return list(trees[-1])
+
+    results = (self._at_once if self.derivation is None else
+               self._staged)(bind, operands)
+    return trees[-1].update(results)
 
   def process_custom_jvp_call(self, primitive, fun, jvp, operands, /, *,
                               symbolic_zeros):
@@ -382,16 +463,26 @@ class CseTrace(compat.Trace):
                         out_trees=out_trees, symbolic_zeros=symbolic_zeros)
 
   def _custom(self, primitive, functions, operands, **params):
-    if self._is_outermost:
+    if not self._keeps_rules():
       with compat.set_current_trace(self):
         return functions[0].call_wrapped(*operands)
     bind = lambda *xs: primitive.bind(*xs, subfuns=functions, **params)
+    if self.derivation is not None:
+      return self._staged(bind, operands)
     if type(self.parent_trace) is compat.DynamicJaxprTrace:
       return self.inline(jax.make_jaxpr(bind)(*map(self.lift, operands)),
                          operands)
-    values = self.values(operands)
-    with compat.set_current_trace(self.parent_trace):
-      return [self.enter(x) for x in bind(*values)]
+    return self._at_once(bind, operands)
+
+  def _staged(self, bind, operands):
+    """Results of what calls a function of Python, as of a call in a jaxpr; at
+    once, if the function has to know values."""
+    operands = list(map(self.lift, operands))
+    try:
+      jaxpr = jax.make_jaxpr(bind)(*operands)
+    except compat.WANTS_VALUES:
+      return self.derivation.through(bind, operands)
+    return self.inline(jaxpr, operands)
 
 
 def _is_transparent(params):

@@ -20,10 +20,16 @@ product come out as Leibniz' rule has them, sum(binomial(n, k) a_k b_(n-k)), and
 those of a composition by recurrence on it, as in Taylor mode. A formula with
 everything put into everything has as many terms as there are partitions.
 
+What cannot be derived value by value goes through JAX's own rules, all orders at
+once, where it stands: what has effects, and what has to know the values that it
+is applied to (see `through`). A reference that the function makes is the value
+that it holds at the time.
+
 Source: Griewank and Walther 2008, chapter 13, for the recurrences.
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,9 +40,14 @@ from jax_cse.coefficients import over
 from jax_cse.cores import (
     Element, Factor, Power, Product, Reciprocal, Sum, bottom_up)
 from jax_cse.factoring import Plus, Times, Tree
+from jax_cse.linear_maps import is_in_ring
 from jax_cse.normal_form import Base, NormalForms, Polynomial
 
 _MAX_PRODUCTS = 8
+
+
+class _NotByValue(Exception):
+  """A rule does what is derived by JAX's own rules, or not at all."""
 
 
 class Derivation:
@@ -46,26 +57,75 @@ class Derivation:
     forms: normal forms in what has a name.
   """
 
-  def __init__(self, trace, operands, directions):
-    """`directions`: the derivative of each operand, a tracer as they are."""
+  def __init__(self, trace, operands, directions, order: int):
+    """`directions`: the derivative of each operand, a tracer as they are;
+    `order`: the highest that will be asked for."""
     self._trace = trace
     self._ring = trace.algebra.ring
     self.forms = NormalForms(self._ring)
     self._known: dict[int, Element | None] = {
         x.number: self._element_of(v) for x, v in zip(operands, directions)}
     self._trees: dict[int, Tree] = {}
+    self._left = order   # how often what is derived now may be derived again
+    self._in_rule = False
 
   def _element_of(self, tracer) -> Element | None:
     element = self._trace.algebra.element(tracer.number, tracer.aval)
     return element if element.coefficient else None
 
-  def of(self, tracer):
+  def series(self, tracer, order: int) -> list:
+    """A tracer and its derivatives up to an order, up to the last that is not
+    zero."""
+    found, before = [tracer], self._left
+    try:
+      while len(found) <= order:
+        self._left = order - len(found)
+        derivative = self._of(found[-1])
+        if derivative is None:
+          break
+        found.append(derivative)
+    finally:
+      self._left = before
+    return found
+
+  def _of(self, tracer):
     """The derivative of a tracer; None where it is zero."""
     c, core = self._trace.algebra.find(tracer.number)
     derivative = self._of_core(core)
     if derivative is None:
       return None
-    return self._trace.tracer(self._ring.scale(derivative, c), tracer.aval)
+    found = self._trace.tracer(self._ring.scale(derivative, c), tracer.aval)
+    found.where = tracer.where
+    return found
+
+  def through(self, fun, operands) -> list:
+    """The results of a function that is evaluated at once, by the parent trace,
+    under as many nested `jvp` as there are orders."""
+    if self._in_rule:
+      raise _NotByValue
+    return [self._trace.enter(y) if len(levels) == 1 else levels[0]
+            for y, levels in self._evaluate(fun, operands, self._left)]
+
+  def _evaluate(self, fun, operands, order) -> list[tuple[Any, list]]:
+    """The value of each result, and tracers for it and its derivatives."""
+    trace = self._trace
+    series = [self.series(x, order) for x in operands]
+    values = iter(trace.values([x for levels in series for x in levels]))
+    with compat.set_current_trace(trace.parent_trace):
+      results = _nested_jvp(
+          fun, [[next(values) for _ in levels] for levels in series], order)
+    found = []
+    for levels in zip(*results):
+      tracers = []
+      for y in levels:
+        if y is None or compat.is_float0(y):
+          break
+        tracers.append(trace.enter(y))
+      for x, derivative in zip(tracers, [*tracers[1:], None]):
+        self._known[x.number] = (
+            None if derivative is None else self._element_of(derivative))
+      found.append((levels[0], tracers))
+    return found
 
   def _of_core(self, number) -> Element | None:
     """The derivative of a core; what it takes is derived first."""
@@ -225,6 +285,22 @@ class Derivation:
 
   def _derive_call(self, call) -> None:
     """Derives an application of a primitive, by JAX's rule for it."""
+    try:
+      self._derive_by_value(call)
+    except _NotByValue:
+      if self._in_rule:
+        raise
+      levels = self._evaluate(
+          lambda *xs: compat.bind_later(call.primitive, xs, call.params,
+                                        call.context, call.source),
+          call.operands, self._left + 1)
+      for n, (_, tracers) in zip(call.results, levels):
+        if len(tracers) > 1:
+          self._known[n] = self._element_of(tracers[1])
+    for n in call.results:
+      self._known.setdefault(n, None)
+
+  def _derive_by_value(self, call) -> None:
     moving, tangents = [], []
     for i, x in enumerate(call.operands):
       c, core = self._trace.algebra.find(x.number)
@@ -241,11 +317,10 @@ class Derivation:
       return compat.bind_later(call.primitive, operands, call.params,
                                call.context, call.source)
 
-    for n in call.results:
-      self._known.setdefault(n, None)
     if not moving:
       return
-    if call.primitive in _RULES and compat.is_float(tangents[0]):
+    if call.primitive in _RULES and compat.is_float(
+        tangents[0]) and is_in_ring(tangents[0].aval):
       n, = call.results
       x, = call.operands
       self._known[n] = _RULES[call.primitive](
@@ -253,13 +328,31 @@ class Derivation:
           self._element_of(tangents[0]))
       self._name(n)
       return
-    with compat.set_current_trace(self._trace):
-      outs, derived = jax.jvp(
-          apply, [call.operands[i] for i in moving], tangents)
+    primals = [call.operands[i] for i in moving]
+    before, self._in_rule = self._in_rule, True
+    try:
+      with compat.set_current_trace(self._trace):
+        if compat.has_rule_of_its_own(call.primitive):
+          outs, derived = self._by_rule_of_its_own(apply, primals, tangents)
+        else:
+          outs, derived = jax.jvp(apply, primals, tangents)
+    finally:
+      self._in_rule = before
     for n, out, d in zip(call.results, outs, derived):
-      if self._known[n] is None and compat.is_inexact(compat.typeof(out).dtype):
+      if n not in self._known and compat.is_inexact(compat.typeof(out).dtype):
         self._known[n] = self._element_of(self._trace.lift(d))
         self._name(n)
+
+  def _by_rule_of_its_own(self, apply, primals, tangents):
+    """By a rule of the user's, which is looked at before anything is done."""
+    try:
+      jaxpr = jax.make_jaxpr(lambda *xs: jax.jvp(apply, *xs))(primals, tangents)
+    except compat.WANTS_VALUES:
+      raise _NotByValue from None
+    if not compat.benign(jaxpr.effects):
+      raise _NotByValue
+    results = self._trace.inline(jaxpr, [*primals, *tangents])
+    return results[:len(results) // 2], results[len(results) // 2:]
 
   def _name(self, n) -> None:
     """Makes the derivative of `n` an atom to normal forms from now on."""
@@ -292,6 +385,39 @@ class Derivation:
           ring.mul(y, derivative), over(-2, slope.coefficient))
       self.forms.name(slope.core)
     return derivative
+
+
+def _nested_jvp(fun, series, order: int) -> list[list]:
+  """The results of a function and their derivatives up to an order, by nested
+  `jvp` of one evaluation.
+
+  Args:
+    fun: returns a list.
+    series: of each operand the value and the derivatives that are not zero.
+    order: the highest order.
+
+  Returns:
+    A list for each order; a derivative of None is zero.
+  """
+  if not order:
+    return [fun(*(levels[0] for levels in series))]
+  moving = [(i, k) for i, levels in enumerate(series)
+            for k in range(min(len(levels) - 1, order))]
+
+  def below(*primals):
+    inner = [levels[:order] for levels in series]
+    for (i, k), x in zip(moving, primals):
+      inner[i][k] = x
+    return _nested_jvp(fun, inner, order - 1)
+
+  if not moving:
+    results = below()
+    return [*results, [None] * len(results[0])]
+  # What is None is a part of the structure, and stays None.
+  results, derived = jax.jvp(
+      below, [series[i][k] for i, k in moving],
+      [series[i][k + 1] for i, k in moving])
+  return [*results, derived[-1]]
 
 
 # Rules of our own, where those of JAX lose what Taylor mode does not.

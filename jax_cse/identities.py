@@ -17,7 +17,9 @@ The last is true where `h(a) == a` is not, at half the largest float and above:
 transposes, making symmetric a second time changes something only there, and a
 third time nothing.
 
-They give an equation the number of another; no equation is rewritten.
+They give an equation the number of another, of the same type; no equation is
+rewritten. A `select_n` is weakly typed if all its cases are, so a case that is
+looked up inside of another may be weak where what it stands for is not.
 
 Limits: a transpose of a term of more than `_MAX_TERM` operations is not moved.
 """
@@ -34,14 +36,18 @@ _ELEMENTWISE = {plan.number: plan
                 for plan in map(keys.plan_of, compat.ELEMENTWISE)}
 
 
-def _select(scope, context, numbers, params):
+def _select(scope, context, numbers, avals, params):
   which, *cases = numbers
+  scope.is_weak.update(zip(cases, (aval.weak_type for aval in avals[1:])))
   inner = []
   for i, n in enumerate(cases):
     while (parts := scope.operands(_SELECT, n)) and (
         parts[0] == which):
       n = parts[1 + i]
     inner.append(n)
+  weak = [scope.is_weak.get(n) for n in inner]
+  if None in weak or all(weak) != all(map(scope.is_weak.get, cases)):
+    return None
   if len(set(inner)) == 1:
     return inner[0]
   if inner == cases:
@@ -49,7 +55,7 @@ def _select(scope, context, numbers, params):
   return scope.number(_SELECT, context, [which, *inner], params)
 
 
-def _transpose(scope, context, numbers, params):
+def _transpose(scope, context, numbers, avals, params):
   return _move(scope, context, numbers[0], tuple(params["permutation"]),
                [_MAX_TERM])
 
@@ -83,7 +89,10 @@ def _move(scope, context, number, permutation, budget):
   return scope.number(plan, its_context, moved, params)
 
 
-def _halve(scope, context, numbers, params):
+def _halve(scope, context, numbers, avals, params):
+  dividend, divisor = avals
+  if dividend.weak_type and not divisor.weak_type:
+    return None
   double = _doubled(scope, numbers)
   half = double and scope.operands(_DIV, double)
   return double if half and _doubled(scope, half) else None
@@ -100,8 +109,8 @@ def _doubled(scope, numbers):
   return parts[0]
 
 
-# By number of the plan. Each takes a scope, a context, the numbers of the
-# operands and the params, and returns the number of an equal value that is
-# simpler, or None.
+# By number of the plan. Each takes a scope, a context, the numbers and the types
+# of the operands and the params, and returns the number of an equal value of the
+# same type that is simpler, or None.
 RULES = {_SELECT.number: _select, _TRANSPOSE.number: _transpose,
          _DIV.number: _halve}

@@ -36,9 +36,10 @@ class Scope:
     keeps_steps: whether bodies keep their steps, to be rewritten. If every one
       did, they would be half of what the garbage collector walks.
     narrowed: calls that were specialised; see `narrowing`.
+    is_weak: whether the cases of selects are weakly typed; see `identities`.
   """
   __slots__ = ("numbering", "mode", "expressions", "context", "algebra",
-               "depth", "repeats", "keeps_steps", "narrowed")
+               "depth", "repeats", "keeps_steps", "narrowed", "is_weak")
 
   def __init__(self, numbering, context: Callable[[Any], Any] | None = None,
                mode: str = "exact", keeps_steps: bool = False):
@@ -51,6 +52,7 @@ class Scope:
     self.repeats = False
     self.keeps_steps = keeps_steps
     self.narrowed: dict[tuple, Any] = {}
+    self.is_weak: dict[int, bool] = {}
 
   def leaf(self) -> int:
     return self.expressions.leaf()
@@ -75,7 +77,7 @@ class Scope:
       key, found = keys.find_exactly(get, plan, context, numbers, params)
     if found is None and key is not None and (
         rule := identities.RULES.get(plan.number)):
-      number = rule(self, context, numbers, params)
+      number = rule(self, context, numbers, avals, params)
       if number is not None:
         found = params, (number,), key, len(numbers)
         self.expressions.known[key] = found

@@ -14,9 +14,15 @@ from jax_cse import linear_primitives
 
 
 def is_in_ring(aval) -> bool:
-  """Whether a type is of numbers that a ring can be of."""
+  """Whether a type is of numbers that a ring can be of.
+
+  Not float16 and the smaller floats: they have so few exponents that programs
+  scale their numbers to fit in, and a scale that cancels is part of the program.
+  """
   return (type(aval) is compat.ShapedArray and compat.is_number(aval.dtype)
-          and compat.is_plain_type(aval))
+          and compat.is_plain_type(aval)
+          and (not compat.is_inexact(aval.dtype)
+               or compat.has_range(aval.dtype)))
 
 
 class Map:
@@ -29,6 +35,9 @@ class Map:
     fixed: the numbers of the others, by place.
     avals: the types of all operands.
     out: the type of the result.
+    is_additive: whether sums go through it, which they do not if the type
+      changes: floats round, and overflow, elsewhere then.
+    keeps_range: whether the result has every number that an operand may have.
   """
 
   def __init__(self, maps, number, primitive, params, avals, groups, fixed,
@@ -51,6 +60,11 @@ class Map:
     self.is_index_map = primitive in linear_primitives.INDEX_MAPS
     self.sums = (tuple(map(int, params["axes"]))
                  if primitive is compat.reduce_sum_p else ())
+    dtypes = {avals[i].dtype for i in self.slots}
+    self.is_additive = len(
+        {compat.real_dtype(x) for x in (out.dtype, *dtypes)}) == 1
+    self.keeps_range = not self.is_additive and all(
+        compat.contains(out.dtype, x) for x in dtypes)
 
   def through(self, axis: int):
     if axis not in self._through:
@@ -114,7 +128,7 @@ class Maps:
       fixed = {i: n for i, n in enumerate(numbers) if i not in slots}
       self._known[number] = Map(
           self, number, primitive, params, avals, groups, fixed, out
-      ) if _is_of_one_kind([*(avals[i] for i in slots), out]) else None
+      ) if _is_homogeneous([*(avals[i] for i in slots), out]) else None
     return self._known[number]
 
   def _added(self, primitive, domain, shape, params) -> Map:
@@ -139,8 +153,9 @@ class Maps:
     return self._added(compat.squeeze_p, domain, shape, {"dimensions": axes})
 
 
-def _is_of_one_kind(avals):
-  """Whether a sum of images rounds, or wraps, as the image of a sum."""
+def _is_homogeneous(avals):
+  """Whether at least a sign goes through what has these types; one does not
+  where integers wrap on one side only."""
   dtypes = {aval.dtype for aval in avals}
   return all(map(is_in_ring, avals)) and (
       len(dtypes) == 1 or all(map(compat.is_inexact, dtypes)))

@@ -77,7 +77,6 @@ def _number_scan(scope, params, numbers, avals, context):
 def _number_while(scope, params, numbers, avals, context):
   test, body = params["cond_jaxpr"], params["body_jaxpr"]
   num_test = params["cond_nconsts"]
-  num_fixed = num_test + params["body_nconsts"]
   inner = as_binders(scope, body, numbers[num_test:], avals[num_test:])
   test_consts = as_binders(scope, test, numbers[:num_test], avals)
   consts = inner[:params["body_nconsts"]]
@@ -87,7 +86,7 @@ def _number_while(scope, params, numbers, avals, context):
       lambda leaves: number_body(scope, body, consts + leaves))
   tested = number_body(scope, test, test_consts + carries.leaves)
   until = scope.expressions.substitute(tested.outs, carries.now)
-  outs = [numbers[num_fixed + i] if leaf not in carries.sequences else
+  outs = [starts[i] if leaf not in carries.sequences else
           scope.of("until", carries.sequences[leaf], *until)
           for i, leaf in enumerate(carries.leaves)]
   return outs, [carries.body, tested]

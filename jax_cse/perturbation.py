@@ -4,7 +4,7 @@ Each rounded result of each equation is moved by one unit in its last place, up
 or down as a generator says that counts equations, iterations and elements:
 
     z = add x y        z + (|x| + |y|) * eps * s,    s = 1 or -1
-    z = dot_general    z + dot(|x|, |y|) * eps * s * (for the number of terms)
+    z = dot_general    z + dot(|x|, |y|) * eps * s * sqrt(the number of terms)
     z = sin x          z + |z| * eps * 4 * s
     z = floor x        z, but x was moved before, and the step shows
 
@@ -57,7 +57,9 @@ _ACCURATE = _BASIC | _names("""
 # Stable for an operand that is off by a little of its largest element.
 _STABLE = _names("""
     cholesky eig eigh fft hessenberg householder_product lu qr schur svd
-    triangular_solve tridiagonal tridiagonal_solve geqrf ormqr""")
+    tridiagonal geqrf ormqr""")
+# Stable for operands that are off by a little of each element.
+_SOLVERS = _names("triangular_solve tridiagonal_solve")
 # Library functions err by a few units.
 _LIBRARY = 4
 _SUMS = _names("add add_any sub")
@@ -117,17 +119,19 @@ class _Draw:
     key = seed + np.uint32(self._serial[0] * 0x9E3779B9 % 2**32)
     return _move(y, size, floor, key, varies, amplitude, self.state[0])
 
-  def data(self, x):
-    """An operand or constant: rounded, unless it is a whole number."""
+  def data(self, x, units=1):
+    """What may have been rounded before: any but a whole number."""
     aval: Any = compat.typeof(x)
     if not compat.is_inexact(aval.dtype):
       return x
-    return compat.convert(self._unless_whole(jnp.asarray(x, aval.dtype)), aval)
-
-  def _unless_whole(self, y):
-    size = jnp.abs(y)
-    whole = (jnp.round(y) == y) & (size < 1 / compat.finfo(y.dtype).eps)
-    return self._move(y, jnp.where(whole, 0, size))
+    size, most = abs(x), 1 / _roundoff(aval.dtype)
+    if isinstance(x, (float, np.ndarray, np.generic)) and np.all(
+        (np.rint(x) == x) & (size < most)):
+      return x   # nothing to be traced
+    whole = (jnp.round(x) == x) & (size < most)
+    return compat.convert(
+        self._move(jnp.asarray(x, aval.dtype),
+                   units * jnp.where(whole, 0, size)), aval)
 
   # Evaluation.
 
@@ -139,8 +143,11 @@ class _Draw:
         return env[atom]
       if not compat.is_number(atom.aval.dtype):
         return atom.val
-      x = jnp.asarray(atom.val, atom.aval.dtype)
-      return self.data(compat.convert(x, atom.aval))
+      # With the type that it has in the jaxpr, whatever is configured now.
+      x = np.asarray(atom.val, atom.aval.dtype)
+      if not atom.aval.weak_type or not compat.is_inexact(x.dtype):
+        return self.data(x)
+      return compat.convert(self.data(x), atom.aval)
 
     for eqn in jaxpr.eqns:
       # A stateful equation without results is there for its effect alone.
@@ -178,7 +185,7 @@ class _Draw:
       if compat.is_inexact(operands[0].dtype):
         return [y if _roundoff(operands[0].dtype) >= _roundoff(y.dtype)
                 else self._move(y, jnp.abs(y))]
-      return [self._unless_whole(y)]
+      return [self.data(y)]
     if name in _SUMS:
       y, = bind(operands)
       return [self._move(y, abs(operands[0]) + abs(operands[1]))]
@@ -189,9 +196,10 @@ class _Draw:
           jnp.abs(x), axis=tuple(range(max(x.ndim - 2, 0), x.ndim)),
           keepdims=True, initial=0)) if compat.is_inexact(x.dtype) else x
                   for x in operands]
+    elif name in _SOLVERS:
+      operands = [self._move(x, _length(x) * jnp.abs(x)) for x in operands]
     elif name not in _ACCURATE:
-      operands = [self._move(x, _LIBRARY * jnp.abs(x))
-                  if compat.is_inexact(x.dtype) else x for x in operands]
+      operands = [self.data(x, _LIBRARY) for x in operands]
     units = (1 if name in _BASIC else
              max(abs(eqn.params["y"]), 1) if name == "integer_pow" else
              _terms(operands[0].size, types[0].size) if name == "reduce_prod"
@@ -310,10 +318,8 @@ def _length(x) -> int:
 
 
 def _terms(summed: int, sums: int) -> float:
-  """Units of roundoff of a sum: all terms' while they are few, and of many
-  what is left if most of their errors go this way and that."""
-  n = summed / max(sums, 1)
-  return max(1.0, min(n, 8 * math.sqrt(n)))
+  """Units of roundoff of a sum, of which some go this way and some that."""
+  return max(1.0, math.sqrt(summed / max(sums, 1)))
 
 
 def _number_of_terms(eqn, operands, bind) -> Any:
@@ -328,7 +334,7 @@ def _number_of_terms(eqn, operands, bind) -> Any:
     case "scatter-add":
       zeros, ones = jnp.zeros_like(x, np.float32), jnp.ones_like(
           operands[2], np.float32)
-      return 1 + bind([zeros, operands[1], ones])[0]
+      return jnp.sqrt(1 + bind([zeros, operands[1], ones])[0])
     case _:
       work = linear_primitives.cost_of_equation(eqn)
       return _terms(work, out.size)

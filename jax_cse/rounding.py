@@ -31,7 +31,7 @@ from jax_cse import perturbation
 # Draws with a sign for each element, and with one for each equation.
 _VARYING, _STEADY = 4, 4
 # Room beside the largest deviation of a draw, and units in the last place.
-_ROOM, _UNITS = 4, 8
+_ROOM, _UNITS = 2, 4
 
 
 @contextlib.contextmanager

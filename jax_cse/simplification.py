@@ -20,6 +20,7 @@ from jax_cse import linear_primitives
 from jax_cse import narrowing
 from jax_cse.cse_trace import CseTrace
 from jax_cse.derivation import Derivation
+from jax_cse.linear_maps import is_in_ring
 
 # What is inside of calls, simplified; None for what is left as it is, since a
 # value that led back to its key would keep it alive.
@@ -80,7 +81,7 @@ def transform(fun, operands, mode: str) -> list[Any]:
     tracers = [trace.enter(x) for x in operands]
     with compat.set_current_trace(trace):
       outs = fun(trace, *tracers)
-    outs = trace.values(outs)
+    outs = trace.results(outs)
     trace.invalidate()
     return outs
 
@@ -93,20 +94,18 @@ def derive(fun, operands, directions, order: int) -> list[list[Any]]:
   with compat.take_current_trace() as parent:
     trace = CseTrace(parent, "ring", _simplify_inside)
     xs = [trace.enter(x) for x in operands]
-    vs = [trace.one(x.aval) if v is None else trace.lift(v)
-          for x, v in zip(xs, directions)]
+    with compat.set_current_trace(parent):
+      vs = [trace.lift(v) if v is not None
+            else trace.one(x.aval) if is_in_ring(x.aval)
+            else trace.lift(compat.ones_like(operand))
+            for x, v, operand in zip(xs, directions, operands)]
+    derivation = trace.derivation = Derivation(trace, xs, vs, order)
     with compat.set_current_trace(trace):
       outs = [trace.lift(y) for y in fun(*xs)]
-    derivation = Derivation(trace, xs, vs)
     trace.use_forms(derivation.forms)
-    wanted = list(outs)
-    level = list(outs)
-    for _ in range(order):
-      level = [None if y is None else derivation.of(y) for y in level]
-      wanted += level
-    values = iter(trace.values([y for y in wanted if y is not None]))
+    series = [derivation.series(y, order) for y in outs]
+    values = iter(trace.results([y for levels in series for y in levels]))
     trace.invalidate()
-  results = [compat.zero_tangent(x.aval) if y is None else next(values)
-             for x, y in zip(outs * (order + 1), wanted)]
-  return [results[i:i + len(outs)]
-          for i in range(0, len(results), len(outs) or 1)]
+  results = [[next(values) for _ in levels] for levels in series]
+  return [[levels[k] if k < len(levels) else compat.zero_tangent(levels[0])
+           for levels in results] for k in range(order + 1)]

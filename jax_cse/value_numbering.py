@@ -133,7 +133,8 @@ class Numbering:
 
   # Constants.
 
-  def _constant(self, key, obj, nbytes=_SCALAR_BYTES) -> Constant:
+  def _constant(self, key, obj, nbytes=_SCALAR_BYTES, of_buffer=False
+                ) -> Constant:
     value = self._constants.get(key)
     if value is None:
       self._constant_bytes += nbytes
@@ -141,7 +142,8 @@ class Numbering:
         self._constants.clear()
         self.scalars.clear()
         self._constant_bytes = nbytes
-      value = self._constants[key] = Constant(self.fresh(), obj)
+      value = self._constants[key] = Constant(
+          self.fresh(), obj, of_buffer)
       if compat.is_scalar(obj):
         self.scalars[value.number] = obj
     return value
@@ -159,7 +161,7 @@ class Numbering:
       bits = fingerprint.of_array(x)
     except fingerprint.Unkeyable:
       return None
-    key: tuple = (np.ndarray, aval.dtype, aval.weak_type, aval.shape, bits)
+    key: tuple = (self.traced, aval.dtype, aval.weak_type, aval.shape, bits)
     if not aval.sharding.mesh.empty:
       key = (aval, *key)
     if self.traced and x.ndim:
@@ -168,7 +170,7 @@ class Numbering:
       # merely an equal array but this one, and unchanged.
       return self._constant((*key, compat.host_address(x)), x, 2 * len(bits))
     return self._constants.get(key) or self._constant(
-        key, compat.frozen_host_array(x, bits), len(bits))
+        key, compat.frozen_host_array(x, bits), len(bits), not self.traced)
 
   def _of_zero(self, x):
     return self._constant((compat.Zero, x.aval), x)
@@ -223,7 +225,7 @@ class Numbering:
     if value is None:
       value = Composite(self.fresh(), tracer, type(tracer), (primal, tangent))
       values.interned[key] = value
-    values.by_id[id(tracer)] = (weakref.ref(tracer), value)
+    self._remember(values, tracer, value)
     return value
 
   def _of_batched(self, tracer):
@@ -242,8 +244,13 @@ class Numbering:
           self.fresh(), tracer,
           lambda trace, val: compat.BatchTracer(trace, val, dim, source_info),
           (inner,))
-    values.by_id[id(tracer)] = (weakref.ref(tracer), value)
+    self._remember(values, tracer, value)
     return value
+
+  def _remember(self, values, tracer, value):
+    # A program that is traced sees a buffer as it is when the program runs.
+    if self.traced or not value.of_buffer:
+      values.by_id[id(tracer)] = (weakref.ref(tracer), value)
 
   # Everything else.
 

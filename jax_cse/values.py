@@ -18,11 +18,15 @@ from jax_cse import compat
 
 
 class Value:
-  """A number, and a way back to an object that has it."""
-  __slots__ = ("number",)
+  """A number, and a way back to an object that has it.
 
-  def __init__(self, number: int):
+  `of_buffer`: an object has the number as long as nobody writes to its buffer.
+  """
+  __slots__ = ("number", "of_buffer")
+
+  def __init__(self, number: int, of_buffer: bool = False):
     self.number = number
+    self.of_buffer = of_buffer
 
   def revive(self) -> Any:
     raise NotImplementedError
@@ -31,8 +35,8 @@ class Value:
 class Constant(Value):
   __slots__ = ("_object",)
 
-  def __init__(self, number, obj):
-    super().__init__(number)
+  def __init__(self, number, obj, of_buffer):
+    super().__init__(number, of_buffer)
     self._object = obj
 
   def revive(self):
@@ -102,11 +106,12 @@ class Composite(Value):
   __slots__ = ("_trace", "_rebuild", "_parts", "_live", "shared")
 
   def __init__(self, number, tracer, rebuild, parts):
-    super().__init__(number)
+    super().__init__(number, any(part.of_buffer for part in parts))
     self._trace = tracer._trace._weakref
     self._rebuild = rebuild
     self._parts = parts
-    self._live = weakref.ref(tracer)
+    # What is revived is made of constants instead.
+    self._live = (lambda: None) if self.of_buffer else weakref.ref(tracer)
     self.shared = False
 
   def revive(self):
