@@ -19,7 +19,9 @@ from typing import Any
 import weakref
 
 from jax._src import core
+from jax._src.effects import JaxprInputEffect
 from jax._src.interpreters import pxla
+from jax._src.state.types import ReadEffect
 
 import jax_cse
 
@@ -77,11 +79,23 @@ class Rebuilder:
 
 def check(before, after) -> None:
   """Raises `AssertionError` unless `after` can stand in for `before`."""
-  for what in ("in_avals", "out_avals", "effects"):
+  for what in ("in_avals", "out_avals"):
     was, is_now = (getattr(jaxpr, what) for jaxpr in (before, after))
     assert was == is_now, f"rebuilt: {what} were {was}, are {is_now}"
+  was, is_now = _effects(before), _effects(after)
+  # What is read for nobody need not be read.
+  assert is_now <= was and all(e[0] is ReadEffect for e in was - is_now), (
+      f"rebuilt: effects were {was}, are {is_now}")
   assert _has_types(after) or not _has_types(before), (
       f"rebuilt to a jaxpr of which the types are wrong:\n{after}")
+
+
+def _effects(closed_jaxpr) -> set[tuple[type, Any]]:
+  """The kinds of effects, and on which operands or constants they are."""
+  jaxpr = closed_jaxpr.jaxpr
+  position = {v: i for i, v in enumerate((*jaxpr.constvars, *jaxpr.invars))}
+  return {(type(e), position[e.input] if isinstance(e, JaxprInputEffect) else e)
+          for e in closed_jaxpr.effects}
 
 
 def _has_types(closed_jaxpr) -> bool:
