@@ -141,13 +141,14 @@ class _Draw:
     def read(atom):
       if type(atom) is not compat.Literal:
         return env[atom]
-      if not compat.is_number(atom.aval.dtype):
+      aval: Any = atom.aval
+      if not compat.is_number(aval.dtype):
         return atom.val
       # With the type that it has in the jaxpr, whatever is configured now.
-      x = np.asarray(atom.val, atom.aval.dtype)
-      if not atom.aval.weak_type or not compat.is_inexact(x.dtype):
+      x = np.asarray(atom.val, aval.dtype)
+      if not aval.weak_type or not compat.is_inexact(x.dtype):
         return self.data(x)
-      return compat.convert(self.data(x), atom.aval)
+      return compat.convert(self.data(x), aval)
 
     for eqn in jaxpr.eqns:
       # A stateful equation without results is there for its effect alone.

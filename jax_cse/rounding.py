@@ -9,6 +9,10 @@ results move says how many of their digits it determines at all.
     limits = bounds(jaxpr, operands)           # an array for each result
     differences(plain, rebuilt, limits)        # where they are further apart
 
+or, the plain results being those without noise,
+
+    plain, limits = values_and_bounds(jaxpr, operands)
+
 A sum that cancels moves far, and a step function moves from step to step where
 its operand is at a step. Where a result that is a whole number moves, or that
 of a draw is not finite, nothing is promised, and the bound is infinite.
@@ -76,24 +80,45 @@ def bounds(closed_jaxpr, operands, *, seed: int = 0) -> list[np.ndarray]:
     ValueError: an equation has an effect and results, so the program cannot be
       evaluated a second time.
   """
+  return values_and_bounds(closed_jaxpr, operands, seed=seed)[1]
+
+
+def values_and_bounds(closed_jaxpr, operands, *, seed: int = 0
+                      ) -> tuple[list[Any], list[np.ndarray]]:
+  """The results, without what happens beside them, and their `bounds`."""
   with plain_jax(has_64_bits(closed_jaxpr)):
-    program = jax.jit(perturbation.perturbed(closed_jaxpr))
-
-    def draw(number, varies, amplitude, limit):
-      setting = (np.uint32(number), np.uint32(varies), np.float32(amplitude),
-                 np.int32(limit))
-      outs, longest = program(setting, list(operands))
-      return [as_numpy(x) for x in outs], int(longest)
-
-    still, longest = draw(0, 1, 0, np.iinfo(np.int32).max)
-    limit = min(2 * longest + 8, np.iinfo(np.int32).max)
+    draw = _draws(closed_jaxpr, operands)
+    plain, longest = draw(*_STILL)
+    still = [as_numpy(x) for x in plain]
+    limit = min(2 * int(longest) + 8, _FOREVER)
     largest = [np.zeros(x.shape) for x in still]
     for i in range(_VARYING + _STEADY):
       number = (seed * (_VARYING + _STEADY) + i + 1) * 0x632BE5AB % 2**32
       outs, _ = draw(number, i < _VARYING, 1, limit)
-      largest = [np.maximum(have, _distance(a, b))
+      largest = [np.maximum(have, _distance(as_numpy(a), b))
                  for have, a, b in zip(largest, outs, still)]
-    return [_bound(x, far) for x, far in zip(still, largest)]
+    return plain, [_bound(x, far) for x, far in zip(still, largest)]
+
+
+def values(closed_jaxpr, operands) -> list[Any]:
+  """The results of a jaxpr, without what happens beside them."""
+  with plain_jax(has_64_bits(closed_jaxpr)):
+    return _draws(closed_jaxpr, operands)(*_STILL)[0]
+
+
+_FOREVER = np.iinfo(np.int32).max
+# No noise, and no end to a loop.
+_STILL = 0, True, 0, _FOREVER
+
+
+def _draws(closed_jaxpr, operands):
+  program = jax.jit(perturbation.perturbed(closed_jaxpr))
+
+  def draw(number, varies, amplitude, limit):
+    setting = (np.uint32(number), np.uint32(varies), np.float32(amplitude),
+               np.int32(limit))
+    return program(setting, list(operands))
+  return draw
 
 
 def _bound(x, far):
