@@ -6,11 +6,12 @@ each is run eagerly and under jit, twice in a row inside one context, so that
 the second run is made of hits, and must give the bits that plain JAX gives, or
 raise what plain JAX raises.
 
-  python tests/primitive_corpus.py [--part I/N] [SUBSTRING]
+  python tests/primitive_corpus.py [--part I/N] [--roads ROADS...] [SUBSTRING]
 
-runs all of it (or the I-th of N parts, or the cases whose name has SUBSTRING);
-with JAX_ENABLE_X64=1 there are 7,526 cases instead of 5,594. tests/
-test_primitive_corpus.py runs a sample.
+runs all of it (or the I-th of N parts, or the cases whose name has SUBSTRING),
+that way, named "hits", and through the roads of roads.py, used as
+corpus_roads.py says; with JAX_ENABLE_X64=1 there are 7,526 cases instead of
+5,594. tests/test_primitive_corpus.py runs a sample.
 """
 
 import argparse
@@ -24,7 +25,10 @@ from jax._src.internal_test_util import test_harnesses
 import numpy as np
 
 import checking
+import compiled_once
+import corpus_roads
 import jax_cse
+import roads
 
 
 def cases(backend="cpu"):
@@ -97,32 +101,50 @@ def main(argv=None) -> int:
       description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("substring", nargs="?", default="")
   parser.add_argument("--part", default="0/1", metavar="I/N")
+  names = ["hits", *corpus_roads.DEFAULT]
+  parser.add_argument("--roads", nargs="+", choices=names, default=names)
   args = parser.parse_args(argv)
   part, parts = map(int, args.part.split("/"))
   chosen = [c for c in cases() if args.substring in c.fullname][part::parts]
-  worth, failed = collections.Counter(), []
-  without = collections.Counter()
-  start = time.monotonic()
-  for i, case in enumerate(chosen):
-    try:
-      outcome = check(case)
-    except AssertionError as e:
-      outcome = "FAILED"
-      failed.append(case.fullname)
-      print(str(e)[:2000], flush=True)
-    worth[outcome] += 1
-    if "no hit" in outcome:
-      without[case.group_name] += 1
-    if i % 100 == 99:
-      print(f"{i + 1}/{len(chosen)}: {dict(worth)}, "
-            f"{time.monotonic() - start:.0f} s", flush=True)
-      jax.clear_caches()
+  with compiled_once.persistent_cache():
+    worth, failed = run(chosen, args.roads)
   print(f"JAX {jax.__version__}, {jax.default_backend()}, x64 "
         f"{jax.config.jax_enable_x64}: {len(chosen)} cases of "
-        f"{len({c.group_name for c in chosen})} primitives: {dict(worth)}")
-  print(f"no hit: {dict(without)}")
-  print(f"failed: {failed}")
-  return 1 if failed or not chosen else 0
+        f"{len({c.group_name for c in chosen})} primitives")
+  for road in args.roads:
+    print(f"{road}: {dict(worth[road])}; failed: {failed[road]}")
+  return 1 if any(failed.values()) or not chosen else 0
+
+
+def run(chosen, roads_taken):
+  """How the cases compared, counted by road, and the names of failures."""
+  worth = {road: collections.Counter() for road in roads_taken}
+  failed = {road: [] for road in roads_taken}
+  start = time.monotonic()
+  for i, case in enumerate(chosen):
+    for road, outcome in outcomes(case, roads_taken):
+      if isinstance(outcome, Exception):
+        print(f"FAILED {case.fullname}: {type(outcome).__name__} "
+              f"{str(outcome)[:2000]}", flush=True)
+        failed[road].append(case.fullname)
+        outcome = "FAILED"
+      worth[road][outcome] += 1
+    if i % 100 == 99:
+      print(f"{i + 1}/{len(chosen)}, {time.monotonic() - start:.0f} s: "
+            f"{ {road: dict(counts) for road, counts in worth.items()} }",
+            flush=True)
+      jax.clear_caches()
+  return worth, failed
+
+
+def outcomes(case, roads_taken):
+  """For each road how it compared, or in what way it failed."""
+  uses = corpus_roads.Uses(case)
+  for road in roads_taken:
+    if road == "hits":
+      yield road, checking.attempt(check, case)
+    elif (plain := uses.of(road)) is not None:
+      yield road, checking.attempt(roads.check, road, plain)
 
 
 if __name__ == "__main__":
