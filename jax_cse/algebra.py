@@ -22,13 +22,15 @@ cross it, since they hold to the bit, but for what is beyond the narrower range:
     L(2**k * x)    ==  2**k * L(x)     if the result has all that `x` may be
 
 Whatever else computes a value makes an atom. What is sharded by type, or lies
-in another memory than the device's, is an atom too.
+in another memory than the device's, is an atom too, and so is all that is
+computed while a mesh is set.
 """
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 import math
 from typing import Any, cast
+import weakref
 
 from jax_cse import compat
 from jax_cse import keys
@@ -51,7 +53,9 @@ class Algebra:
   """
 
   def __init__(self, scope, mode: str):
-    self._scope = scope
+    """Keeps nothing of `scope` alive, which keeps this: no cycle, which only
+    the garbage collector could free."""
+    self._scope = weakref.proxy(scope)
     self.ring = (
         LinearRing(scope.expressions.of, compat.is_integer) if mode == "ring"
         else Ring(scope.expressions.of, False, compat.is_integer))
@@ -64,6 +68,8 @@ class Algebra:
              params) -> tuple[int, Any] | None:
     """The number and the type of the result of a primitive, None if it is not
     an operation of a ring."""
+    if compat.has_mesh():
+      return None
     rule, found = _rules.get(plan.number), None
     if rule is not None and all(map(is_in_ring, avals)):
       operands = [self.element(n, aval) for n, aval in zip(numbers, avals)]

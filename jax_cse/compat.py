@@ -25,6 +25,7 @@ from jax._src import debugging
 from jax._src import dispatch
 from jax._src import dtypes
 from jax._src import effects
+from jax._src import mesh as mesh_lib
 from jax._src import linear_util as lu
 from jax._src import pjit
 from jax._src import shard_map
@@ -309,6 +310,11 @@ def is_plainly_placed(params: dict[str, Any]) -> bool:
       for name, default in _INLINE_DEFAULTS)
 
 
+def has_mesh() -> bool:
+  """Whether a mesh is set, which is then a part of every type."""
+  return not mesh_lib.get_abstract_mesh().empty
+
+
 def placements_in(params: dict[str, Any]) -> list:
   """What a `jit` says about the placement of each operand; None: nothing."""
   return [None if sharding is UNSPECIFIED and layout is None
@@ -535,6 +541,8 @@ finfo, iinfo = dtypes.finfo, dtypes.iinfo
 
 def convert(x, aval):
   """A value with the shape and the weak type of `aval`, of the same dtype."""
+  if type(aval) is not ShapedArray:
+    return x
   if type(x) in SCALARS and not aval.weak_type:
     x = TypedNdArray(np.asarray(x, aval.dtype),
                      aval=ShapedArray((), aval.dtype))
@@ -687,11 +695,23 @@ WANTS_VALUES = (
 LOOKS_ON = frozenset({debugging.debug_callback_p, debugging.debug_print_p})
 
 
+def looks_on(effect) -> bool:
+  """Whether an effect is that of a debug callback."""
+  return isinstance(
+      effect, (debugging.DebugEffect, debugging.OrderedDebugEffect))
+
+
+def generator_of(dtype) -> str:
+  """The name of the generator of a type of random keys."""
+  return dtype._impl.name
+
+
 def is_float0(x) -> bool:
   """Whether a value is a tangent of what is not differentiated."""
   return core.typeof(x).dtype == dtypes.float0
 
 
+ShardingTypeError = core.ShardingTypeError
 shard_map_p, no_effects = shard_map.shard_map_p, core.no_effects
 MAKES_REFERENCE = frozenset({core.ref_p})
 

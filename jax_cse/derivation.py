@@ -20,10 +20,10 @@ product come out as Leibniz' rule has them, sum(binomial(n, k) a_k b_(n-k)), and
 those of a composition by recurrence on it, as in Taylor mode. A formula with
 everything put into everything has as many terms as there are partitions.
 
-What cannot be derived value by value goes through JAX's own rules, all orders at
-once, where it stands: what has effects, and what has to know the values that it
-is applied to (see `through`). A reference that the function makes is the value
-that it holds at the time.
+What cannot be derived value by value goes through JAX's own rules, all orders
+at once, where it stands: what has effects, and what has to know the values that
+it is applied to (see `through`). A reference that the function makes is the
+value that it holds at the time.
 
 Source: Griewank and Walther 2008, chapter 13, for the recurrences.
 """
@@ -36,6 +36,7 @@ import jax.numpy as jnp
 
 from jax_cse import compat
 from jax_cse import factoring
+from jax_cse import nested_jvp
 from jax_cse.coefficients import over
 from jax_cse.cores import (
     Element, Factor, Power, Product, Reciprocal, Sum, bottom_up)
@@ -112,7 +113,7 @@ class Derivation:
     series = [self.series(x, order) for x in operands]
     values = iter(trace.values([x for levels in series for x in levels]))
     with compat.set_current_trace(trace.parent_trace):
-      results = _nested_jvp(
+      results = nested_jvp.evaluate(
           fun, [[next(values) for _ in levels] for levels in series], order)
     found = []
     for levels in zip(*results):
@@ -385,39 +386,6 @@ class Derivation:
           ring.mul(y, derivative), over(-2, slope.coefficient))
       self.forms.name(slope.core)
     return derivative
-
-
-def _nested_jvp(fun, series, order: int) -> list[list]:
-  """The results of a function and their derivatives up to an order, by nested
-  `jvp` of one evaluation.
-
-  Args:
-    fun: returns a list.
-    series: of each operand the value and the derivatives that are not zero.
-    order: the highest order.
-
-  Returns:
-    A list for each order; a derivative of None is zero.
-  """
-  if not order:
-    return [fun(*(levels[0] for levels in series))]
-  moving = [(i, k) for i, levels in enumerate(series)
-            for k in range(min(len(levels) - 1, order))]
-
-  def below(*primals):
-    inner = [levels[:order] for levels in series]
-    for (i, k), x in zip(moving, primals):
-      inner[i][k] = x
-    return _nested_jvp(fun, inner, order - 1)
-
-  if not moving:
-    results = below()
-    return [*results, [None] * len(results[0])]
-  # What is None is a part of the structure, and stays None.
-  results, derived = jax.jvp(
-      below, [series[i][k] for i, k in moving],
-      [series[i][k + 1] for i, k in moving])
-  return [*results, derived[-1]]
 
 
 # Rules of our own, where those of JAX lose what Taylor mode does not.

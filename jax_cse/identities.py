@@ -109,8 +109,8 @@ def _doubled(scope, numbers):
   return parts[0]
 
 
-# By number of the plan. Each takes a scope, a context, the numbers and the types
-# of the operands and the params, and returns the number of an equal value of the
-# same type that is simpler, or None.
+# By number of the plan. Each takes a scope, a context, the numbers and the
+# types of the operands and the params, and returns the number of an equal value
+# of the same type that is simpler, or None.
 RULES = {_SELECT.number: _select, _TRANSPOSE.number: _transpose,
          _DIV.number: _halve}

@@ -39,7 +39,8 @@ class Scope:
     is_weak: whether the cases of selects are weakly typed; see `identities`.
   """
   __slots__ = ("numbering", "mode", "expressions", "context", "algebra",
-               "depth", "repeats", "keeps_steps", "narrowed", "is_weak")
+               "depth", "repeats", "keeps_steps", "narrowed", "is_weak",
+               "__weakref__")
 
   def __init__(self, numbering, context: Callable[[Any], Any] | None = None,
                mode: str = "exact", keeps_steps: bool = False):

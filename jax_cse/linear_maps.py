@@ -7,6 +7,7 @@ with the types of those operands in their place.
 
 from collections.abc import Sequence
 from typing import Any
+import weakref
 
 from jax_cse import compat
 from jax_cse import keys
@@ -17,7 +18,7 @@ def is_in_ring(aval) -> bool:
   """Whether a type is of numbers that a ring can be of.
 
   Not float16 and the smaller floats: they have so few exponents that programs
-  scale their numbers to fit in, and a scale that cancels is part of the program.
+  scale their numbers to fit in, so a scale that cancels is there on purpose.
   """
   return (type(aval) is compat.ShapedArray and compat.is_number(aval.dtype)
           and compat.is_plain_type(aval)
@@ -42,7 +43,7 @@ class Map:
 
   def __init__(self, maps, number, primitive, params, avals, groups, fixed,
                out):
-    self._maps = maps
+    self._maps = weakref.proxy(maps)
     self._through: dict[int, Any] = {}
     self.number = number
     self.primitive = primitive
@@ -96,7 +97,7 @@ class Maps:
   """The linear maps of one trace."""
 
   def __init__(self, scope):
-    self._scope = scope
+    self._scope = weakref.proxy(scope)   # see `Algebra`
     self._known: dict[int, Map | None] = {}
 
   def of(self, plan: keys.Plan, context, numbers: Sequence[int], avals, params

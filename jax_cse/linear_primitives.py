@@ -287,7 +287,8 @@ def _through_fft(params, avals, axis):
 
 
 def _through_complex(params, avals, axis):
-  return params, {0: axis, 1: axis}
+  return params, {i: axis if aval.shape else None
+                  for i, aval in enumerate(avals)}
 
 
 def _through_select(params, avals, axis):

@@ -9,12 +9,13 @@ makes of the factors.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeGuard
 
 from jax_cse.coefficients import Coefficient, over, simple
 from jax_cse.cores import Core, Element, Image, LinearMap, One, Sum
 from jax_cse.points import Points
-from jax_cse.ring import Ring
+from jax_cse.ring import Ring, random_point
 
 
 class LinearRing(Ring):
@@ -28,7 +29,8 @@ class LinearRing(Ring):
                is_exact: Callable[[Any], bool] = lambda domain: False):
     super().__init__(of, True, is_exact)
     self.has_images = False
-    self._points = Points(self.cores, self._point)
+    # No method of this, which would make a cycle.
+    self._points = Points(self.cores, partial(random_point, self._random))
 
   def image(self, map_: LinearMap, parts: Sequence[Element]) -> Element:
     """The image of elements, one for each operand of the map."""

@@ -63,9 +63,12 @@ def _number_scan(scope, params, numbers, avals, context):
   carries = _Carries(
       scope, starts, consts,
       lambda leaves: number_body(scope, body, consts + leaves + elements))
-  outs = [start if not length or leaf not in carries.sequences else
-          scope.of(("final", way), carries.sequences[leaf])
-          for start, leaf in zip(starts, carries.leaves)]
+  types = zip(body.in_avals[num_consts:], body.out_avals)
+  outs = [scope.of(("final", way), carries.sequences[leaf])
+          if length and leaf in carries.sequences else
+          start if before == after else scope.of(("as", after), start)
+          for start, leaf, (before, after) in zip(
+              starts, carries.leaves, types)]
   scanned = dict(zip(elements, numbers[num_fixed:]))
   for n in scope.expressions.substitute(carries.body.outs[len(starts):],
                                         carries.now):

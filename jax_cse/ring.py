@@ -38,6 +38,11 @@ _MAX_BITS_OF_POWER = 32
 _MAX_DEGREE = 2**20
 
 
+def random_point(source: random.Random) -> int:
+  """An element of the field."""
+  return source.getrandbits(127) % P
+
+
 class Ring:
   """Elements over atoms.
 
@@ -60,7 +65,7 @@ class Ring:
     self.cores: dict[int, Core] = {}
 
   def _point(self) -> int:
-    return self._random.getrandbits(127) % P
+    return random_point(self._random)
 
   def atom(self, number: int, domain: Any, shape: tuple[int, ...] = ()
            ) -> Element:

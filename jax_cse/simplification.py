@@ -64,8 +64,12 @@ def _rebuild(closed_jaxpr, mode):
   jaxpr = closed_jaxpr.jaxpr
   fun = lambda *args: transform(
       lambda trace, *xs: trace.inline(closed_jaxpr, xs), args, mode)
-  return compat.trace_to_jaxpr(fun, [v.aval for v in jaxpr.invars],
-                               jaxpr.debug_info)
+  try:
+    return compat.trace_to_jaxpr(fun, [v.aval for v in jaxpr.invars],
+                                 jaxpr.debug_info)
+  except compat.ShardingTypeError:
+    # JAX lets pass in a jaxpr what it does not when it is bound.
+    return closed_jaxpr
 
 
 def _price(closed_jaxpr) -> tuple[int, int]:

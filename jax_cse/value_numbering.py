@@ -58,16 +58,6 @@ class Numbering:
     self._constant_bytes = 0
     self.arrays = Arrays(self.fresh)
     self._scalars = Arrays(self.fresh)   # by their bits, for traced programs
-    self._rules: dict[type, Callable[[Any], Value | None]] = {
-        compat.DynamicJaxprTracer: self._of_jaxpr_tracer,
-        compat.JVPTracer: self._of_primal_and_tangent,
-        compat.LinearizeTracer: self._of_primal_and_tangent,
-        compat.BatchTracer: self._of_batched,
-        compat.ArrayImpl: self._of_array,
-        compat.Zero: self._of_zero,
-        **dict.fromkeys(compat.SCALARS, self._of_scalar),
-        compat.HOST_ARRAYS: self._of_host_array,
-    }
 
   def clear(self) -> None:
     """Forgets every array and constant. Numbers are not used again."""
@@ -95,8 +85,7 @@ class Numbering:
 
   def of(self, x: Any) -> Value | None:
     """The value of an operand, or None if it has no number."""
-    rule = self._rules.get(type(x))
-    return self._of_other(x) if rule is None else rule(x)
+    return _rules.get(type(x), Numbering._of_other)(self, x)
 
   # Jaxpr variables and what stands behind them.
 
@@ -269,3 +258,16 @@ class Numbering:
     value = Opaque(self.fresh(), x)
     by_id[id(x)] = (value.live, value)
     return value
+
+
+# Not of one `Numbering`: methods of an object that it holds would make a cycle.
+_rules: dict[type, Callable[[Numbering, Any], Value | None]] = {
+    compat.DynamicJaxprTracer: Numbering._of_jaxpr_tracer,
+    compat.JVPTracer: Numbering._of_primal_and_tangent,
+    compat.LinearizeTracer: Numbering._of_primal_and_tangent,
+    compat.BatchTracer: Numbering._of_batched,
+    compat.ArrayImpl: Numbering._of_array,
+    compat.Zero: Numbering._of_zero,
+    **dict.fromkeys(compat.SCALARS, Numbering._of_scalar),
+    compat.HOST_ARRAYS: Numbering._of_host_array,
+}
