@@ -202,6 +202,7 @@ def _as_rational(value, dtype) -> int | Fraction | None:
 
 def _converted(c, source, dtype) -> int | Fraction | None:
   """A constant of one dtype as another has it; None if it has not."""
+  source = compat.real_dtype(source)
   value = scalars.constant(c, source)   # which wraps, or rounds
   exact = _as_rational(value, source)
   if exact is None or not compat.is_inexact(dtype):

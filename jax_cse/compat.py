@@ -578,7 +578,8 @@ def as_result(x, trace, where):
   if isinstance(x, Tracer) or aval.dtype == dtypes.float0:
     return x
   if type(trace) is DynamicJaxprTrace:
-    return trace.to_jaxpr_tracer(x, source_info_util.current())
+    return trace.to_jaxpr_tracer(dtypes.canonicalize_value(x),
+                                 source_info_util.current())
   with core.set_current_trace(eval_trace):
     if not isinstance(x, jax.Array):
       x = lax._convert_element_type(x, aval.dtype, aval.weak_type)

@@ -40,7 +40,7 @@ class Scope:
   """
   __slots__ = ("numbering", "mode", "expressions", "context", "algebra",
                "depth", "repeats", "keeps_steps", "narrowed", "is_weak",
-               "__weakref__")
+               "_bitwise", "_foretold", "__weakref__")
 
   def __init__(self, numbering, context: Callable[[Any], Any] | None = None,
                mode: str = "exact", keeps_steps: bool = False):
@@ -54,6 +54,10 @@ class Scope:
     self.keeps_steps = keeps_steps
     self.narrowed: dict[tuple, Any] = {}
     self.is_weak: dict[int, bool] = {}
+    # What an element of a ring is made of when it is no ring.
+    self._bitwise: dict[int, tuple] = {}
+    # What `number` made up, and the number of the equation that it came to be.
+    self._foretold: dict[int, int | None] = {}
 
   def leaf(self) -> int:
     return self.expressions.leaf()
@@ -65,12 +69,13 @@ class Scope:
               ) -> tuple[tuple | None, tuple[int, ...] | None]:
     """The key of an equation, None if it has none, and the numbers of its
     results, None if it is not known. May put `numbers` in order."""
+    in_ring = None
     if self.algebra is not None:
       result = self.algebra.number(plan, context, numbers, avals,
                                    params)
       # What cancels to a constant may be NaN, and stands for no constant.
       if result is not None and not self.algebra.is_known(result[0]):
-        return ("ring", result[0]), (result[0],)
+        in_ring = result[0]
     keys.put_in_order(plan, numbers, avals, eager=False)
     get = self.expressions.known.get
     key, found = keys.find(get, plan, context, numbers, params)
@@ -82,7 +87,26 @@ class Scope:
       if number is not None:
         found = params, (number,), key, len(numbers)
         self.expressions.known[key] = found
+    if self.algebra is not None and key is not None:
+      return self._united(key, found, in_ring, len(numbers), params)
     return key, None if found is None else found[1]
+
+  def _united(self, key, found, in_ring, arity, params):
+    """What is equal bit for bit, and what is equal in the ring, as one: the
+    ring does not know that transposes undo each other."""
+    if found is None and in_ring is None:
+      return key, None
+    if found is None:
+      found = self.expressions.known[key] = params, (in_ring,), key, arity
+      self._bitwise.setdefault(in_ring, (key[:2], key[2:2 + arity], params))
+    numbers = found[1]
+    if len(numbers) == 1 and numbers[0] in self._foretold:
+      number, = numbers
+      first = self._foretold[number]
+      if first is None:
+        first = self._foretold[number] = number if in_ring is None else in_ring
+      numbers = first,
+    return key, numbers
 
   def number(self, plan, context, numbers, params) -> int:
     """The number of the result of an equation as it is."""
@@ -91,7 +115,9 @@ class Scope:
     if key is None:
       return self.leaf()
     if found is None:
-      return self.expressions.enter(key, len(numbers), 1, params)[0]
+      number, = self.expressions.enter(key, len(numbers), 1, params)
+      self._foretold[number] = None
+      return number
     return found[1][0] if keys.agree(params, found[0]) else self.leaf()
 
   def number_call(self, primitive, params, numbers, avals, context
@@ -102,11 +128,11 @@ class Scope:
 
   def operation(self, number):
     """Plan number and context, operands and params of what has a number."""
-    return self.expressions.operation(number)
+    return self._bitwise.get(number) or self.expressions.operation(number)
 
   def operands(self, plan, number) -> tuple[int, ...]:
     """The operands of what has a number, if it is the result of `plan`."""
-    operation = self.expressions.operation(number)
+    operation = self.operation(number)
     if operation is None or operation[0][0] != plan.number:
       return ()
     return operation[1]
