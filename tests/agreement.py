@@ -2,15 +2,16 @@
 
 Seen of a result are the structure, and of each leaf the class of the object,
 the type with its weakness, the placement, and the value: its bits, or how far
-it is from plain JAX's at most.
+it is from plain JAX's at most. Seen of a run is also what its callbacks saw:
+as often, and in the same order where they are ordered.
 
-A bound is what rounding explains: NaN or infinite where plain JAX is not
-finite, or where a value jumps. Where a bound is finite the result has to be,
-so an overflow that plain JAX does not have is none that passes.
+A bound is what rounding explains: infinite where plain JAX is not finite, or
+where a value jumps. Where a bound is finite the result has to be, so an
+overflow that plain JAX does not have is none that passes.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +19,26 @@ import numpy as np
 
 from jax_cse.compat import core
 
-# How results agree, from the best to what says least.
-ORDER = ("bits", "rounding", "not finite", "raises")
+# How results agree, from the best to what says least. The first three are what
+# may be asked for.
+BITS, NUMBERS, ROUNDING = "bits", "numbers", "rounding"
+ORDER = (BITS, NUMBERS, ROUNDING, "not finite", "raises")
+
+# By how much what callbacks saw may differ where rounding may.
+_SEEN_TOLERANCE = 1e-3
+
+
+class Seen(NamedTuple):
+  """What a callback saw, and whether its order is to be kept."""
+  by: str
+  ordered: bool
+  value: Any
+
+
+class Outcome(NamedTuple):
+  """What a run gave, and what its callbacks saw."""
+  value: Any       # a pytree of arrays, or the exception that was raised
+  seen: tuple[Seen, ...] = ()
 
 
 def kind_of(x) -> tuple:
@@ -35,54 +54,73 @@ def type_of(aval) -> tuple:
           getattr(aval, "weak_type", False))
 
 
-def compare(what: str, actual, expected, bounds: Callable[[], list] | None,
-            kind: Callable[[Any], Any] = kind_of) -> str:
+def compare(what: str, actual: Outcome, expected: Outcome, strictness: str,
+            bounds: Callable[[], list]) -> str:
   """How a result agrees with plain JAX's: one of `ORDER`.
 
   Args:
     what: is said if it does not.
-    actual: a pytree of arrays, or the exception that was raised.
-    expected: of plain JAX.
-    bounds: the largest distance of each leaf, elementwise; None for bits.
-    kind: what must be equal of leaves beside the value.
+    actual: what the road gives.
+    expected: what plain JAX gives.
+    strictness: `BITS`; `NUMBERS` if a zero may have any sign; or `ROUNDING`.
+    bounds: the largest distance of each leaf, elementwise, if it is `ROUNDING`.
 
   Raises:
     AssertionError: they differ.
   """
-  if isinstance(expected, Exception) or isinstance(actual, Exception):
-    assert type(actual) is type(expected), (
-        f"{what}: {shown(actual)}, not {shown(expected)}")
+  got, wanted = actual.value, expected.value
+  if isinstance(wanted, Exception) or isinstance(got, Exception):
+    assert type(got) is type(wanted), f"{what}: {shown(got)}, not {shown(wanted)}"
     return "raises"
-  got, structure = jax.tree.flatten(actual)
-  wanted, other = jax.tree.flatten(expected)
+  _compare_seen(what, actual.seen, expected.seen, strictness)
+  got, structure = jax.tree.flatten(got)
+  wanted, other = jax.tree.flatten(wanted)
   assert structure == other, f"{what}: {structure}, not {other}"
+  worth = {BITS}
   for i, (a, b) in enumerate(zip(got, wanted)):
-    assert kind(a) == kind(b), (
-        f"{what}, result {i}: {kind(a)}, not {kind(b)}\n"
-        f"  got:   {shown(a)}\n  plain: {shown(b)}")
-  if all(map(same_bits, got, wanted)):
-    return "bits"
-  worth = {"rounding"}
-  for i, (a, b) in enumerate(zip(got, wanted)):
-    if not same_bits(a, b):
-      assert bounds is not None, (
-          f"{what}, result {i}: {shown(a)}, not {shown(b)}")
-      if not _is_near(_bits(a), _bits(b)):
-        worth.add(_within(f"{what}, result {i}", _bits(a), _bits(b),
-                          bounds()[i]))
+    a, b = _array(a), _array(b)
+    where = f"{what}, result {i}"
+    assert (a.shape, a.dtype) == (b.shape, b.dtype), (
+        f"{where}: {a.dtype}{a.shape}, not {b.dtype}{b.shape}")
+    if a.tobytes() == b.tobytes():
+      continue
+    assert strictness != BITS, f"{where}: {shown(a)}, not {shown(b)}"
+    if _are_equal(a, b).all():
+      worth.add(NUMBERS)
+      continue
+    assert strictness == ROUNDING, f"{where}: {shown(a)}, not {shown(b)}"
+    worth.add(ROUNDING if _is_near(a, b) else _within(where, a, b, bounds()[i]))
   return max(worth, key=ORDER.index)
 
 
-def same_bits(a, b) -> bool:
-  a, b = _bits(a), _bits(b)
-  return (a.shape, a.dtype, a.tobytes()) == (b.shape, b.dtype, b.tobytes())
-
-
-def _bits(x):
+def _array(x):
   if isinstance(x, jax.Array) and jax.dtypes.issubdtype(
       x.dtype, jax.dtypes.prng_key):
     x = jax.random.key_data(x)
   return np.asarray(x)
+
+
+def _compare_seen(what, seen, expected, strictness) -> None:
+  for ordered in (True, False):
+    got = [s for s in seen if s.ordered == ordered]
+    wanted = [s for s in expected if s.ordered == ordered]
+    if not ordered:
+      got, wanted = (sorted(x, key=lambda s: (s.by, str(s.value)))
+                     for x in (got, wanted))
+    assert [s.by for s in got] == [s.by for s in wanted], (
+        f"{what}: callbacks saw {got}, not {wanted}")
+    for a, b in zip(got, wanted):
+      a, b = (np.asarray(s.value, np.float64) for s in (a, b))
+      tolerance = 0 if strictness != ROUNDING else (
+          _SEEN_TOLERANCE * np.abs(b[np.isfinite(b)]).max(initial=1))
+      with np.errstate(all="ignore"):
+        same = (np.abs(a - b) <= tolerance) | _are_equal(a, b) | (
+            ~np.isfinite(b) if strictness == ROUNDING else False)
+      assert same.all(), f"{what}: a callback saw {a}, not {b}"
+
+
+def _are_equal(a, b):
+  return (a == b) | ((a != a) & (b != b))
 
 
 def _is_near(a, b) -> bool:
@@ -99,11 +137,12 @@ def _within(what, a, b, limit) -> str:
   """Whether two arrays of one type differ by no more than a limit."""
   a, b = _wide(a), _wide(b)
   with np.errstate(all="ignore"):
-    equal = (a == b) | ((a != a) & (b != b))
-    bad = ~(equal | ~np.isfinite(limit) | (np.abs(a - b) <= limit))
+    free = ~np.isfinite(limit)
+    far = np.abs(a - b) if _is_inexact(a) else (a != b)
+    bad = ~(_are_equal(a, b) | free | (far <= limit))
   assert not bad.any(), (
       f"{what}: {a[bad][:9]}, not {b[bad][:9]}; farther than {limit[bad][:9]}")
-  return "rounding" if (equal | np.isfinite(limit)).all() else "not finite"
+  return "not finite" if (free & ~_are_equal(a, b)).any() else ROUNDING
 
 
 def _is_inexact(x) -> bool:
@@ -116,7 +155,7 @@ def _wide(x):
 
 
 def shown(x) -> str:
-  """An outcome in one line or some."""
+  """A result in some lines."""
   if isinstance(x, Exception):
     return f"{type(x).__name__}: {str(x)[:300]}"
   return str(x)[:600]

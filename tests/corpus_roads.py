@@ -21,7 +21,11 @@ import numpy as np
 
 import roads
 
-DEFAULT = [road for road in roads.ROADS if road != "derivatives 3"]
+# Those whose equations the others share, or which "hits" takes, are left out.
+DEFAULT = [road for road in roads.ROADS
+           if not road.startswith("traced cse") and not road.endswith(" 3")
+           and road not in ("enabled exact", "jit exact",
+                            "traced derivatives 1")]
 
 
 class Uses:
@@ -40,9 +44,9 @@ class Uses:
 
   def of(self, road: str) -> roads.Plain | None:
     """The use for a road; None if there is nothing to derive."""
-    if road.startswith("derivatives"):
+    if "derivatives" in road:
       return self._derived if self._moving else None
-    return (self._twice if road.startswith("jit") or road == "enabled exact"
+    return (self._twice if road.endswith("exact") or road.startswith("jit")
             else self._combined)
 
   @functools.cached_property

@@ -1,12 +1,15 @@
 """The roads to the values of a function: plain JAX, and all of jax_cse.
 
-    enabled MODE      called twice in one context, and traced in it
-    jit MODE          compiled in the context
-    cse MODE          the function that `cse` makes, eagerly and traced
-    cse_jaxpr MODE    the jaxpr that `cse_jaxpr` makes
-    derivatives N     against nested `jvp`
+    enabled MODE        called twice in one context, eagerly
+    traced MODE         traced in the context
+    jit MODE            compiled in the context
+    cse MODE            the function that `cse` makes, eagerly
+    traced cse MODE     ... and traced
+    cse_jaxpr MODE      the jaxpr that `cse_jaxpr` makes
+    derivatives N       against nested `jvp`, eagerly
+    traced derivatives N
 
-A road is a generator of what it gives beside what plain JAX gives. What plain
+A road is a generator of what it gives, beside what plain JAX gives. What plain
 JAX gives is computed once for all of them, when it is wanted first.
 
 Jaxprs are evaluated one primitive at a time (op_by_op.py), so that in mode
@@ -15,14 +18,16 @@ not evaluated at all: nothing could come out differently.
 """
 
 from collections.abc import Callable, Iterator
+import contextlib
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import agreement
+from agreement import Outcome
 import checking
 import jax_cse
 from jax_cse import compat
@@ -35,52 +40,115 @@ import op_by_op
 class Plain:
   """What plain JAX makes of a function of flat operands."""
 
-  def __init__(self, fun: Callable, operands, direction=None):
-    """`direction`: that of derivatives; elementwise 1 at None."""
+  def __init__(self, fun: Callable, operands, direction=None, *,
+               strictness: str = agreement.BITS, calls_are_whole: bool = True,
+               record: list | None = None, can_repeat: bool = True):
+    """A function, and how it is compared.
+
+    Args:
+      fun: a function of the operands.
+      operands: a list of arrays.
+      direction: that of derivatives; elementwise 1 at None.
+      strictness: what mode "exact" has to keep.
+      calls_are_whole: whether calls and loops are compiled eagerly, or are
+        Python's, so that nothing is but primitives.
+      record: where the callbacks of the function note what they see.
+      can_repeat: whether it may be evaluated under noise, to know bounds.
+    """
     self.fun = fun
     self.operands = list(operands)
     self.direction = direction
+    self.strictness = strictness
+    self.calls_are_whole = calls_are_whole
+    self.record = record
+    self.can_repeat = can_repeat
     self._derivatives: dict[int, Plain] = {}
 
   def new_function(self):
     """The function, as one that no cache of JAX knows."""
     return lambda *xs: self.fun(*xs)
 
-  @functools.cached_property
-  def eagerly(self):
-    return checking.attempt(self.new_function(), *self.operands)
+  def run(self, fun, *args) -> Outcome:
+    """What a function gives, and what callbacks see meanwhile."""
+    record = [] if self.record is None else self.record
+    jax.effects_barrier()
+    record.clear()
+    value = checking.attempt(fun, *args)
+    jax.effects_barrier()
+    return Outcome(value, tuple(record))
+
+  def run_eagerly(self, fun) -> Outcome:
+    manager = (contextlib.nullcontext() if self.calls_are_whole
+               else jax.disable_jit())
+    with manager:
+      return self.run(fun, *self.operands)
+
+  def evaluate(self, jaxpr) -> Outcome:
+    """What a jaxpr gives, one primitive at a time: a flat list."""
+    if isinstance(jaxpr, Exception):
+      return Outcome(jaxpr)
+    return self.run(op_by_op.evaluate, jaxpr, *self.operands)
+
+  def trace(self, fun):
+    """The jaxpr of a function, or the exception that it raises."""
+    return checking.attempt(checking.trace, fun, *self.operands)
 
   @functools.cached_property
-  def compiled(self):
-    return checking.attempt(jax.jit(self.new_function()), *self.operands)
+  def eagerly(self) -> Outcome:
+    return self.run_eagerly(self.new_function())
+
+  @functools.cached_property
+  def compiled(self) -> Outcome:
+    return self.run(jax.jit(self.new_function()), *self.operands)
 
   @functools.cached_property
   def jaxpr(self):
-    return checking.attempt(checking.trace, self.fun, *self.operands)
+    return self.trace(self.fun)
 
   @functools.cached_property
   def text(self) -> str:
     return text_of(self.jaxpr)
 
   @functools.cached_property
-  def values(self):
-    """Of the jaxpr, one primitive at a time: a flat list."""
-    return evaluated(self.jaxpr, self.operands)
+  def values(self) -> Outcome:
+    """Of the jaxpr, one primitive at a time."""
+    return self.evaluate(self.jaxpr)
 
   @functools.cached_property
   def _bounds(self):
+    if not self.can_repeat:
+      return _at_first_sight(self.values.value)
     return rounding.bounds(self.jaxpr, self.operands)
 
   def bounds(self) -> list:
     return self._bounds
+
+  def asked(self, mode) -> str:
+    """What a mode has to keep."""
+    return self.strictness if mode == "exact" else agreement.ROUNDING
 
   def derivatives(self, order: int) -> "Plain":
     """Of the function and its derivatives, by nested `jvp`."""
     found = self._derivatives.get(order)
     if found is None:
       found = self._derivatives[order] = Plain(
-          nested_jvp(self.fun, order, self.direction), self.operands)
+          nested_jvp(self.fun, order, self.direction), self.operands,
+          calls_are_whole=self.calls_are_whole, can_repeat=self.can_repeat)
     return found
+
+
+def _at_first_sight(values) -> list:
+  """Bounds of what cannot be evaluated again: some digits of the largest."""
+  limits = []
+  for x in map(np.asarray, values):
+    if not jax.dtypes.issubdtype(x.dtype, np.inexact):
+      limits.append(np.zeros(x.shape))
+      continue
+    size = np.abs(x.astype(np.complex128))
+    digits = 256 * float(jnp.finfo(x.dtype).eps)
+    limits.append(np.where(np.isfinite(size), digits * size[
+        np.isfinite(size)].max(initial=1), np.inf))
+  return limits
 
 
 def nested_jvp(fun, order, direction):
@@ -101,114 +169,137 @@ def text_of(jaxpr) -> str:
     return repr(jaxpr)
   with np.printoptions(threshold=2**31):
     text = jaxpr.pretty_print(use_color=False, custom_pp_eqn_rules=False)
-  consts = [np.asarray(x).tobytes() for x in jaxpr.consts
-            if not isinstance(x, compat.Tracer)]
+  consts = [agreement._array(x).tobytes() for x in jaxpr.consts
+            if not isinstance(core.typeof(x), compat.AbstractRef)]
   return f"{text} {consts} {[agreement.type_of(a) for a in jaxpr.out_avals]}"
-
-
-def evaluated(jaxpr, operands):
-  if isinstance(jaxpr, Exception):
-    return jaxpr
-  return checking.attempt(op_by_op.evaluate, jaxpr,
-                          *jax.tree.leaves(operands))
 
 
 class Step(NamedTuple):
   """What a road gives, what plain JAX gives, and how they are compared."""
   how: str
-  actual: Any
-  expected: Any
-  bounds: Callable[[], list] | None
-  kind: Callable[[Any], Any] = agreement.kind_of
+  actual: Outcome
+  expected: Outcome
+  strictness: str
+  bounds: Callable[[], list]
 
 
 def _enabled(mode, plain) -> Iterator[Step]:
-  bounds = None if mode == "exact" else plain.bounds
-  expected = plain.eagerly
   with jax_cse.enabled(mode):
     fun = plain.new_function()
-    first = checking.attempt(fun, *plain.operands)
-    again = checking.attempt(fun, *plain.operands)
-  yield Step("eagerly", first, expected, bounds)
-  yield Step("eagerly, again", again, expected, bounds)
-  with jax_cse.enabled(mode):
-    jaxpr = checking.attempt(checking.trace, plain.fun, *plain.operands)
-  yield from _traced("traced", mode, plain, jaxpr)
+    results = [plain.run_eagerly(fun), plain.run_eagerly(fun)]
+  for how, result in zip(("once", "again"), results):
+    assert_same_kinds(result.value, plain.eagerly.value)
+    yield Step(how, result, plain.eagerly, plain.asked(mode), plain.bounds)
 
 
 def _jit(mode, plain) -> Iterator[Step]:
   with jax_cse.enabled(mode):
-    result = checking.attempt(jax.jit(plain.new_function()), *plain.operands)
-  yield Step("compiled", result, plain.compiled, plain.bounds)
+    result = plain.run(jax.jit(plain.new_function()), *plain.operands)
+  assert_same_kinds(result.value, plain.compiled.value)
+  yield Step("compiled", result, plain.compiled, agreement.ROUNDING,
+             plain.bounds)
 
 
 def _cse(mode, plain) -> Iterator[Step]:
-  fun = jax_cse.cse(plain.new_function(), mode)
-  bounds = None if mode == "exact" else plain.bounds
-  expected = plain.eagerly
-  # Calls are looked into, and rounded as they are one primitive at a time.
-  if not isinstance(expected, Exception) and not isinstance(
-      plain.values, Exception):
-    kinds = list(map(agreement.kind_of, jax.tree.leaves(expected)))
-    result = checking.attempt(fun, *plain.operands)
-    yield Step("eagerly", _flat(result), plain.values, bounds, lambda _: None)
-    if not isinstance(result, Exception):
-      got = list(map(agreement.kind_of, jax.tree.leaves(result)))
-      assert got == kinds, f"results are {got}, not {kinds}"
-  else:
-    yield Step("eagerly", checking.attempt(fun, *plain.operands), expected,
-               bounds)
-  yield from _traced("traced", mode, plain, checking.attempt(
-      checking.trace, fun, *plain.operands))
+  result = plain.run_eagerly(jax_cse.cse(plain.new_function(), mode))
+  yield from _rebuilt_eagerly(plain, result, plain.asked(mode), plain)
+
+
+def _rebuilt_eagerly(plain, result, strictness, effects) -> Iterator[Step]:
+  """A result of what looks into calls, so that they are rounded as they are one
+  primitive at a time. What callbacks see is that of `effects`."""
+  assert_same_kinds(result.value, plain.eagerly.value)
+  expected, value = plain.eagerly, result.value
+  if plain.calls_are_whole and not any(
+      isinstance(x, Exception) for x in (value, plain.values.value)):
+    expected, value = plain.values, jax.tree.leaves(value)
+  yield Step("eagerly", Outcome(value, result.seen),
+             Outcome(expected.value, effects.eagerly.seen), strictness,
+             plain.bounds)
+
+
+def _traced_enabled(mode, plain) -> Iterator[Step]:
+  with jax_cse.enabled(mode):
+    jaxpr = plain.trace(plain.fun)
+  yield from _traced(plain, jaxpr, plain.asked(mode), plain)
+
+
+def _traced_cse(mode, plain) -> Iterator[Step]:
+  jaxpr = plain.trace(jax_cse.cse(plain.new_function(), mode))
+  yield from _traced(plain, jaxpr, plain.asked(mode), plain)
 
 
 def _cse_jaxpr(mode, plain) -> Iterator[Step]:
   if not isinstance(plain.jaxpr, Exception):
     jaxpr = checking.attempt(jax_cse.cse_jaxpr, plain.jaxpr, mode)
-    yield from _traced("rebuilt", mode, plain, jaxpr)
+    yield from _traced(plain, jaxpr, plain.asked(mode), plain)
 
 
-def _traced(how, mode, plain, jaxpr) -> Iterator[Step]:
+def _traced(plain, jaxpr, strictness, effects) -> Iterator[Step]:
   """What a jaxpr computes, and of which type it says that it is."""
   if isinstance(jaxpr, Exception) or isinstance(plain.jaxpr, Exception):
-    yield Step(how, jaxpr, plain.jaxpr, None)
+    yield Step("traced", Outcome(jaxpr), Outcome(plain.jaxpr), strictness,
+               plain.bounds)
     return
   core.check_jaxpr(jaxpr.jaxpr)
   types = lambda j: [str(agreement.type_of(a)) for a in j.out_avals]
   assert types(jaxpr) == types(plain.jaxpr), (
-      f"{how}: types {types(jaxpr)}, not {types(plain.jaxpr)}")
+      f"types {types(jaxpr)}, not {types(plain.jaxpr)}")
   if text_of(jaxpr) != plain.text:
-    yield Step(how, evaluated(jaxpr, plain.operands), plain.values,
-               None if mode == "exact" else plain.bounds, lambda _: None)
+    yield Step("traced", plain.evaluate(jaxpr),
+               Outcome(plain.values.value, effects.values.seen), strictness,
+               plain.bounds)
 
 
 def _derivatives(order, plain) -> Iterator[Step]:
+  # Callbacks of a function see it once, however often it is derived.
+  yield from _rebuilt_eagerly(
+      plain.derivatives(order), plain.run_eagerly(_derived(order, plain)),
+      agreement.ROUNDING, plain)
+
+
+def _traced_derivatives(order, plain) -> Iterator[Step]:
   reference = plain.derivatives(order)
-  direction = plain.direction
-  def fun(*xs):
-    v = None if direction is None else list(direction)
-    return jax_cse.derivatives(lambda ys: plain.fun(*ys), order)(list(xs), v)
-  yield Step("eagerly", checking.attempt(fun, *plain.operands),
-             reference.eagerly, reference.bounds)
-  if not isinstance(reference.jaxpr, Exception):
-    yield from _traced("traced", "ring", reference, checking.attempt(
-        checking.trace, fun, *plain.operands))
+  yield from _traced(reference, plain.trace(_derived(order, plain)),
+                     agreement.ROUNDING, plain)
 
 
-def _flat(result):
-  return result if isinstance(result, Exception) else jax.tree.leaves(result)
+def _derived(order, plain):
+  v = None if plain.direction is None else list(plain.direction)
+  derived = jax_cse.derivatives(lambda ys: plain.fun(*ys), order)
+  return lambda *xs: derived(list(xs), v)
 
 
+def assert_same_kinds(actual, expected) -> None:
+  if not any(isinstance(x, Exception) for x in (actual, expected)):
+    got, wanted = ([agreement.kind_of(x) for x in jax.tree.leaves(tree)]
+                   for tree in (actual, expected))
+    differ = [(a, b) for a, b in zip(got, wanted) if a != b]
+    assert not differ, f"a result is {differ[0][0]}, not {differ[0][1]}"
+
+
+_ROADS_IN_MODES = {
+    "enabled": _enabled, "traced": _traced_enabled, "jit": _jit, "cse": _cse,
+    "traced cse": _traced_cse, "cse_jaxpr": _cse_jaxpr}
+_ROADS_OF_ORDERS = {"derivatives": _derivatives,
+                    "traced derivatives": _traced_derivatives}
 ROADS: dict[str, Callable[[Plain], Iterator[Step]]] = {
     f"{name} {mode}": functools.partial(road, mode)
-    for name, road in {"enabled": _enabled, "jit": _jit, "cse": _cse,
-                       "cse_jaxpr": _cse_jaxpr}.items()
-    for mode in modes.MODES
-} | {f"derivatives {n}": functools.partial(_derivatives, n) for n in (1, 2, 3)}
+    for name, road in _ROADS_IN_MODES.items() for mode in modes.MODES
+} | {
+    f"{name} {n}": functools.partial(road, n)
+    for name, road in _ROADS_OF_ORDERS.items() for n in (1, 2, 3)}
 
 
 def check(road: str, plain: Plain) -> str:
-  """Raises AssertionError if the road can be seen; says how it was compared."""
-  outcomes = {agreement.compare(f"{road}, {step.how}", *step[1:])
-              for step in ROADS[road](plain)}
-  return max(outcomes or {"bits"}, key=agreement.ORDER.index)
+  """How a road agrees with plain JAX; see `agreement.ORDER`.
+
+  Raises:
+    AssertionError: it does not.
+  """
+  try:
+    worth = {agreement.compare(step.how, *step[1:])
+             for step in ROADS[road](plain)}
+  except Exception as e:
+    raise AssertionError(f"{road}: {type(e).__name__}: {e}") from e
+  return max(worth or {agreement.BITS}, key=agreement.ORDER.index)
