@@ -838,6 +838,13 @@ def _generator(transformation):
 flatten_jvp = _generator(custom_derivatives._flatten_jvp)
 
 
+def forget_call(wrapped) -> None:
+  """Lets a wrapped function be called once more, or another in its stead."""
+  for store in wrapped.stores:
+    if store is not None:
+      store.reset()
+
+
 def rule_inside(fun):
   """The wrapped rule of which JAX made a function of its own, or None.
 

@@ -254,21 +254,25 @@ class CseTrace(DeferredTrace):
         return functions[0].call_wrapped(*operands)
     bind = lambda *xs: primitive.bind(*xs, subfuns=functions, **params)
     if self.derivation is not None:
-      return self._staged(bind, operands)
+      return self._staged(bind, operands, functions)
     if type(self.parent_trace) is compat.DynamicJaxprTrace:
       return self.inline(jax.make_jaxpr(bind)(*map(self.lift, operands)),
                          operands)
     return self._at_once(bind, operands)
 
-  def _staged(self, bind, operands):
-    """Results of what calls a function of Python, as of a call in a jaxpr; at
-    once, if the function has to know values."""
+  def _staged(self, bind, operands, functions=()):
+    """Results of what calls functions of Python, as of a call in a jaxpr; at
+    once, if they have effects, or have to know values."""
     operands = list(map(self.lift, operands))
     try:
       jaxpr = jax.make_jaxpr(bind)(*operands)
+      if compat.benign(jaxpr.effects):
+        return self.inline(jaxpr, operands)
     except compat.WANTS_VALUES:
-      return self.derivation.through(bind, operands)
-    return self.inline(jaxpr, operands)
+      pass
+    for fun in functions:
+      compat.forget_call(fun)
+    return self.derivation.through(bind, operands)
 
 
 def _is_transparent(params):
