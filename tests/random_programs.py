@@ -5,7 +5,8 @@
 draws N of them, or those of some kinds, in rounds of their own seeds, and goes
 on after a program in which CSE can be seen; hypothesis prints the smallest.
 What the programs are is in whole_programs.py, how they are compared in
-differential.py.
+differential.py. Those of kind "mixed" are in mixed_programs.py and take the
+roads of roads.py.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 import differential
+import mixed_programs
 import whole_programs
 
 # The way of comparing, how deep the programs nest, and the share of a campaign
@@ -32,6 +34,7 @@ KINDS = {
     "rebuilt": ("rebuilt", 1, 10),
     "dispatched": ("dispatched", 1, 1),
     "compiled": ("compiled", 2, 1),
+    "mixed": ("mixed", 1, 5),
 }
 _ROUND = 250
 
@@ -45,19 +48,30 @@ def run(kind: str, programs: int, random_seed: int) -> collections.Counter:
   """
   way, depth, _ = KINDS[kind]
   counts: collections.Counter = collections.Counter()
+  # Explaining a failure would take ten times as long as shrinking it.
+  drawn = settings(
+      max_examples=programs, deadline=None, database=None,
+      phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False,
+      suppress_health_check=list(HealthCheck))
 
   @seed(random_seed)
-  # Explaining a failure would take ten times as long as shrinking it.
-  @settings(max_examples=programs, deadline=None, database=None,
-            phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck))
+  @drawn
+  @given(mixed_programs.cases)
+  def compare_mixed(case):
+    counts[mixed_programs.check(case)] += 1
+
+  @seed(random_seed)
+  @drawn
   @given(whole_programs.programs(depth, 6 if depth else 12),
          st.integers(0, len(whole_programs.ROWS) - 1),
          st.sampled_from(["none", *differential.TRANSFORMS]))
   def compare(program, row, transform):
     counts[differential.check(program, row, transform, way)] += 1
 
-  compare()
+  if way == "mixed":
+    compare_mixed()
+  else:
+    compare()
   return counts
 
 
@@ -70,6 +84,7 @@ def main(argv=None) -> int:
   parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
   args = parser.parse_args(argv)
   jax.config.update("jax_traceback_filtering", "off")
+  jax.config.update("jax_num_cpu_devices", 2)  # for shard_map
   totals: dict[str, collections.Counter] = {}
   failures, start = 0, time.monotonic()
   for kind in args.kinds:

@@ -10,10 +10,11 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from jax_cse import keys
+import mixed_programs
 import random_programs
 
 IN_THE_SUITE = {"flat eager": 800, "eager": 200, "flat traced": 200,
-                "traced": 200, "dispatched": 20, "compiled": 20}
+                "traced": 200, "dispatched": 20, "compiled": 20, "mixed": 40}
 
 
 class RandomProgramsTest(parameterized.TestCase):
@@ -43,6 +44,18 @@ class RandomProgramsTest(parameterized.TestCase):
             mock.patch.object(keys, "agree", lambda *_: True),
             self.assertRaises(AssertionError)):
         random_programs.run(kind, 500, random_seed=0)
+
+  def test_a_wrong_merge_of_types_is_found(self):
+    # Planted: params do not count, so that both conversions are the same.
+    program = [("convert", 1, 0), ("convert", 2, 1), ("callback", 0),
+               ("binary", 0, 0, 2)]
+    case = (program, (0, 0, 0, 0), 1, "none", "enabled exact")
+    self.assertEqual(mixed_programs.check(case), "bits")
+    of = lambda plan, context, numbers, params: (plan.number, context, *numbers)
+    with (mock.patch.object(keys, "of", of),
+          mock.patch.object(keys, "agree", lambda *_: True),
+          self.assertRaisesRegex(AssertionError, "enabled exact")):
+      mixed_programs.check(case)
 
 
 if __name__ == "__main__":
