@@ -8,7 +8,8 @@ eight bits wrap, halves overflow, and scalars are weak:
 
 Instructions that hold programs are loops, branches, calls, a `shard_map`, and
 custom rules that are wrong on purpose (doubled, constant, with a callback), so
-that the derivative of the body would be seen in place of the rule.
+that the derivative of the body would be seen in place of the rule. They close over
+nothing traced: JAX leaves tracers in jaxprs if they do.
 
 What callbacks are given is written down. It must be as many arrays as in plain
 JAX, of the same types, and in mode "exact" of the same bits.
@@ -126,7 +127,7 @@ def _jit(fs, stack, n):
 def _custom_jvp(fs, stack, n):
   @jax.custom_jvp
   def fun(x):
-    return _inexact(fs[0]([x, *stack[1:]]))
+    return _inexact(fs[0]([x] * 4))
 
   @fun.defjvp
   def rule(xs, ts):
@@ -143,7 +144,7 @@ def _custom_jvp(fs, stack, n):
 
 
 def _custom_vjp(fs, stack, n):
-  fun = jax.custom_vjp(lambda x: _inexact(fs[0]([x, *stack[1:]])))
+  fun = jax.custom_vjp(lambda x: _inexact(fs[0]([x] * 4)))
   fun.defvjp(lambda x: (fun(x), x), lambda x, g: ((3 * x).astype(x.dtype),))
   x = _inexact(stack[0])
   if n == 0 and jnp.issubdtype(x.dtype, jnp.floating):
