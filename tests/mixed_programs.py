@@ -8,8 +8,8 @@ eight bits wrap, halves overflow, and scalars are weak:
 
 Instructions that hold programs are loops, branches, calls, a `shard_map`, and
 custom rules that are wrong on purpose (doubled, constant, with a callback), so
-that the derivative of the body would be seen in place of the rule. They close over
-nothing traced: JAX leaves tracers in jaxprs if they do.
+that the derivative of the body would be seen in place of the rule. They
+close over nothing traced: JAX leaves tracers in jaxprs if they do.
 
 What callbacks are given is written down. It must be as many arrays as in plain
 JAX, of the same types, and in mode "exact" of the same bits.
