@@ -24,6 +24,10 @@ from jax_cse.compat import core
 BITS, NUMBERS, ROUNDING = "bits", "numbers", "rounding"
 ORDER = (BITS, NUMBERS, ROUNDING, "not finite", "raises")
 
+# By what callbacks are that stand in rules of derivation, of which nobody says
+# how often they run.
+OF_RULES = "rule"
+
 # By how much what callbacks saw may differ where rounding may.
 _SEEN_TOLERANCE = 1e-3
 
@@ -41,10 +45,11 @@ class Outcome(NamedTuple):
   seen: tuple[Seen, ...] = ()
 
 
-def kind_of(x) -> tuple:
+def kind_of(x, has_placement: bool) -> tuple:
   """What is to be seen of a leaf but for its value."""
   if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer):
-    return "jax.Array", type_of(core.typeof(x)), x.committed, x.sharding
+    placement = (x.committed, x.sharding) if has_placement else ()
+    return "jax.Array", type_of(core.typeof(x)), *placement
   return type(x), np.shape(x), getattr(x, "dtype", None)
 
 
@@ -70,7 +75,8 @@ def compare(what: str, actual: Outcome, expected: Outcome, strictness: str,
   """
   got, wanted = actual.value, expected.value
   if isinstance(wanted, Exception) or isinstance(got, Exception):
-    assert type(got) is type(wanted), f"{what}: {shown(got)}, not {shown(wanted)}"
+    assert type(got) is type(wanted), (
+        f"{what}: {shown(got)}, not {shown(wanted)}")
     return "raises"
   _compare_seen(what, actual.seen, expected.seen, strictness)
   got, structure = jax.tree.flatten(got)

@@ -3,9 +3,11 @@
 XLA fuses a whole program and rounds it as it likes, so two programs with the
 same primitives on the same values may differ in the last bit once compiled.
 Evaluated here they may not: what a jaxpr with CSE and one without compute can
-be compared bit for bit, and nothing is compiled but single primitives.
+be compared bit for bit, and nothing is compiled but single primitives, and what
+is for each of several devices.
 """
 
+import jax
 import jax.numpy as jnp
 
 from jax_cse import compat
@@ -63,6 +65,10 @@ def _cond(operands, *, branches, **_):
   return evaluate(branches[index], *operands[1:])
 
 
+def _shard_map(operands, **params):
+  return jax.jit(lambda *xs: compat.shard_map_p.bind(*xs, **params))(*operands)
+
+
 _rules = {
     compat.scan_p: _scan,
     compat.while_p: _while,
@@ -76,4 +82,5 @@ _rules = {
         lambda operands, *, call_jaxpr, **_: evaluate(call_jaxpr, *operands),
     compat.remat_p:
         lambda operands, *, jaxpr, **_: _evaluate(jaxpr, (), operands),
+    compat.shard_map_p: _shard_map,
 }

@@ -41,32 +41,36 @@ class Plain:
   """What plain JAX makes of a function of flat operands."""
 
   def __init__(self, fun: Callable, operands, direction=None, *,
+               around: Callable[[Callable], Callable] = lambda f: f,
                strictness: str = agreement.BITS, calls_are_whole: bool = True,
-               record: list | None = None, can_repeat: bool = True):
+               has_placement: bool = True, record: list | None = None):
     """A function, and how it is compared.
 
     Args:
       fun: a function of the operands.
       operands: a list of arrays.
       direction: that of derivatives; elementwise 1 at None.
+      around: a transformation of JAX, of the function, or of what a road makes
+        of it.
       strictness: what mode "exact" has to keep.
       calls_are_whole: whether calls and loops are compiled eagerly, or are
         Python's, so that nothing is but primitives.
+      has_placement: whether results are to be placed alike.
       record: where the callbacks of the function note what they see.
-      can_repeat: whether it may be evaluated under noise, to know bounds.
     """
     self.fun = fun
     self.operands = list(operands)
     self.direction = direction
+    self.around = around
     self.strictness = strictness
     self.calls_are_whole = calls_are_whole
+    self.has_placement = has_placement
     self.record = record
-    self.can_repeat = can_repeat
     self._derivatives: dict[int, Plain] = {}
 
   def new_function(self):
     """The function, as one that no cache of JAX knows."""
-    return lambda *xs: self.fun(*xs)
+    return self.around(lambda *xs: self.fun(*xs))
 
   def run(self, fun, *args) -> Outcome:
     """What a function gives, and what callbacks see meanwhile."""
@@ -87,7 +91,10 @@ class Plain:
     """What a jaxpr gives, one primitive at a time: a flat list."""
     if isinstance(jaxpr, Exception):
       return Outcome(jaxpr)
-    return self.run(op_by_op.evaluate, jaxpr, *self.operands)
+    def evaluated(*operands):
+      return [_typed(x, aval) for x, aval in zip(
+          op_by_op.evaluate(jaxpr, *operands), jaxpr.out_avals)]
+    return self.run(evaluated, *self.operands)
 
   def trace(self, fun):
     """The jaxpr of a function, or the exception that it raises."""
@@ -103,7 +110,7 @@ class Plain:
 
   @functools.cached_property
   def jaxpr(self):
-    return self.trace(self.fun)
+    return self.trace(self.new_function())
 
   @functools.cached_property
   def text(self) -> str:
@@ -116,9 +123,10 @@ class Plain:
 
   @functools.cached_property
   def _bounds(self):
-    if not self.can_repeat:
+    try:
+      return rounding.bounds(self.jaxpr, self.operands)
+    except ValueError:   # it has effects and results, so it runs once
       return _at_first_sight(self.values.value)
-    return rounding.bounds(self.jaxpr, self.operands)
 
   def bounds(self) -> list:
     return self._bounds
@@ -133,8 +141,14 @@ class Plain:
     if found is None:
       found = self._derivatives[order] = Plain(
           nested_jvp(self.fun, order, self.direction), self.operands,
-          calls_are_whole=self.calls_are_whole, can_repeat=self.can_repeat)
+          around=self.around, calls_are_whole=self.calls_are_whole,
+          has_placement=self.has_placement, record=self.record)
     return found
+
+
+def _typed(x, aval):
+  """A result as the jaxpr says that it is, since a literal may have no type."""
+  return x if isinstance(x, jax.Array) else np.asarray(x, aval.dtype)
 
 
 def _at_first_sight(values) -> list:
@@ -188,27 +202,27 @@ def _enabled(mode, plain) -> Iterator[Step]:
     fun = plain.new_function()
     results = [plain.run_eagerly(fun), plain.run_eagerly(fun)]
   for how, result in zip(("once", "again"), results):
-    assert_same_kinds(result.value, plain.eagerly.value)
+    _assert_same_kinds(plain, result.value, plain.eagerly.value)
     yield Step(how, result, plain.eagerly, plain.asked(mode), plain.bounds)
 
 
 def _jit(mode, plain) -> Iterator[Step]:
   with jax_cse.enabled(mode):
     result = plain.run(jax.jit(plain.new_function()), *plain.operands)
-  assert_same_kinds(result.value, plain.compiled.value)
+  _assert_same_kinds(plain, result.value, plain.compiled.value)
   yield Step("compiled", result, plain.compiled, agreement.ROUNDING,
              plain.bounds)
 
 
 def _cse(mode, plain) -> Iterator[Step]:
-  result = plain.run_eagerly(jax_cse.cse(plain.new_function(), mode))
+  result = plain.run_eagerly(_simplified(mode, plain))
   yield from _rebuilt_eagerly(plain, result, plain.asked(mode), plain)
 
 
 def _rebuilt_eagerly(plain, result, strictness, effects) -> Iterator[Step]:
   """A result of what looks into calls, so that they are rounded as they are one
   primitive at a time. What callbacks see is that of `effects`."""
-  assert_same_kinds(result.value, plain.eagerly.value)
+  _assert_same_kinds(plain, result.value, plain.eagerly.value)
   expected, value = plain.eagerly, result.value
   if plain.calls_are_whole and not any(
       isinstance(x, Exception) for x in (value, plain.values.value)):
@@ -220,13 +234,17 @@ def _rebuilt_eagerly(plain, result, strictness, effects) -> Iterator[Step]:
 
 def _traced_enabled(mode, plain) -> Iterator[Step]:
   with jax_cse.enabled(mode):
-    jaxpr = plain.trace(plain.fun)
+    jaxpr = plain.trace(plain.new_function())
   yield from _traced(plain, jaxpr, plain.asked(mode), plain)
 
 
 def _traced_cse(mode, plain) -> Iterator[Step]:
-  jaxpr = plain.trace(jax_cse.cse(plain.new_function(), mode))
+  jaxpr = plain.trace(_simplified(mode, plain))
   yield from _traced(plain, jaxpr, plain.asked(mode), plain)
+
+
+def _simplified(mode, plain):
+  return plain.around(jax_cse.cse(lambda *xs: plain.fun(*xs), mode))
 
 
 def _cse_jaxpr(mode, plain) -> Iterator[Step]:
@@ -252,27 +270,37 @@ def _traced(plain, jaxpr, strictness, effects) -> Iterator[Step]:
 
 
 def _derivatives(order, plain) -> Iterator[Step]:
-  # Callbacks of a function see it once, however often it is derived.
-  yield from _rebuilt_eagerly(
+  yield from map(_without_rules, _rebuilt_eagerly(
       plain.derivatives(order), plain.run_eagerly(_derived(order, plain)),
-      agreement.ROUNDING, plain)
+      agreement.ROUNDING, plain))
 
 
 def _traced_derivatives(order, plain) -> Iterator[Step]:
   reference = plain.derivatives(order)
-  yield from _traced(reference, plain.trace(_derived(order, plain)),
-                     agreement.ROUNDING, plain)
+  yield from map(_without_rules, _traced(
+      reference, plain.trace(_derived(order, plain)), agreement.ROUNDING,
+      plain))
+
+
+def _without_rules(step):
+  """Callbacks of a function see it once, however often it is derived, and
+  those of rules as often as they are asked."""
+  actual, expected = (
+      x._replace(seen=tuple(s for s in x.seen if s.by != agreement.OF_RULES))
+      for x in (step.actual, step.expected))
+  return step._replace(actual=actual, expected=expected)
 
 
 def _derived(order, plain):
   v = None if plain.direction is None else list(plain.direction)
   derived = jax_cse.derivatives(lambda ys: plain.fun(*ys), order)
-  return lambda *xs: derived(list(xs), v)
+  return plain.around(lambda *xs: derived(list(xs), v))
 
 
-def assert_same_kinds(actual, expected) -> None:
+def _assert_same_kinds(plain, actual, expected) -> None:
   if not any(isinstance(x, Exception) for x in (actual, expected)):
-    got, wanted = ([agreement.kind_of(x) for x in jax.tree.leaves(tree)]
+    got, wanted = ([agreement.kind_of(x, plain.has_placement)
+                    for x in jax.tree.leaves(tree)]
                    for tree in (actual, expected))
     differ = [(a, b) for a, b in zip(got, wanted) if a != b]
     assert not differ, f"a result is {differ[0][0]}, not {differ[0][1]}"
