@@ -6,6 +6,7 @@ from jax_cse.context import enabled as enabled
 from jax_cse.context import follow_environment as _follow_environment
 from jax_cse.counting import count_primitives as count_primitives
 from jax_cse.derivatives import derivatives as derivatives
+from jax_cse.errors import CheckFailed as CheckFailed
 from jax_cse.errors import UnsupportedJaxVersion as UnsupportedJaxVersion
 from jax_cse.explicit import cse as cse
 from jax_cse.explicit import cse_jaxpr as cse_jaxpr

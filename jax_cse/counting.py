@@ -7,6 +7,8 @@ from typing import Any, ParamSpec
 import jax
 from jax.extend import core
 
+from jax_cse import inputs
+
 _P = ParamSpec("_P")
 
 
@@ -46,8 +48,12 @@ def count_primitives(fun: Callable[_P, Any]) -> Callable[_P, Counter[str]]:
         with jax_cse.enabled():
           merged = count_primitives(f)(x)
 
+  Raises:
+    TypeError: `fun` is not callable.
+
   Source: the thread's `Counter(eqn.primitive.name for eqn in jaxpr.eqns)`.
   """
+  inputs.require_callable(fun, "count_primitives")
 
   def count(*args: _P.args, **kwargs: _P.kwargs) -> Counter[str]:
     jaxpr = jax.make_jaxpr(fun)(*args, **kwargs).jaxpr

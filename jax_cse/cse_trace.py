@@ -97,6 +97,7 @@ class CseTrace(DeferredTrace):
     return results if primitive.multiple_results else results[0]
 
   def _bind_now(self, primitive, tracers, params):
+    self.has_acted = True
     context, source = compat.current_eqn_context(), compat.current_source()
     bind = lambda *values: compat.bind_later(primitive, values, params, context,
                                              source)

@@ -22,6 +22,11 @@ from jax_cse import compat
 from jax_cse import fingerprint
 
 
+class NoOneDerivative(Exception):
+  """A rule gives for a value another than the function, which the next level
+  derives by another rule."""
+
+
 def rule_of(wrapped: Any) -> Any:
   """What tells the rule in a wrapped function from others; has a hash."""
   transformations = []
@@ -38,3 +43,12 @@ def rule_of(wrapped: Any) -> Any:
     if inside is None:
       return wrapped.f, tuple(transformations)
     wrapped = inside
+
+
+def is_again(call: Any, other: Any) -> bool:
+  """Whether another call is of the same function on the same numbers, though
+  its rule has arguments that are not differentiated and so is like no other."""
+  numbers = lambda call: [x.number for x in call.operands]
+  return (other is not None and other.primitive is call.primitive
+          and numbers(other) == numbers(call)
+          and str(other.params["call_jaxpr"]) == str(call.params["call_jaxpr"]))

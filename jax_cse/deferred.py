@@ -78,6 +78,7 @@ class DeferredTrace(compat.Trace):
   Attributes:
     algebra: which numbers are elements of a ring.
     derivation: what derives the values, if somebody does.
+    has_acted: whether something had effects, so that nothing starts anew.
   """
 
   def __init__(self, parent, mode: str,
@@ -89,6 +90,7 @@ class DeferredTrace(compat.Trace):
     self._mode = mode
     self._simplify = simplify
     self.derivation: Any = None
+    self.has_acted = False
     self._is_outermost = type(parent) is compat.EvalTrace
     self.stages = compat.stages(parent)
     self._is_placed = False   # any operand

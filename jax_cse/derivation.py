@@ -35,6 +35,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_cse import compat
+from jax_cse import custom_rules
 from jax_cse import factoring
 from jax_cse import nested_jvp
 from jax_cse.coefficients import over
@@ -334,7 +335,8 @@ class Derivation:
     try:
       with compat.set_current_trace(self._trace):
         if compat.has_rule_of_its_own(call.primitive):
-          outs, derived = self._by_rule_of_its_own(apply, primals, tangents)
+          outs, derived = self._by_rule_of_its_own(call, apply, primals,
+                                                   tangents)
         else:
           outs, derived = jax.jvp(apply, primals, tangents)
     finally:
@@ -344,7 +346,7 @@ class Derivation:
         self._known[n] = self._element_of(self._trace.lift(d))
         self._name(n)
 
-  def _by_rule_of_its_own(self, apply, primals, tangents):
+  def _by_rule_of_its_own(self, call, apply, primals, tangents):
     """By a rule of the user's, which is looked at before anything is done."""
     try:
       jaxpr = jax.make_jaxpr(lambda *xs: jax.jvp(apply, *xs))(primals, tangents)
@@ -353,7 +355,12 @@ class Derivation:
     if not compat.benign(jaxpr.effects):
       raise _NotByValue
     results = self._trace.inline(jaxpr, [*primals, *tangents])
-    return results[:len(results) // 2], results[len(results) // 2:]
+    if not self._trace.has_acted and not all(
+        y.number == n or custom_rules.is_again(
+            call, self._trace.call_of(y.number))
+        for n, y in zip(call.results, results)):
+      raise custom_rules.NoOneDerivative
+    return results[:len(call.results)], results[len(call.results):]
 
   def _name(self, n) -> None:
     """Makes the derivative of `n` an atom to normal forms from now on."""

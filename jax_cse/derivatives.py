@@ -20,8 +20,8 @@ class Derivatives(Protocol[_Result]):
   def __call__(self, x: Any, v: Any = None) -> tuple[_Result, ...]: ...
 
 
-def derivatives(fun: Callable[[Any], _Result], order: int
-                ) -> Derivatives[_Result]:
+def derivatives(fun: Callable[[Any], _Result], order: int, *,
+                check: bool = False) -> Derivatives[_Result]:
   """Derivatives of all orders up to `order`, along a direction.
 
       f, df, ddf, dddf = jax_cse.derivatives(fun, 3)(x)
@@ -36,6 +36,8 @@ def derivatives(fun: Callable[[Any], _Result], order: int
     fun: a function of one argument, a pytree of arrays of real or complex
       numbers. Its result is any pytree of arrays.
     order: the highest order, not negative.
+    check: whether to compare the results with those of plain nested `jvp`, as
+      `cse` does. That takes 2**order times as long as `fun`, and more.
 
   Returns:
     A function of `x` and, optionally, of a direction `v`, a pytree of the same
@@ -46,15 +48,17 @@ def derivatives(fun: Callable[[Any], _Result], order: int
     dtype `float0`, as those of `jvp`.
 
   Raises:
-    ValueError: `order` is negative.
-    TypeError: `order` is not an integer; `x` is not of numbers that JAX
-      differentiates, or `v` is not like `x`.
+    ValueError: `order` is negative, or `fun` cannot be checked.
+    CheckFailed: a check did; it names the equation, its line and the order.
+    TypeError: `fun` is not callable; `order` is not an integer; `x` is not of
+      numbers that JAX differentiates, or `v` is not like `x`.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
 
   Source: the propagation of derivatives is Taylor mode's, Griewank and Walther
   2008, chapter 13; simplification between levels is the thread's,
   github.com/jax-ml/jax/issues/520.
   """
+  inputs.require_callable(fun, "derivatives")
   if isinstance(order, bool) or not isinstance(order, int | np.integer):
     raise TypeError(f"order must be an integer; got {order!r}")
   if order < 0:
@@ -80,10 +84,50 @@ def derivatives(fun: Callable[[Any], _Result], order: int
       store.append(out_structure)
       return outs
 
-    levels = simplification.derive(flat, leaves, directions, int(order))
+    if check:
+      levels = _checked(flat, leaves, directions, int(order))
+    else:
+      levels = simplification.derive(flat, leaves, directions, int(order))
     return tuple(jax.tree.unflatten(store[0], outs) for outs in levels)
 
   return derived
+
+
+def _checked(flat: Callable[..., Any], leaves: list[Any],
+             directions: list[Any], order: int) -> list[list[Any]]:
+  """The derivatives, compared with those of nested `jvp`."""
+  from jax_cse import simplification
+  from jax_cse import verification
+
+  def split(operands: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
+    given = iter(operands[len(leaves):])
+    return list(operands[:len(leaves)]), [
+        None if v is None else next(given) for v in directions]
+
+  def plain(fun: Callable[..., Any]) -> Callable[..., Any]:
+    def nested(order: int, xs: list[Any], vs: list[Any]) -> list[Any]:
+      if not order:
+        return [fun(*xs)]
+      levels, derived = jax.jvp(
+          lambda *ys: nested(order - 1, list(ys), vs), xs, vs)
+      return [*levels, derived[-1]]
+
+    def along(*operands: Any) -> list[Any]:
+      xs, vs = split(operands)
+      return nested(order, xs, [jnp.ones_like(x) if v is None else v
+                                for x, v in zip(xs, vs)])
+    return along
+
+  def rebuilt(fun: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *operands: simplification.derive(
+        fun, *split(operands), order)
+
+  given = [v for v in directions if v is not None]
+  levels: list[list[Any]] = verification.checked(
+      flat, [*leaves, *given], verification.Road(
+          f"derivatives(order={order})", plain, rebuilt, len(leaves),
+          is_derived=True))
+  return levels
 
 
 def _check_directions(leaves: list[Any], structure: Any, v: Any

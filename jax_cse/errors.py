@@ -7,3 +7,11 @@ class UnsupportedJaxVersion(ImportError):
   Raised before anything is patched. The message names the installed version,
   the supported ones, and the command that installs one of them.
   """
+
+
+class CheckFailed(ArithmeticError):
+  """What was rebuilt differs from the plain program by more than rounding.
+
+  Raised where `check=True` asks for it. The message names the first equation
+  that was rewritten into what is not equal, and its place in the source.
+  """

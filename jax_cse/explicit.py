@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 import jax
 from jax.extend import core
 
+from jax_cse import inputs
 from jax_cse import modes
 from jax_cse import versions
 
@@ -22,7 +23,7 @@ _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
 
 
-def cse(fun: Callable[_P, _Result], mode: str = "ring"
+def cse(fun: Callable[_P, _Result], mode: str = "ring", *, check: bool = False
         ) -> Callable[_P, _Result]:
   """A function that computes what `fun` computes, at less cost.
 
@@ -37,18 +38,26 @@ def cse(fun: Callable[_P, _Result], mode: str = "ring"
     mode: what counts as the same, and what may be rebuilt: "exact",
       "reassociate" or "ring". In "exact" every equation that is left gives the
       bits that it gives without.
+    check: whether to evaluate the plain program too, and to raise if the
+      results are further apart than rounding moves them. It is for tests: it
+      takes many times as long. While operands are tracers, others are drawn.
+      `fun` is traced twice, by `jit`'s rules, and may have no effects but debug
+      callbacks.
 
   Returns:
     A function with the signature of `fun`.
 
   Raises:
-    ValueError: `mode` is not one of the modes.
-    TypeError: when called with what is no JAX type, as `jit` does.
+    ValueError: `mode` is not one of the modes, or `fun` cannot be checked.
+    CheckFailed: a check did; it names the equation and its line.
+    TypeError: `fun` is not callable; when called with what is no JAX type, as
+      `jit` does.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
 
   Source: the thread's branches `cse` and `polysimp`,
   github.com/jax-ml/jax/issues/520.
   """
+  inputs.require_callable(fun, "cse")
   modes.validate(mode)
   versions.check()
 
@@ -58,22 +67,33 @@ def cse(fun: Callable[_P, _Result], mode: str = "ring"
     leaves, structure = jax.tree.flatten((args, kwargs))
     store: list[Any] = []
 
-    def flat(_: Any, *operands: Any) -> list[Any]:
+    def flat(*operands: Any) -> list[Any]:
       args, kwargs = jax.tree.unflatten(structure, operands)
       outs, out_structure = jax.tree.flatten(fun(*args, **kwargs))
       store.append(out_structure)
       return outs
 
-    outs = simplification.transform(flat, leaves, mode)
+    def rebuilt(flat: Callable[..., Any]) -> Callable[..., Any]:
+      return lambda *xs: simplification.transform(
+          lambda _, *tracers: flat(*tracers), xs, mode)
+
+    if check:
+      from jax_cse import verification
+      outs = verification.checked(flat, leaves, verification.Road(
+          f'cse(mode="{mode}")', lambda flat: flat, rebuilt))
+    else:
+      outs = rebuilt(flat)(*leaves)
     result: _Result = jax.tree.unflatten(store[0], outs)
     return result
 
   return simplified
 
 
-def polysimp(fun: Callable[_P, _Result]) -> Callable[_P, _Result]:
+def polysimp(fun: Callable[_P, _Result], *, check: bool = False
+             ) -> Callable[_P, _Result]:
   """`cse(fun, mode="ring")`, by the name that the thread gave it."""
-  return cse(fun, mode="ring")
+  inputs.require_callable(fun, "polysimp")
+  return cse(fun, mode="ring", check=check)
 
 
 class _Closed(Protocol):
@@ -90,7 +110,8 @@ class _Closed(Protocol):
 _ClosedJaxpr = TypeVar("_ClosedJaxpr", bound=_Closed)
 
 
-def cse_jaxpr(closed_jaxpr: _ClosedJaxpr, mode: str = "ring") -> _ClosedJaxpr:
+def cse_jaxpr(closed_jaxpr: _ClosedJaxpr, mode: str = "ring", *,
+              check: bool = False) -> _ClosedJaxpr:
   """Eliminates common subexpressions and dead code from a jaxpr.
 
   Calls (`jit`, `cond`, `custom_jvp_call`, ...) and loops (`scan`, `while`) are
@@ -102,6 +123,8 @@ def cse_jaxpr(closed_jaxpr: _ClosedJaxpr, mode: str = "ring") -> _ClosedJaxpr:
   Args:
     closed_jaxpr: any jaxpr, as from `jax.make_jaxpr`.
     mode: what counts as the same: "exact", "reassociate" or "ring".
+    check: whether to evaluate both jaxprs, on operands that are drawn, and to
+      raise if the results are further apart than rounding moves them.
 
   Returns:
     A jaxpr of the same function, with the same operands and results in number,
@@ -110,7 +133,9 @@ def cse_jaxpr(closed_jaxpr: _ClosedJaxpr, mode: str = "ring") -> _ClosedJaxpr:
 
   Raises:
     TypeError: `closed_jaxpr` is not a `ClosedJaxpr`.
-    ValueError: `mode` is not one of the modes.
+    ValueError: `mode` is not one of the modes, or the jaxpr has effects that a
+      check cannot repeat.
+    CheckFailed: a check did; it names the equation and its line.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
 
   Source: Alpern, Wegman and Zadeck 1988 for loops; the interface is that of
@@ -122,4 +147,8 @@ def cse_jaxpr(closed_jaxpr: _ClosedJaxpr, mode: str = "ring") -> _ClosedJaxpr:
   modes.validate(mode)
   versions.check()
   from jax_cse import simplification
-  return simplification.simplify(closed_jaxpr, mode)
+  simpler: _ClosedJaxpr = simplification.simplify(closed_jaxpr, mode)
+  if check:
+    from jax_cse import verification
+    verification.check_jaxpr(closed_jaxpr, simpler, mode)
+  return simpler

@@ -18,6 +18,7 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_cse import inputs
 from jax_cse import versions
 
 _P = ParamSpec("_P")
@@ -61,12 +62,13 @@ def jarrett(fun: Callable[_P, _Result]) -> Callable[_P, _Result]:
   Raises:
     ValueError: when differentiated, if `fun` is not elementwise; names the
       argument and the operation that mixes its elements.
-    TypeError: when differentiated, if there is a `custom_vjp` function inside,
-      which has no forward mode.
+    TypeError: `fun` is not callable; when differentiated, if there is a
+      `custom_vjp` function inside, which has no forward mode.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
 
   Source: the thread, github.com/jax-ml/jax/issues/520, and #525 there.
   """
+  inputs.require_callable(fun, "jarrett")
   versions.check()
 
   @functools.wraps(fun)

@@ -14,7 +14,8 @@ from jax_cse import versions
 _Result = TypeVar("_Result")
 
 
-def laplacian(fun: Callable[[Any], _Result]) -> Callable[[Any], _Result]:
+def laplacian(fun: Callable[[Any], _Result], *, check: bool = False
+              ) -> Callable[[Any], _Result]:
   """The Laplacian of a function of an array.
 
       y = jax_cse.laplacian(fun)(x)    # the traces of the Hessians
@@ -28,6 +29,8 @@ def laplacian(fun: Callable[[Any], _Result]) -> Callable[[Any], _Result]:
   Args:
     fun: a function of one array of real numbers, of any shape. Its result is
       any pytree of arrays.
+    check: whether to compare the result with that of plain nested `jvp`, as
+      `cse` does.
 
   Returns:
     A function of `x` whose result is like that of `fun`, with, for each number
@@ -37,12 +40,16 @@ def laplacian(fun: Callable[[Any], _Result]) -> Callable[[Any], _Result]:
     `float0`, as `jvp` has them.
 
   Raises:
-    TypeError: `x` is not an array of real floating-point numbers.
+    TypeError: `fun` is not callable; `x` is not an array of real floating-point
+      numbers.
+    ValueError: `fun` cannot be checked.
+    CheckFailed: a check did; it names the equation and its line.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
 
   Source: Li et al. 2023, "Forward Laplacian", for what comes out; that it comes
   out of nested `jvp`, by linearity, is what Dangel et al. 2025 call collapsing.
   """
+  inputs.require_callable(fun, "laplacian")
   versions.check()
 
   @functools.wraps(fun)
@@ -62,7 +69,7 @@ def laplacian(fun: Callable[[Any], _Result]) -> Callable[[Any], _Result]:
     return jax.tree.unflatten(structure, [
         next(along).sum(0) if zero is None else zero for zero in constant])
 
-  simplified = explicit.cse(summed)
+  simplified = explicit.cse(summed, check=check)
 
   @functools.wraps(fun)
   def laplacian_of(x: Any) -> _Result:

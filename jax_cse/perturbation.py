@@ -121,7 +121,7 @@ class _Draw:
 
   def data(self, x, units=1):
     """What may have been rounded before: any but a whole number."""
-    aval: Any = compat.typeof(x)
+    aval = compat.typeof(x)
     if not compat.is_inexact(aval.dtype):
       return x
     size, most = abs(x), 1 / _roundoff(aval.dtype)

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
+from jax_cse import inputs
+
 _Result = TypeVar("_Result")
 
 
@@ -31,10 +33,12 @@ def pushfwd(fun: Callable[[Any], _Result], x: Any,
     power of the order.
 
   Raises:
-    TypeError: `vs` is not a sequence, or a direction is not like `x`.
+    TypeError: `fun` is not callable, `vs` is not a sequence, or a direction is
+      not like `x`.
 
   Source: the thread, github.com/jax-ml/jax/issues/520.
   """
+  inputs.require_callable(fun, "pushfwd")
   if not isinstance(vs, Sequence) and not getattr(vs, "ndim", 0):
     raise TypeError("vs must be a sequence of directions, each like x; got "
                     f"{type(vs).__name__}")

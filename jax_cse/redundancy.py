@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 from jax_cse import comparison
+from jax_cse import inputs
 from jax_cse.redundancy_report import Redundancy
 
 _P = ParamSpec("_P")
@@ -34,9 +35,11 @@ def redundancy(fun: Callable[_P, Any], mode: str = "exact", *,
     one in a notebook.
 
   Raises:
+    TypeError: `fun` is not callable.
     ValueError: `mode` is not one of the modes.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
   """
+  inputs.require_callable(fun, "redundancy")
   compare = comparison.of(fun, mode)
 
   def report(*args: _P.args, **kwargs: _P.kwargs) -> Redundancy:

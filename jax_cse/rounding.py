@@ -59,8 +59,11 @@ def has_64_bits(closed_jaxpr) -> bool:
   atoms = [*closed_jaxpr.jaxpr.invars, *closed_jaxpr.jaxpr.constvars]
   for eqn in counting.equations(closed_jaxpr.jaxpr):
     atoms += [*eqn.invars, *eqn.outvars]
-  return any(str(getattr(x.aval, "dtype", "")).endswith(("t64", "x128"))
-             for x in atoms)
+  return any(is_of_64_bits(getattr(x.aval, "dtype", "")) for x in atoms)
+
+
+def is_of_64_bits(dtype) -> bool:
+  return str(dtype).endswith(("t64", "x128"))
 
 
 def bounds(closed_jaxpr, operands, *, seed: int = 0) -> list[np.ndarray]:

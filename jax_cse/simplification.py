@@ -13,12 +13,16 @@ gained, so a second time changes nothing.
 from typing import Any
 import weakref
 
+import jax.numpy as jnp
+
 from jax_cse import compat
 from jax_cse import counting
 from jax_cse import jaxprs
 from jax_cse import linear_primitives
 from jax_cse import narrowing
+from jax_cse import nested_jvp
 from jax_cse.cse_trace import CseTrace
+from jax_cse.custom_rules import NoOneDerivative
 from jax_cse.derivation import Derivation
 from jax_cse.linear_maps import is_in_ring
 
@@ -95,6 +99,21 @@ def derive(fun, operands, directions, order: int) -> list[list[Any]]:
 
   A direction that is None is elementwise 1.
   """
+  try:
+    return _derive_by_value(fun, operands, directions, order)
+  except NoOneDerivative:
+    directions = [compat.ones_like(x) if v is None else v
+                  for x, v in zip(operands, directions)]
+    series = [[x, v] for x, v in zip(operands, directions)]
+    flat = lambda *xs: list(map(jnp.asarray, fun(*xs)))
+    # Each by itself, since what a rule gives for a value is not the value.
+    values, *levels = [nested_jvp.evaluate(flat, series, k)[-1]
+                       for k in range(order + 1)]
+    return [values, *([compat.zero_tangent(y) if x is None else x
+                       for x, y in zip(level, values)] for level in levels)]
+
+
+def _derive_by_value(fun, operands, directions, order):
   with compat.take_current_trace() as parent:
     trace = CseTrace(parent, "ring", _simplify_inside)
     xs = [trace.enter(x) for x in operands]

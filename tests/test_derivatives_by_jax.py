@@ -1,6 +1,7 @@
-"""`derivatives` is nested `jvp` of whatever a function holds: rules of the user's,
-effects, references, shard_map, functions that look at values."""
+"""`derivatives` is nested `jvp` of whatever a function holds: rules of the
+user's, effects, references, shard_map, functions that look at values."""
 
+import functools
 import os
 
 os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "")
@@ -23,6 +24,19 @@ def _rule(tangent, fun=jnp.sin):
   g = jax.custom_jvp(fun)
   g.defjvp(lambda xs, ts: (g(*xs), tangent(xs[0], ts[0])))
   return g
+
+
+@jax.custom_jvp
+def _other_function(x):
+  return jnp.sin(x)
+# Which the next level derives by the rule of the sine.
+_other_function.defjvp(lambda xs, ts: (jnp.sin(xs[0]), 5 * ts[0] * xs[0]))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _apply(fun, x):
+  return fun(x)
+_apply.defjvp(lambda fun, xs, ts: (_apply(fun, *xs), 5 * ts[0] * xs[0]))
 
 
 def _loop_that_is_seen(x):
@@ -89,6 +103,10 @@ def _checkpointed(x):
 # Whether it can be traced, that is whether its values need not be known.
 TRACED = {
     "a rule": _rule(lambda x, t: 10. * t),
+    "a rule that gives another function": _other_function,
+    "... in a product": lambda x: _other_function(x) * x,
+    "... in a rule": _rule(lambda x, t: _other_function(x) * x * t),
+    "a rule with an argument": lambda x: _apply(jnp.sin, x) * x,
     "a rule that is zero": _rule(lambda x, t: 0. * t),
     "a rule of a rule": _rule(lambda x, t: _rule(lambda x, t: 7. * t)(x) * t),
     "a rule that is seen": _rule(lambda x, t: (jax.debug.callback(

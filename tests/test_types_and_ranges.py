@@ -43,7 +43,7 @@ CASES = {
         lambda x: jax.grad(lambda x: jnp.sum(x * F16(1e-4)) * F16(1024))(x)
         * F16(1e-4) / F16(1024), jnp.ones(3, F16)),
     "dot in single precision": (lambda a: _IN_F32(a) + _IN_F32(a * 1), _LARGE),
-    "... of bfloat16": (
+    "dot of bfloat16": (
         lambda a, b: _IN_F32(a) + _IN_F32(b), jnp.full((2, 2), 256, BF16),
         jnp.ones((2, 2), BF16)),
     "sum in another type": (
@@ -66,8 +66,8 @@ CASES = {
     "a scan of no steps": (
         lambda: lax.scan(lambda c, x: (c + x, x), 0., np.array([]))[0],),
 }
-# What a change of type does let through, and how many equations are left in mode
-# "ring", of which one makes an array of zeros.
+# What a change of type does let through, and how many equations are left in
+# mode "ring", of which one makes an array of zeros.
 CROSSING = {
     "a negation": (lambda a: (-a).astype(F32) + a.astype(F32), BF16, 1),
     "a negation, narrowed": (lambda a: (-a).astype(BF16) + a.astype(BF16),
@@ -150,9 +150,9 @@ class TypesAndRangesTest(parameterized.TestCase):
           self.check(jax_cse.cse(fun, mode)(x), fun(x))
         for y in jax.tree.leaves(jax_cse.cse(fun, mode)(x)):
           self.assertIsInstance(y, jax.Array)
-        inside = lambda x: jax.tree.map(
-            lambda y: y.at[...].add(1), jax_cse.cse(fun, mode)(x))
-        jax.jit(inside)(x)   # which a number of Python has no method for
+        # A number of Python has no such method.
+        jax.jit(lambda x, fun=fun: jax.tree.map(
+            lambda y: y.at[...].add(1), jax_cse.cse(fun, mode)(x)))(x)
 
   def test_a_result_of_none_is_kept(self):
     self.assertIsNone(jax_cse.cse(lambda x: None)(1.0))

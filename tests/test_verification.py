@@ -1,0 +1,76 @@
+"""`check=True` finds what was rewritten into what is not equal."""
+
+from unittest import mock
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jax_cse
+from jax_cse import algebra
+from jax_cse import keys
+from jax_cse import compat
+
+_X = jnp.asarray([0.5, -1.25, 2.0])
+
+
+def _wrong(primitive):
+  """The rule of a primitive, planted to give twice what is right."""
+  number = keys.plan_of(primitive).number
+  right = algebra._rules[number]
+  def rule(ring, operands, avals, params):
+    element, aval = right(ring, operands, avals, params)
+    return ring.scale(element, 2), aval
+  return mock.patch.dict(algebra._rules, {number: rule})
+
+
+def three_lines(x):
+  y = jnp.sin(x)
+  z = y * x   # the line that is planted
+  return z + y
+
+
+class VerificationTest(parameterized.TestCase):
+
+  @parameterized.parameters("eager", "jit", "vmap", "grad")
+  def test_a_wrong_rule_is_found_and_named(self, way):
+    way = {"eager": lambda f: f, "jit": jax.jit, "vmap": jax.vmap,
+           "grad": lambda f: jax.grad(lambda x: f(x).sum())}[way]
+    with _wrong(compat.mul_p), self.assertRaisesRegex(
+        jax_cse.CheckFailed, r"(?s)mul.*test_verification\.py:31"):
+      way(jax_cse.cse(lambda x: three_lines(x), check=True))(_X)
+
+  def test_a_wrong_derivative_is_found(self):
+    with _wrong(compat.mul_p), self.assertRaises(jax_cse.CheckFailed):
+      jax_cse.derivatives(three_lines, 2, check=True)(_X)
+
+  def test_a_wrong_jaxpr_is_found(self):
+    jaxpr = jax.make_jaxpr(lambda x: (x * 3 + jnp.sin(x)) - x * 3 + x * x)(_X)
+    with _wrong(compat.mul_p), self.assertRaises(jax_cse.CheckFailed):
+      jax_cse.cse_jaxpr(jaxpr, check=True)
+
+  @parameterized.parameters(
+      lambda x: three_lines(x), lambda x: (x + 1e8) - 1e8, jax.nn.softmax,
+      lambda x: (x * x - 1) / (x + 3), lambda x: jnp.cumsum(x * 2) + x.sum(),
+      lambda x: x.astype(jnp.bfloat16) * 3 + 1)
+  def test_what_is_right_passes(self, fun):
+    for checked, unchecked in (
+        (jax_cse.cse(fun, check=True), jax_cse.cse(fun)),
+        (jax_cse.derivatives(fun, 2, check=True), jax_cse.derivatives(fun, 2))):
+      jax.tree.map(np.testing.assert_array_equal, checked(_X), unchecked(_X))
+    jax_cse.laplacian(lambda x: jnp.sum(jnp.sin(x)) ** 2, check=True)(_X)
+
+  def test_effects_happen_once(self):
+    seen = []
+    def fun(x):
+      jax.debug.callback(seen.append, x[0])
+      return x * 2
+    jax_cse.cse(fun, check=True)(_X)
+    jax.effects_barrier()
+    self.assertLen(seen, 1)
+
+
+if __name__ == "__main__":
+  absltest.main()
