@@ -311,7 +311,8 @@ class BytesTest(absltest.TestCase):
         lax.add(z, np.full(1 << 13, i, np.float32))
       self.assertLessEqual(memo.numbering._constant_bytes,
                            value_numbering._MAX_CONSTANT_BYTES)
-      self.assertLess(len(memo.numbering._constants), 1.1 * value_numbering._MAX_CONSTANT_BYTES / (4 << 13))
+      self.assertLess(len(memo.numbering._constants),
+                      1.1 * value_numbering._MAX_CONSTANT_BYTES / (4 << 13))
 
   def test_the_least_recently_used_leaves_first(self):
     xs = [jnp.full(1 << 14, float(i)) for i in range(4)]

@@ -192,6 +192,20 @@ class RebuiltTest(absltest.TestCase):
     with self.assertRaisesRegex(AssertionError, "types are wrong"):
       rebuilt.check(before, wrong)
 
+  def test_effects_on_references(self):
+    def jaxpr(f):
+      return jax.make_jaxpr(f)(*[jax.new_ref(np.zeros(2)) for _ in range(2)])
+
+    def swap(a, b):
+      a[...] = b[...]
+
+    before = jaxpr(swap)
+    rebuilt.check(before, jaxpr(swap))
+    rebuilt.check(jaxpr(lambda a, b: [a[...]] and None), jaxpr(lambda a, b: None))
+    for after in (lambda a, b: swap(b, a), lambda a, b: None):
+      with self.assertRaisesRegex(AssertionError, "rebuilt: effects were"):
+        rebuilt.check(before, jaxpr(after))
+
 
 class ComparisonTest(absltest.TestCase):
 

@@ -47,7 +47,7 @@ class VerificationTest(parameterized.TestCase):
       jax_cse.derivatives(three_lines, 2, check=True)(_X)
 
   def test_a_wrong_jaxpr_is_found(self):
-    jaxpr = jax.make_jaxpr(lambda x: (x * 3 + jnp.sin(x)) - x * 3 + x * x)(_X)
+    jaxpr = jax.make_jaxpr(lambda x: (x * 3 + x * x) - x * 3)(_X)
     with _wrong(compat.mul_p), self.assertRaises(jax_cse.CheckFailed):
       jax_cse.cse_jaxpr(jaxpr, check=True)
 

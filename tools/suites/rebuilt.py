@@ -93,8 +93,9 @@ def check(before, after) -> None:
 def _effects(closed_jaxpr) -> set[tuple[type, Any]]:
   """The kinds of effects, and on which operands or constants they are."""
   jaxpr = closed_jaxpr.jaxpr
-  position = {v: i for i, v in enumerate((*jaxpr.constvars, *jaxpr.invars))}
-  return {(type(e), position[e.input] if isinstance(e, JaxprInputEffect) else e)
+  where = {v: id(c) for v, c in zip(jaxpr.constvars, closed_jaxpr.consts)}
+  where |= {v: i for i, v in enumerate(jaxpr.invars)}
+  return {(type(e), where[e.input] if isinstance(e, JaxprInputEffect) else e)
           for e in closed_jaxpr.effects}
 
 
