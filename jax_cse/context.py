@@ -148,11 +148,15 @@ class _Context(contextlib.ContextDecorator, Generic[_Yields]):
       entry = self._newest()
       self._leave(entry)
     except BaseException:
-      self._leave(entry or self._newest())
+      if entry is not None or self._entries:
+        self._leave(entry or self._newest())
       raise
 
   def _newest(self) -> _Entry:
     mine = [e for e in self._entries if e.thread == threading.get_ident()]
+    if not self._entries:
+      raise RuntimeError(f"jax_cse.{type(self).__name__}() was left without "
+                         "being entered, or more often than it was")
     return (mine or self._entries)[-1]
 
   def _leave(self, entry: _Entry | None) -> None:

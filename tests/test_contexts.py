@@ -360,5 +360,16 @@ class EnvironmentTest(parameterized.TestCase):
     self.assertEqual(run.stdout.split(), ["1", "2", "1", "1"], run.stderr)
 
 
+class LeavingTest(absltest.TestCase):
+
+  def test_what_was_not_entered_is_not_left(self):
+    for context in (jax_cse.enabled(), jax_cse.disabled()):
+      for _ in range(2):
+        with self.assertRaisesRegex(RuntimeError, "without being entered"):
+          context.__exit__(None, None, None)
+        with context:
+          pass
+
+
 if __name__ == "__main__":
   absltest.main()
