@@ -66,6 +66,9 @@ def test_unused_and_donated():
   y_too, _ = f(x, y, z)
   assert y_too.tolist() == [1.0] * 3
   assert y.is_deleted() and not x.is_deleted() and not z.is_deleted()
+def test_while_what_is_known_is_computed_at_once():
+  with jax.ensure_compile_time_eval():
+    assert jax.lax.iota("int32", 3).tolist() == [0, 1, 2]
 def test_ordered_effects(capsys):
   @jax.jit
   def f(x):

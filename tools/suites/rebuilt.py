@@ -18,6 +18,7 @@ import threading
 from typing import Any
 import weakref
 
+from jax._src import config as jax_config
 from jax._src import core
 from jax._src.effects import JaxprInputEffect
 from jax._src.interpreters import pxla
@@ -63,7 +64,9 @@ class Rebuilder:
         return self._known[closed_jaxpr] or closed_jaxpr
     self._here.busy = True
     try:
-      rebuilt = jax_cse.cse_jaxpr(closed_jaxpr, _MODE)
+      # Who computes at once what is known may be about to compile just that.
+      with jax_config.eager_constant_folding(False):
+        rebuilt = jax_cse.cse_jaxpr(closed_jaxpr, _MODE)
       if rebuilt is not closed_jaxpr:
         check(closed_jaxpr, rebuilt)
     finally:
