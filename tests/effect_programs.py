@@ -21,6 +21,7 @@ import typed_programs
 
 WIDTH = 3
 RECORD: list[Seen] = []
+_in_rule = [False]
 ROWS = (
     np.array([1.0, -2.0, 0.5]), np.array([0, -0.0, 1]), np.zeros(3),
     np.array([0.3, 0.7, 1.1]), np.array([np.nan, np.inf, -np.inf]))
@@ -34,7 +35,8 @@ def _note(by: str, ordered: bool):
   return note
 
 
-def _look(x, ordered=False, by="look"):
+def _look(x, ordered=False):
+  by = OF_RULES if _in_rule[-1] else "look"
   jax.debug.callback(_note(by, ordered), x, ordered=ordered)
   return x
 
@@ -209,14 +211,21 @@ def _with_rule(rule, **settings):
   """A custom_jvp of two arrays, whose tangent is `rule(f, xs, ts)`."""
   def wrapped(f, stack, n):
     fun = jax.custom_jvp(lambda x, y: f([x, y, x, y]))
-    fun.defjvp(lambda xs, ts: (fun(*xs), rule(f, xs, ts)), **settings)
+    def derived(xs, ts):
+      y = fun(*xs)
+      _in_rule.append(True)
+      try:
+        return y, rule(f, xs, ts)
+      finally:
+        _in_rule.pop()
+    fun.defjvp(derived, **settings)
     return fun(stack[0], stack[1])
   return wrapped
 
 
 def _looks(f, xs, ts):
-  _look(xs[0], by=OF_RULES)
-  return 3 * _look(ts[0], by=OF_RULES)
+  _look(xs[0])
+  return 3 * _look(ts[0])
 
 
 def _refers(f, xs, ts):
