@@ -8,6 +8,9 @@ that the user wrote, and to what it was transformed by:
 
     rule_of(wrapped)  ==  (the user's function, its transformations)
 
+The user's objects are told apart by identity: two rules that say that they are
+equal, as a dataclass with a field that is not compared does, may differ.
+
 `custom_vjp` has no such identity: a rule for cotangents need not be linear. One
 that clips gives something else for the sum of two cotangents than for each, so
 two calls stay two.
@@ -16,7 +19,10 @@ Limits: a rule with arguments that are not differentiated (`nondiff_argnums`) is
 like no other.
 """
 
+import types
 from typing import Any
+
+import jax
 
 from jax_cse import compat
 from jax_cse import fingerprint
@@ -35,14 +41,53 @@ def rule_of(wrapped: Any) -> Any:
       if generator is compat.flatten_jvp:
         arguments = arguments[:3]   # the rest is for error messages
       try:
-        transformations.append(
-            (generator, fingerprint.of_param(tuple(arguments))))
+        transformations.append((generator, _key(tuple(arguments))))
       except fingerprint.Unkeyable:
         return object()   # like no other
     inside = compat.rule_inside(wrapped.f)
     if inside is None:
-      return wrapped.f, tuple(transformations)
+      return _key(wrapped.f), tuple(transformations)
     wrapped = inside
+
+
+class _Itself:
+  """A key: equal to that of the same object alone, which it keeps alive."""
+  __slots__ = ("_object",)
+
+  def __init__(self, obj: Any):
+    self._object = obj
+
+  def __eq__(self, other: object) -> bool:
+    return isinstance(other, _Itself) and other._object is self._object
+
+  def __hash__(self) -> int:
+    return id(self._object)
+
+
+def _key(x: Any) -> Any:
+  rule = _rules.get(type(x))
+  return _Itself(x) if rule is None else (type(x), rule(x))
+
+
+def _of_tree(tree: Any) -> Any:
+  # Its own equality is that of what its nodes are flattened with.
+  return tree.num_leaves, _key(tree.node_data()), _key(tree.children())
+
+
+def _of_sequence(x: Any) -> Any:
+  return tuple(map(_key, x))
+
+
+_rules = {
+    **dict.fromkeys((type(None), bool, int, float, complex, str),
+                    fingerprint.of_param),
+    tuple: _of_sequence,
+    list: _of_sequence,
+    dict: lambda x: _of_sequence(x.items()),
+    jax.tree_util.PyTreeDef: _of_tree,
+    # One is made each time that it is looked up.
+    types.MethodType: lambda x: (_Itself(x.__self__), _Itself(x.__func__)),
+}
 
 
 def is_again(call: Any, other: Any) -> bool:

@@ -57,6 +57,59 @@ _clipped.defvjp(lambda x: (_clipped(x), None),
                 lambda _, ct: (jnp.clip(ct, -1, 1),))
 
 
+class _Equal:
+  """A rule, or what a pytree is flattened with, that is equal to any other."""
+
+  def __init__(self, slope):
+    self.slope = slope
+
+  def __eq__(self, other):
+    return isinstance(other, _Equal)
+
+  def __hash__(self):
+    return 0
+
+  def __call__(self, primals, tangents):
+    return lax.sin(primals[0]), tangents[0] * self.slope
+
+  def rule(self, primals, tangents):
+    return self(primals, tangents)
+
+
+_ONE, _TWO = _Equal(1.0), _Equal(2.0)
+
+
+def _with_rule(rule):
+  fun = jax.custom_jvp(lax.sin)
+  fun.defjvp(rule)
+  return fun
+
+
+@jax.tree_util.register_pytree_node_class
+class _Tagged:
+
+  def __init__(self, x, tag):
+    self.x, self.tag = x, tag
+
+  def tree_flatten(self):
+    return (self.x,), self.tag
+
+  @classmethod
+  def tree_unflatten(cls, tag, children):
+    return cls(*children, tag)
+
+
+@jax.custom_jvp
+def _of_tagged(tagged):
+  return lax.sin(tagged.x)
+
+
+@_of_tagged.defjvp
+def _of_tagged_rule(primals, tangents):
+  tagged, = primals
+  return lax.sin(tagged.x), tangents[0].x * tagged.tag.slope
+
+
 def _both(c, ys=()):
   return c[0] + c[1], ys
 
@@ -98,6 +151,12 @@ MUST_MERGE = (
     ("custom_jvp", lambda x: (_custom(x), _custom(x)), (X,), 3),
     ("custom_jvp under vmap",
      lambda x: jax.vmap(lambda a: _custom(a) + _custom(a))(x), (X,), 3),
+    ("custom_jvp by a method", lambda x: (_with_rule(_ONE.rule)(x),
+                                          _with_rule(_ONE.rule)(x)), (X,), 2),
+    ("custom_jvp by an object", lambda x: (_with_rule(_ONE)(x),
+                                           _with_rule(_ONE)(x)), (X,), 2),
+    ("custom_jvp of a pytree", lambda x: (
+        _of_tagged(_Tagged(x, _ONE)), _of_tagged(_Tagged(x, _ONE))), (X,), 2),
     ("branches on congruent operands", lambda x: lax.cond(
         x[0] > 1, lambda a, b: lax.sin(a) + lax.sin(b),
         lambda a, b: lax.cos(a), x, x), (X,), 1),
@@ -145,6 +204,12 @@ MUST_NOT_MERGE = (
     ("operands in another order", lambda x, y: (
         _fresh(lax.sub)(x, y), _fresh(lax.sub)(y, x)), (X, Y)),
     ("other rules", lambda x: (_custom(x), _same_with_another_rule(x)), (X,)),
+    ("rules that are equal", lambda x: (_with_rule(_ONE)(x),
+                                        _with_rule(_TWO)(x)), (X,)),
+    ("methods of what is equal", lambda x: (
+        _with_rule(_ONE.rule)(x), _with_rule(_TWO.rule)(x)), (X,)),
+    ("pytrees that are equal", lambda x: (
+        _of_tagged(_Tagged(x, _ONE)), _of_tagged(_Tagged(x, _TWO))), (X,)),
     ("a rule and none", lambda x: (_custom(x), _fresh(
         lambda a: lax.sin(a) - a)(x)), (X,)),
     ("rules for cotangents", lambda x: (_clipped(x), _clipped(x)), (X,)),
