@@ -10,6 +10,8 @@ import jax
 from absl.testing import absltest
 from absl.testing import parameterized
 from jax import lax
+from jax.interpreters import ad
+from jax.interpreters import batching
 import jax.numpy as jnp
 import numpy as np
 
@@ -163,6 +165,8 @@ class OwnersTest(parameterized.TestCase):
     code = """
 import jax, jax_cse, numpy as np
 from jax import lax
+from jax.interpreters import ad
+from jax.interpreters import batching
 a, b = (jax.device_put(np.float32(2), d) for d in jax.devices())
 with jax_cse.enabled():
   jax.make_jaxpr(lambda x: (x * a, x * b))(1.0)
@@ -237,6 +241,44 @@ with jax_cse.enabled():
     np.testing.assert_array_equal(same, [1, 1, 1])
     np.testing.assert_array_equal(second, [5, 1, 1])
     self.assertEqual(memo.stats.hits, 1)
+
+  def test_a_host_array_that_is_changed_before_it_is_read(self):
+    p = core.Primitive("test_late")
+    host = np.ones(3, np.float32)
+
+    def late(x):
+      host[0] = 5
+      return jnp.array(x)
+
+    p.def_impl(late)
+    p.def_abstract_eval(lambda x: x)
+    with jax_cse.enabled() as memo:
+      first = p.bind(host)
+      host[0] = 1
+      second = p.bind(host)
+    self.assertEqual(memo.stats.by_primitive["test_late"]["hits"], 1)
+    np.testing.assert_array_equal(first, [1, 1, 1])
+    np.testing.assert_array_equal(second, [1, 1, 1])
+
+  @parameterized.parameters(
+      lambda f, x: jax.jvp(f, (x,), (np.zeros(x.shape, np.float32),))[0],
+      lambda f, x: jax.vmap(f)(x))
+  def test_a_host_array_in_a_tracer_that_is_changed(self, transformed):
+    p = core.Primitive("test_read_at_once")
+    p.def_impl(lambda x: jnp.array(np.array(x)))
+    p.def_abstract_eval(lambda x: x)
+    ad.deflinear2(p, lambda ct, x: [ct])
+    batching.primitive_batchers[p] = lambda xs, dims: (p.bind(*xs), dims[0])
+    host = np.ones((1, 1), np.float32)
+
+    def before_and_after(x):
+      before = p.bind(x)
+      host[...] = 5
+      return jnp.stack([before, p.bind(x)])
+
+    with jax_cse.enabled():
+      twice = transformed(lambda x: transformed(before_and_after, x), host)
+    np.testing.assert_array_equal(np.ravel(twice), [1, 5])
 
   def test_a_transfer_guard_is_not_tripped_by_a_hit(self):
     x = jnp.arange(3.0)
