@@ -4,15 +4,21 @@
 that one command line serves both. `JAX_CSE=off` in the environment wins over
 the option.
 
+With `pytest-xdist` the counts are those of all workers that ended well.
+
 It stands beside the package, not in it, so that a pytest run without the option
 imports neither the package nor JAX.
 """
 
+from collections import Counter
 import os
 import sys
 
+import pytest
+
 _VARIABLE = "JAX_CSE"
 _OFF = ("0", "off")
+_COUNTS = ("hits", "misses", "bypassed", "evicted")
 
 
 def pytest_addoption(parser):
@@ -24,9 +30,9 @@ def pytest_addoption(parser):
 def pytest_configure(config):
   value = config.getoption("--jax-cse")
   config.jax_cse_memo = None
+  config.jax_cse_of_workers = Counter()
   if value is None or os.environ.get(_VARIABLE) in _OFF:
     return
-  import pytest
   os.environ[_VARIABLE] = value
   was_imported = "jax_cse" in sys.modules
   try:
@@ -46,10 +52,26 @@ def pytest_report_header(config):
   return f"jax_cse: {'off' if memo is None else memo.mode}"
 
 
+def _counts(memo):
+  return {name: getattr(memo.stats, name) for name in _COUNTS}
+
+
+def pytest_sessionfinish(session):
+  config = session.config
+  if config.jax_cse_memo is not None and hasattr(config, "workeroutput"):
+    config.workeroutput["jax_cse"] = _counts(config.jax_cse_memo)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+  # A worker that crashed has put nothing out.
+  node.config.jax_cse_of_workers.update(
+      getattr(node, "workeroutput", {}).get("jax_cse", {}))
+
+
 def pytest_terminal_summary(terminalreporter, config):
   memo = config.jax_cse_memo
   if memo is not None:
-    stats = memo.stats
-    terminalreporter.write_line(
-        f"jax_cse {memo.mode}: {stats.hits} hits, {stats.misses} misses, "
-        f"{stats.bypassed} bypassed, {stats.evicted} evicted")
+    counts = config.jax_cse_of_workers + Counter(_counts(memo))
+    terminalreporter.write_line(f"jax_cse {memo.mode}: " + ", ".join(
+        f"{counts[name]} {name}" for name in _COUNTS))

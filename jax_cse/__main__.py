@@ -7,6 +7,7 @@ import os
 import runpy
 import shlex
 import sys
+import traceback
 
 from jax_cse import blowup
 from jax_cse import modes
@@ -53,6 +54,8 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
   if argv[:1] == ["run"]:
     i = 1
     while i < len(argv) and argv[i].startswith("-"):
+      if argv[i].startswith("-m") and len(argv[i]) > 2:   # as Python takes it
+        argv = [*argv[:i], "-m", argv[i][2:], *argv[i + 1:]]
       i += 2 if argv[i] in ("--mode", "--report") else 1
     return argv[:i + 1], argv[i + 1:]
   return argv, []
@@ -74,13 +77,24 @@ def _run(options: argparse.Namespace, args: list[str]) -> None:
       print("jax_cse is off" if memo is None else memo.stats, file=sys.stderr)
 
 
+class _NoProgram(Exception):
+  """There is nothing that can be run by the name that was given."""
+
+
 def _run_program(options: argparse.Namespace) -> None:
-  if options.module:
-    sys.path[0] = os.getcwd()
-    runpy.run_module(options.program, run_name="__main__", alter_sys=True)
-  else:
-    sys.path[0] = os.path.dirname(os.path.abspath(options.program))
-    runpy.run_path(options.program, run_name="__main__")
+  try:
+    if options.module:
+      sys.path[0] = os.getcwd()
+      runpy.run_module(options.program, run_name="__main__", alter_sys=True)
+    else:
+      sys.path[0] = os.path.dirname(os.path.abspath(options.program))
+      runpy.run_path(options.program, run_name="__main__")
+  except ImportError as e:
+    # The frames of one that the program raises are not of `runpy` alone.
+    frames = [frame for frame, _ in traceback.walk_tb(e.__traceback__)]
+    if all(frame.f_globals is vars(runpy) for frame in frames[1:]):
+      raise _NoProgram(str(e)) from None
+    raise
 
 
 def _reporting(options: argparse.Namespace, args: list[str], mode: str, memo):
@@ -155,8 +169,11 @@ def main(argv: list[str] | None = None) -> None:
       raise ValueError(f"--order must be 1 or more; got {options.order}")
   except ValueError as e:
     parser.error(str(e))
-  {"run": _run, "blowup": _blowup,
-   "plot": plot_command.run}[options.command](options, args)
+  try:
+    {"run": _run, "blowup": _blowup,
+     "plot": plot_command.run}[options.command](options, args)
+  except _NoProgram as e:
+    parser.error(str(e))
 
 
 if __name__ == "__main__":

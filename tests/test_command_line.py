@@ -62,6 +62,8 @@ class CommandLineTest(parameterized.TestCase):
     (self.dir / "script.py").write_text(SCRIPT)
     (self.dir / "jitted.py").write_text(JITTED)
     (self.dir / "test_it.py").write_text(TEST)
+    (self.dir / "scripts").mkdir()
+    (self.dir / "scripts" / "__init__.py").touch()
     (self.dir / "neighbour.py").write_text("NAME = '__train__'")
 
   def python(self, *args, **environment):
@@ -74,6 +76,8 @@ class CommandLineTest(parameterized.TestCase):
       (("script.py", "a", "-b"), {}, "__main__ ['a', '-b'] exact 1\n"),
       (("--mode", "exact", "script.py"), {}, "__main__ [] exact 1\n"),
       (("-m", "script", "--stats"), {}, "__main__ ['--stats'] exact 1\n"),
+      (("-mscript", "--stats"), {}, "__main__ ['--stats'] exact 1\n"),
+      (("--mode", "ring", "-mscript"), {}, "__main__ [] ring 1\n"),
       (("script.py", "--", "--mode", "-m"), {},
        "__main__ ['--', '--mode', '-m'] exact 1\n"),
       (("--mode=exact", "--stats", "script.py"), {}, "__main__ [] exact 1\n"),
@@ -133,6 +137,11 @@ main(["run", "--report", "out.html", "script.py"])
       (("run", "--mode", "fast", "script.py"), "'ring'; got 'fast'"),
       (("run",), "SCRIPT"),
       (("run", "none.py"), "there is no script 'none.py'"),
+      (("run", "-m"), "SCRIPT"),
+      (("run", "-m", "none"), "No module named none"),
+      (("run", "-m", "no.such"), "No module named 'no'"),
+      (("run", "-mscripts"), "cannot be directly executed"),
+      (("run", "scripts"), "can't find '__main__' module in 'scripts'"),
       (("blowup", "--order", "0"), "1 or more; got 0"),
       (("blowup", "--order", "x"), "invalid int value: 'x'"))
   def test_bad_arguments(self, args, message):
@@ -142,6 +151,17 @@ main(["run", "--report", "out.html", "script.py"])
     self.assertNotIn("Traceback", run.stderr)
     self.assertEqual(run.stdout, "")
     self.assertEqual((self.dir / "script.py").read_text(), SCRIPT)
+
+  @parameterized.parameters("import missing_of_mine",
+                            "import runpy; runpy.run_module('missing_of_mine')")
+  def test_what_the_program_does_not_find(self, text):
+    (self.dir / "mine.py").write_text(text)
+    (self.dir / "scripts" / "__init__.py").write_text(text)
+    for args in (("mine.py",), ("-m", "mine"), ("-m", "scripts.mine")):
+      run = self.python("-m", "jax_cse", "run", *args)
+      self.assertEqual(run.returncode, 1)
+      self.assertIn("Traceback", run.stderr)
+      self.assertRegex(run.stderr, "No module named '?missing_of_mine")
 
   def test_a_report_that_cannot_be_written(self):
     said = io.StringIO()
@@ -246,6 +266,18 @@ main(["run", "--report", "out.html", "script.py"])
     self.assertEqual(run.returncode, 0, run.stdout)
     self.assertEqual("jax_cse exact: 1 hits, 1 misses" in run.stdout,
                      expected == "exact 1")
+
+  def test_plugin_with_workers(self):
+    (self.dir / "test_more.py").write_text(TEST)
+    for test, code in (("", 0), ("import os\ndef test(): os._exit(1)", 1)):
+      (self.dir / "test_crash.py").write_text(test)
+      run = self.python("-m", "pytest", "-q", "-n2", "--jax-cse=exact")
+      self.assertEqual(run.returncode, code, run.stdout)
+      self.assertNotIn("INTERNALERROR", run.stdout + run.stderr)
+      if code:
+        self.assertRegex(run.stdout, r"\njax_cse exact: \d hits")
+      else:
+        self.assertIn("jax_cse exact: 2 hits, 2 misses", run.stdout)
 
   def test_plugin_with_a_bad_mode(self):
     run = self.python("-m", "pytest", "-q", "--jax-cse=fast")
