@@ -1,8 +1,6 @@
 """How far rounding may move a result, against programs that are equal in real
 arithmetic and against some that are not."""
 
-import gc
-
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
@@ -194,14 +192,6 @@ REFUSED = (
 
 
 class BoundsTest(parameterized.TestCase):
-
-  @classmethod
-  def tearDownClass(cls):
-    # As long as a jaxpr holds a host array JAX lowers it as it was lowered
-    # first, to 32 bits here, which fails in tests that have 64.
-    jax.clear_caches()
-    gc.collect()
-    super().tearDownClass()
 
   @parameterized.named_parameters(*ACCEPTED)
   def test_what_rounding_explains_is_accepted(self, plain, other, *operands):
