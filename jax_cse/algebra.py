@@ -26,6 +26,7 @@ in another memory than the device's, is an atom too, and so is all that is
 computed while a mesh is set.
 """
 
+import cmath
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 import math
@@ -63,6 +64,7 @@ class Algebra:
     self._elements: dict[int, Element] = {}
     self._applied: dict[int, tuple[Map, list[Element]]] = {}
     self._types: dict[int, Any] = {}   # of atoms
+    self._not_finite: set[int] = set()   # atoms that are infinity or NaN
 
   def number(self, plan: keys.Plan, context, numbers: Sequence[int], avals,
              params) -> tuple[int, Any] | None:
@@ -73,7 +75,10 @@ class Algebra:
     rule, found = _rules.get(plan.number), None
     if rule is not None and all(map(is_in_ring, avals)):
       operands = [self.element(n, aval) for n, aval in zip(numbers, avals)]
-      found = rule(self.ring, operands, avals, params)
+      # Infinity is no number of a ring: 0 * inf is NaN.
+      if plan.number in _MOVES or self._not_finite.isdisjoint(
+          core for _, core in operands):
+        found = rule(self.ring, operands, avals, params)
     if found is None and self.maps is not None:
       found = self._image(plan, context, numbers, avals, params)
     if found is None:
@@ -163,6 +168,8 @@ class Algebra:
       rational = _as_rational(value, aval.dtype)
       if rational is not None:
         return self.ring.constant(rational, aval.dtype)
+      if not cmath.isfinite(compat.rounded(value, aval.dtype)):
+        self._not_finite.add(number)
     self._types[number] = aval
     return self.ring.atom(number, aval.dtype, aval.shape)
 
@@ -307,6 +314,7 @@ def _convert(ring, operands, avals, params):
 
 
 _BROADCAST = keys.plan_of(compat.broadcast_in_dim_p).number
+_MOVES = {_BROADCAST, keys.plan_of(compat.convert_element_type_p).number}
 
 _rules = {keys.plan_of(primitive).number: rule for primitive, rule in {
     compat.add_p: _of_two(Ring.add),

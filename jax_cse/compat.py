@@ -50,7 +50,7 @@ from jax._src.lib import _jax
 from jax._src.literals import TypedComplex, TypedFloat, TypedInt, TypedNdArray
 from jax._src.random.prng import PRNGKeyArray
 from jax._src.sharding_impls import (
-    NamedSharding, PartitionSpec, UNSPECIFIED)
+    NamedSharding, PartitionSpec, SingleDeviceSharding, UNSPECIFIED)
 from jax._src.state import discharge
 from jax._src.state.types import AbstractRef
 import numpy as np
@@ -113,9 +113,11 @@ cumsum_p, reduce_window_sum_p = (
     control_flow.cumsum_p, windowed_reductions.reduce_window_sum_p)
 fft_p, triangular_solve_p = fft.fft_p, linalg.triangular_solve_p
 add_any_p = ad_util.add_jaxvals_p
+device_put_p = dispatch.device_put_p
 optimization_barrier_p = lax.optimization_barrier_p
 # What is left of a `custom_vjp` function in a linear map.
 custom_lin_p = ad.custom_lin_p
+refuse_forward_mode = ad.raise_custom_vjp_error_on_jvp
 # Element by element, for operands of one shape or scalars.
 ELEMENTWISE = frozenset({
     add_p, add_any_p, lax.sub_p, mul_p, div_p, lax.neg_p, max_p, min_p,
@@ -564,6 +566,12 @@ def placement(x):
   if not isinstance(x, ArrayImpl) or not x.committed:
     return None
   return x.sharding, x.shape
+
+
+def destinations(params) -> list:
+  """The sharding of each result of a `device_put`; None if it stays."""
+  return [SingleDeviceSharding(x) if isinstance(x, jax.Device) else
+          x if isinstance(x, jax.sharding.Sharding) else None for x in params["devices"]]
 
 
 def as_result(x, trace, where):

@@ -57,6 +57,10 @@ class CseTrace(DeferredTrace):
     """`known`: the types of the results and the effects, if they are."""
     tracers = [self.lift(x) for x in operands]
     results = self._results_of(primitive, tracers, params, known)
+    if primitive is compat.device_put_p and not self.stages:
+      for x, sharding in zip(results, compat.destinations(params)):
+        if sharding is not None:
+          x.where, self._is_placed = (sharding, x.aval.shape), True
     if self._is_placed:
       where = next((x.where for x in tracers if x.where is not None), None)
       for x in results if primitive.multiple_results else [results]:

@@ -26,6 +26,10 @@ from jax_cse.value_numbering import Numbering
 from jax_cse.values import TracerValues
 
 
+# Of zeros they make zeros.
+_MOVES = compat.broadcast_in_dim_p, compat.convert_element_type_p
+
+
 class Call(NamedTuple):
   """An application of a primitive that has not been bound yet."""
   primitive: Any
@@ -158,6 +162,16 @@ class DeferredTrace(compat.Trace):
   def one(self, aval) -> CseTracer:
     """A tracer for ones."""
     return self.tracer(self.algebra.ring.constant(1, aval.dtype), aval)
+
+  def is_zero(self, tracer: CseTracer) -> bool:
+    """Whether a tracer is known to be zeros, of a type in no ring too."""
+    coefficient, core = self.algebra.find(tracer.number)
+    scalar = self._numbering.scalars.get(core)
+    if not coefficient or scalar is not None and not scalar:
+      return True
+    call = self.call_of(core)
+    return (call is not None and call.primitive in _MOVES
+            and self.is_zero(call.operands[0]))
 
   def tracer(self, element: Element, aval) -> CseTracer:
     """A tracer for an element of a ring."""

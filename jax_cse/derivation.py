@@ -72,8 +72,8 @@ class Derivation:
     self._in_rule = False
 
   def _element_of(self, tracer) -> Element | None:
-    element = self._trace.algebra.element(tracer.number, tracer.aval)
-    return element if element.coefficient else None
+    return None if self._trace.is_zero(tracer) else (
+        self._trace.algebra.element(tracer.number, tracer.aval))
 
   def series(self, tracer, order: int) -> list:
     """A tracer and its derivatives up to an order, up to the last that is not
@@ -321,6 +321,8 @@ class Derivation:
 
     if not moving:
       return
+    if call.primitive is compat.custom_lin_p and not self._trace.stages:
+      compat.refuse_forward_mode()
     if call.primitive in _RULES and compat.is_float(
         tangents[0]) and is_in_ring(tangents[0].aval):
       n, = call.results

@@ -224,7 +224,8 @@ def _cse(mode, plain) -> Iterator[Step]:
 def _rebuilt_eagerly(plain, result, strictness, effects) -> Iterator[Step]:
   """A result of what looks into calls, so that they are rounded as they are one
   primitive at a time. What callbacks see is that of `effects`."""
-  _assert_same_kinds(plain, result.value, plain.eagerly.value)
+  _assert_same_kinds(plain, result.value, plain.eagerly.value,
+                     effects is not plain)
   expected, value = plain.eagerly, result.value
   if plain.calls_are_whole and not any(
       isinstance(x, Exception) for x in (value, plain.values.value)):
@@ -261,7 +262,8 @@ def _traced(plain, jaxpr, strictness, effects) -> Iterator[Step]:
     yield Step("traced", Outcome(jaxpr), Outcome(plain.jaxpr), strictness,
                plain.bounds)
     return
-  core.check_jaxpr(jaxpr.jaxpr)
+  if not _is_refused(plain.jaxpr):   # JAX stages some that it refuses itself
+    core.check_jaxpr(jaxpr.jaxpr)
   types = lambda j: [str(agreement.type_of(a)) for a in j.out_avals]
   assert types(jaxpr) == types(plain.jaxpr), (
       f"types {types(jaxpr)}, not {types(plain.jaxpr)}")
@@ -269,6 +271,10 @@ def _traced(plain, jaxpr, strictness, effects) -> Iterator[Step]:
     yield Step("traced", plain.evaluate(jaxpr),
                Outcome(plain.values.value, effects.values.seen), strictness,
                plain.bounds)
+
+
+def _is_refused(jaxpr) -> bool:
+  return isinstance(checking.attempt(core.check_jaxpr, jaxpr.jaxpr), Exception)
 
 
 def _derivatives(order, plain) -> Iterator[Step]:
@@ -299,13 +305,20 @@ def _derived(order, plain):
   return plain.around(lambda *xs: derived(list(xs), v))
 
 
-def _assert_same_kinds(plain, actual, expected) -> None:
+def _assert_same_kinds(plain, actual, expected, is_derived=False) -> None:
+  """Of derivatives that do not vary nobody says where they are placed: JAX's
+  rule may give zeros that are nowhere, or that are where the operand is."""
   if not any(isinstance(x, Exception) for x in (actual, expected)):
-    got, wanted = ([agreement.kind_of(x, plain.has_placement)
-                    for x in jax.tree.leaves(tree)]
+    got, wanted = ([agreement.kind_of(x, plain.has_placement and not (
+        is_derived and _does_not_vary(x))) for x in jax.tree.leaves(tree)]
                    for tree in (actual, expected))
     differ = [(a, b) for a, b in zip(got, wanted) if a != b]
     assert not differ, f"a result is {differ[0][0]}, not {differ[0][1]}"
+
+
+def _does_not_vary(x) -> bool:
+  x = agreement._array(x)
+  return not x.size or x.tobytes() == x.size * x.reshape(-1)[0].tobytes()
 
 
 _ROADS_IN_MODES = {

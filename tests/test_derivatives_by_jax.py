@@ -222,9 +222,11 @@ class DerivativesByJaxTest(parameterized.TestCase):
   def test_a_rule_for_cotangents_has_no_forward_mode(self):
     fun = jax.custom_vjp(jnp.sin)
     fun.defvjp(lambda x: (fun(x), x), lambda x, g: (g * x,))
-    for way in ("eager", "jit", "vmap"):
-      with self.subTest(way), self.assertRaisesRegex(TypeError, "custom_vjp"):
-        WAYS[way](jax_cse.derivatives(fun, 1))(jnp.float32(1))
+    for way, order in (("eager", 1), ("jit", 1), ("vmap", 1), ("eager", 2),
+                       ("vmap", 2)):
+      with self.subTest(way, order=order), self.assertRaisesRegex(
+          TypeError, "custom_vjp"):
+        WAYS[way](jax_cse.derivatives(fun, order))(jnp.float32(1))
 
   def test_what_has_no_forward_mode_raises_what_jax_raises(self):
     shape = jax.ShapeDtypeStruct((), jnp.float32)

@@ -155,6 +155,27 @@ class TypesAndRangesTest(parameterized.TestCase):
             y.at[...].add(1)
             for y in jax.tree.leaves(jax_cse.cse(fun, mode)(x))])(x)
 
+  def test_a_constant_that_is_put_on_a_device(self):
+    device = jax.devices()[0]
+    fun = lambda x: jax.device_put(x, device) - jax.device_put(x, device)
+    self.check(jax_cse.cse(fun)(jnp.ones(2)), fun(jnp.ones(2)))
+
+  @parameterized.product(mode=modes.MODES, value=(jnp.nan, jnp.inf, -jnp.inf))
+  def test_a_constant_that_is_not_finite(self, mode, value):
+    for fun in (lambda x: jnp.zeros_like(x) * value,
+                lambda x: (x - x) * value,
+                lambda x: x + value - value,
+                lambda x: value * jnp.ones_like(x) / value):
+      actual = jax.jit(jax_cse.cse(fun, mode))(jnp.ones(2))
+      np.testing.assert_array_equal(actual, fun(jnp.ones(2)))
+
+  @parameterized.parameters("float8_e4m3fn", "float16", "bfloat16", "float32")
+  def test_a_derivative_that_is_known_to_be_zero(self, dtype):
+    x = jnp.array([jnp.nan, 1], dtype)
+    fun = lambda x: jnp.square(jnp.sign(x))
+    self.check(jax_cse.derivatives(fun, 1)(x)[1],
+               jax.jvp(fun, (x,), (jnp.ones_like(x),))[1])
+
   def test_a_result_of_none_is_kept(self):
     self.assertIsNone(jax_cse.cse(lambda x: None)(1.0))
     self.assertEqual(jax_cse.derivatives(lambda x: None, 2)(1.0), (None,) * 3)
