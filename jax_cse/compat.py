@@ -571,7 +571,8 @@ def placement(x):
 def destinations(params) -> list:
   """The sharding of each result of a `device_put`; None if it stays."""
   return [SingleDeviceSharding(x) if isinstance(x, jax.Device) else
-          x if isinstance(x, jax.sharding.Sharding) else None for x in params["devices"]]
+          x if isinstance(x, jax.sharding.Sharding) else None
+          for x in params["devices"]]
 
 
 def as_result(x, trace, where):

@@ -167,7 +167,7 @@ class DeferredTrace(compat.Trace):
     """Whether a tracer is known to be zeros, of a type in no ring too."""
     coefficient, core = self.algebra.find(tracer.number)
     scalar = self._numbering.scalars.get(core)
-    if not coefficient or scalar is not None and not scalar:
+    if not coefficient or (scalar is not None and not scalar):
       return True
     call = self.call_of(core)
     return (call is not None and call.primitive in _MOVES

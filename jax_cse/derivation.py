@@ -177,7 +177,7 @@ class Derivation:
         tree: Tree = Plus(tuple((c, factoring.product(m)) for m, c in base))
       else:
         key, tree = base, base
-      element = ring.power(self._element(tree, core.domain), e)
+      element = ring.power(factoring.element(ring, tree, core.domain), e)
       groups[key] = (ring.mul(groups[key], element) if key in groups
                      else element)
     c = math.prod(x.coefficient for x in groups.values())
@@ -217,20 +217,6 @@ class Derivation:
     else:
       self._derive_call(self._trace.call_of(n))
 
-  def _element(self, tree, domain) -> Element:
-    ring = self._ring
-    if type(tree) is int:
-      return Element(1, tree)
-    if type(tree) is Plus:
-      total = ring.constant(0, domain)
-      for c, t in tree.terms:
-        total = ring.add(total, ring.scale(self._element(t, domain), c))
-      return total
-    product = ring.constant(1, domain)
-    for t, e in tree.factors:
-      product = ring.mul(product, ring.power(self._element(t, domain), e))
-    return product
-
   def _of_tree(self, tree, domain) -> Element:
     ring = self._ring
     zero = ring.constant(0, domain)
@@ -245,11 +231,12 @@ class Derivation:
       if type(t) is int and type(ring.cores[t]) is Reciprocal:
         rest = Times((*tree.factors[:i], *([(t, e - 1)] if e > 1 else ()),
                       *tree.factors[i + 1:]))
-        return self._of_quotient(self._element(tree, domain),
+        return self._of_quotient(factoring.element(ring, tree, domain),
                                  self._of_tree(rest, domain), t)
     total, before = zero, ring.constant(1, domain)
     for t, e in tree.factors:
-      base, derived = self._element(t, domain), self._of_tree(t, domain)
+      base = factoring.element(ring, t, domain)
+      derived = self._of_tree(t, domain)
       power, of_power = self._of_power(base, derived, e)
       total = ring.add(ring.mul(total, power), ring.mul(before, of_power))
       before = ring.mul(before, power)

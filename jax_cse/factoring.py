@@ -15,10 +15,10 @@ Source: Horner's rule for several variables, Ceberio and Kreinovich 2004.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from jax_cse.coefficients import Coefficient, over, unit
-from jax_cse.cores import One, join
+from jax_cse.cores import Element, One, join
 from jax_cse.normal_form import Form, Monomial, Polynomial
 from jax_cse.ring import Ring
 
@@ -48,6 +48,21 @@ def product(factors: Iterable[tuple[Tree, int]]) -> Tree:
 def leaf(ring: Ring, number: int) -> Tree:
   """The tree of a core by itself."""
   return ONE if type(ring.cores[number]) is One else number
+
+
+def element(ring: Ring, tree: Tree, domain) -> Element:
+  """The element of a ring that a tree is."""
+  if type(tree) is int:
+    return Element(1, tree)
+  if type(tree) is Plus:
+    total = ring.constant(0, domain)
+    for c, t in tree.terms:
+      total = ring.add(total, ring.scale(element(ring, t, domain), c))
+    return total
+  result = ring.constant(1, domain)
+  for t, e in cast(Times, tree).factors:
+    result = ring.mul(result, ring.power(element(ring, t, domain), e))
+  return result
 
 
 def factored(terms: Terms, exact: bool,
