@@ -75,16 +75,29 @@ class Algebra:
     rule, found = _rules.get(plan.number), None
     if rule is not None and all(map(is_in_ring, avals)):
       operands = [self.element(n, aval) for n, aval in zip(numbers, avals)]
-      # Infinity is no number of a ring: 0 * inf is NaN.
+      # A constant that is infinite is no number of a ring: 0 * inf is NaN.
       if plan.number in _MOVES or self._not_finite.isdisjoint(
           core for _, core in operands):
         found = rule(self.ring, operands, avals, params)
+        if found is not None and not self._is_near_one(*found):
+          found = None
     if found is None and self.maps is not None:
       found = self._image(plan, context, numbers, avals, params)
     if found is None:
       return None
     element, aval = found
     return self.number_of(element, aval), aval
+
+  def _is_near_one(self, element, aval) -> bool:
+    """Whether the factor of an element is no further from 1 than the square
+    root of what a type of floats has room for. One that is further keeps
+    numbers in range, (x * 1e-30) * (y * 1e-30), and so stays where it is."""
+    c = abs(element.coefficient)
+    if c in (0, 1) or self.ring.is_constant(element) or not compat.is_inexact(
+        aval.dtype):
+      return True
+    most = 2**(compat.finfo(aval.dtype).maxexp // 2 - 4)
+    return c <= most and c * most >= 1
 
   def _image(self, plan, context, numbers, avals, params):
     """The element and the type of the result of a linear primitive."""

@@ -31,6 +31,7 @@ from jax._src import pjit
 from jax._src import shard_map
 from jax._src import source_info_util
 from jax._src import traceback_util
+from jax._src import util
 from jax._src.array import ArrayImpl
 from jax._src.custom_derivatives import (
     custom_jvp_call_p, custom_vjp_call_p, linear_call_p)
@@ -650,9 +651,36 @@ def source_of(eqn):
       name_stack=source_info_util.current_name_stack() + source.name_stack)
 
 
+# How JAX wraps an argument that a rule is given as it is.
+Unhashable = util.Unhashable
+
+
 def has_rule_of_its_own(primitive) -> bool:
   """Whether it is a call of a function that the user wrote a rule for."""
   return primitive in (custom_jvp_call_p, custom_vjp_call_p)
+
+
+def jvp_of_equation(eqn):
+  """A closed jaxpr of the operands of an equation, and of the tangents of those
+  that have one, with its results, and with those of its `jvp`."""
+  avals = [v.aval for v in eqn.invars]
+  moving = [i for i, aval in enumerate(avals) if is_inexact(aval.dtype)]
+
+  def apply(*operands):
+    results = eqn.primitive.bind(
+        *operands, **eqn.primitive.get_bind_params(eqn.params))
+    return list(results) if eqn.primitive.multiple_results else [results]
+
+  def both(operands, tangents):
+    def of_moving(*primals):
+      xs = list(operands)
+      for i, x in zip(moving, primals):
+        xs[i] = x
+      return apply(*xs)
+    again, _ = jax.jvp(of_moving, [operands[i] for i in moving], tangents)
+    return [*apply(*operands), *again]
+
+  return jax.make_jaxpr(both)(avals, [avals[i] for i in moving])
 
 
 def bind_later(primitive, operands, params, context, source):
@@ -857,13 +885,17 @@ def forget_call(wrapped) -> None:
 def rule_inside(fun):
   """The wrapped rule of which JAX made a function of its own, or None.
 
-  It makes one to stage a `custom_jvp` call out, and one to take it from a
-  jaxpr again. They hold the rule in their closures and nowhere else.
+  It makes one to stage a `custom_jvp` call out, one to take it from a jaxpr
+  again, and one to leave out what nobody reads. They hold the rule in their
+  closures and nowhere else.
   """
   for maker, name in (("_memoize", "fn"), ("process_custom_jvp_call", "jvp"),
-                      ("lift_jvp", "jvp_jaxpr_fun")):
+                      ("lift_jvp", "jvp_jaxpr_fun"),
+                      ("_custom_jvp_call_dce", "jvp_jaxpr_fun")):
     if f".{maker}.<locals>." in f".{getattr(fun, '__qualname__', '')}":
       free = dict(zip(fun.__code__.co_freevars, fun.__closure__))
+      if "used_outs" in free and not all(free["used_outs"].cell_contents):
+        return None   # a rule for some of the results
       fun = free[name].cell_contents
       if isinstance(fun, lu.WrappedFun):
         return fun

@@ -92,7 +92,7 @@ class CseTrace(DeferredTrace):
       results = self._without_references(primitive, tracers, params, out_avals)
     elif (effects and not compat.benign(effects)) or not all(
         type(a) is compat.ShapedArray for a in (*avals, *out_avals)):
-      results = self._bind_now(primitive, tracers, params)
+      results = self._bind_now(primitive, tracers, params, effects)
     elif plan.is_structured:
       results = self._call(plan, primitive, tracers, params, out_avals)
     else:
@@ -100,8 +100,8 @@ class CseTrace(DeferredTrace):
                  or self._apply(plan, primitive, tracers, params, out_avals))
     return results if primitive.multiple_results else results[0]
 
-  def _bind_now(self, primitive, tracers, params):
-    self.has_acted = True
+  def _bind_now(self, primitive, tracers, params, effects):
+    self.has_acted = self.has_acted or not all(map(compat.looks_on, effects))
     context, source = compat.current_eqn_context(), compat.current_source()
     bind = lambda *values: compat.bind_later(primitive, values, params, context,
                                              source)
@@ -219,7 +219,7 @@ class CseTrace(DeferredTrace):
     if not compat.has_rule_of_its_own(primitive) or not self._keeps_rules():
       return self.inline(eqn.params["call_jaxpr"], operands)
     if not compat.benign(eqn.effects):
-      return self._bind_now(primitive, operands, eqn.params)
+      return self._bind_now(primitive, operands, eqn.params, eqn.effects)
     return self._call(keys.plan_of(primitive), primitive, operands,
                       eqn.params, [v.aval for v in eqn.outvars])
 

@@ -15,8 +15,8 @@ equal, as a dataclass with a field that is not compared does, may differ.
 that clips gives something else for the sum of two cotangents than for each, so
 two calls stay two.
 
-Limits: a rule with arguments that are not differentiated (`nondiff_argnums`) is
-like no other.
+Limits: an argument that is not differentiated (`nondiff_argnums`) is told apart
+by identity, unless it is a number or a string.
 """
 
 import types
@@ -26,11 +26,6 @@ import jax
 
 from jax_cse import compat
 from jax_cse import fingerprint
-
-
-class NoOneDerivative(Exception):
-  """A rule gives for a value another than the function, which the next level
-  derives by another rule."""
 
 
 def rule_of(wrapped: Any) -> Any:
@@ -85,15 +80,7 @@ _rules = {
     list: _of_sequence,
     dict: lambda x: _of_sequence(x.items()),
     jax.tree_util.PyTreeDef: _of_tree,
+    compat.Unhashable: lambda x: _key(x.val),
     # One is made each time that it is looked up.
     types.MethodType: lambda x: (_Itself(x.__self__), _Itself(x.__func__)),
 }
-
-
-def is_again(call: Any, other: Any) -> bool:
-  """Whether another call is of the same function on the same numbers, though
-  its rule has arguments that are not differentiated and so is like no other."""
-  numbers = lambda call: [x.number for x in call.operands]
-  return (other is not None and other.primitive is call.primitive
-          and numbers(other) == numbers(call)
-          and str(other.params["call_jaxpr"]) == str(call.params["call_jaxpr"]))

@@ -59,7 +59,7 @@ class CseTracer(compat.Tracer):
     holds: of a reference that was made here while derivatives are wanted, what
       it holds now.
     where: the placement of an operand that it was computed from, if that has
-      one; a number that nothing is left of would forget it.
+      one; a result that folds to a constant has no operand left to ask.
   """
   __slots__ = ("number", "holds", "where")
 
@@ -132,7 +132,8 @@ class DeferredTrace(compat.Trace):
     self._typed[number] = x
     tracer = CseTracer(self, compat.typeof(x), number)
     if not self.stages:
-      tracer.where = compat.placement(x)
+      tracer.where = (x.where if isinstance(x, CseTracer)
+                      else compat.placement(x))
       self._is_placed = self._is_placed or tracer.where is not None
     return tracer
 
@@ -154,6 +155,10 @@ class DeferredTrace(compat.Trace):
     if type(x) not in compat.SCALARS:
       self._entered[id(x)] = x, tracer
     return tracer
+
+  def unknown(self, aval) -> CseTracer:
+    """A tracer for what is not computed, to see what follows from it."""
+    return CseTracer(self, aval, self._scope.leaf())
 
   def use_forms(self, forms: NormalForms) -> None:
     """Normal forms to choose from, in place of those in atoms alone."""
@@ -192,15 +197,18 @@ class DeferredTrace(compat.Trace):
     tracers = [self.lift(x) for x in tracers]
     parent = self.parent_trace
     if isinstance(parent, DeferredTrace):
-      return [parent.lift(x) for x in self.values(tracers)]
+      outs = [parent.lift(x) for x in self.values(tracers)]
+      for out, tracer in zip(outs, tracers):
+        out.where = out.where or tracer.where
+      return outs
     return [
         compat.as_result(compat.convert(x, tracer.aval), parent, tracer.where)
         for x, tracer in zip(self.values(tracers), tracers)]
 
   def _choose(self, wanted):
-    """The cheapest way to `wanted`. To look at one core at a time, as is done
-    inside, overlooks what others share, so all of it is done for each kind of
-    normal form, and without, and so for collapse."""
+    """The cheapest way to `wanted`. An extraction looks at one core at a time
+    and misses what others share. So whole plans are made, with each kind of
+    normal form and without, with collapse and without."""
     if not wanted:
       return []
     ring, there = self.algebra.ring, self._emission.there

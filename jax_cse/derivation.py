@@ -35,7 +35,6 @@ import jax
 import jax.numpy as jnp
 
 from jax_cse import compat
-from jax_cse import custom_rules
 from jax_cse import factoring
 from jax_cse import nested_jvp
 from jax_cse.coefficients import over
@@ -44,12 +43,9 @@ from jax_cse.cores import (
 from jax_cse.factoring import Plus, Times, Tree
 from jax_cse.linear_maps import is_in_ring
 from jax_cse.normal_form import Base, NormalForms, Polynomial
+from jax_cse.user_rules import NotByValue, UserRules
 
 _MAX_PRODUCTS = 8
-
-
-class _NotByValue(Exception):
-  """A rule does what is derived by JAX's own rules, or not at all."""
 
 
 class Derivation:
@@ -70,6 +66,7 @@ class Derivation:
     self._trees: dict[int, Tree] = {}
     self._left = order   # how often what is derived now may be derived again
     self._in_rule = False
+    self._rules = UserRules(trace)
 
   def _element_of(self, tracer) -> Element | None:
     return None if self._trace.is_zero(tracer) else (
@@ -104,7 +101,7 @@ class Derivation:
     """The results of a function that is evaluated at once, by the parent trace,
     under as many nested `jvp` as there are orders."""
     if self._in_rule:
-      raise _NotByValue
+      raise NotByValue
     return [self._trace.enter(y) if len(levels) == 1 else levels[0]
             for y, levels in self._evaluate(fun, operands, self._left)]
 
@@ -276,7 +273,7 @@ class Derivation:
     """Derives an application of a primitive, by JAX's rule for it."""
     try:
       self._derive_by_value(call)
-    except _NotByValue:
+    except NotByValue:
       if self._in_rule:
         raise
       levels = self._evaluate(
@@ -312,21 +309,16 @@ class Derivation:
       compat.refuse_forward_mode()
     if call.primitive in _RULES and compat.is_float(
         tangents[0]) and is_in_ring(tangents[0].aval):
-      n, = call.results
-      x, = call.operands
-      self._known[n] = _RULES[call.primitive](
-          self, x, self._trace.algebra.element(n, x.aval),
-          self._element_of(tangents[0]))
-      self._name(n)
+      self._derive_by_our_rule(call, tangents[0])
       return
     primals = [call.operands[i] for i in moving]
     before, self._in_rule = self._in_rule, True
     try:
       with compat.set_current_trace(self._trace):
         if compat.has_rule_of_its_own(call.primitive):
-          outs, derived = self._by_rule_of_its_own(call, apply, primals,
-                                                   tangents)
+          outs, derived = self._rules.derive(call, apply, primals, tangents)
         else:
+          self._rules.look_inside(call)
           outs, derived = jax.jvp(apply, primals, tangents)
     finally:
       self._in_rule = before
@@ -335,21 +327,13 @@ class Derivation:
         self._known[n] = self._element_of(self._trace.lift(d))
         self._name(n)
 
-  def _by_rule_of_its_own(self, call, apply, primals, tangents):
-    """By a rule of the user's, which is looked at before anything is done."""
-    try:
-      jaxpr = jax.make_jaxpr(lambda *xs: jax.jvp(apply, *xs))(primals, tangents)
-    except compat.WANTS_VALUES:
-      raise _NotByValue from None
-    if not compat.benign(jaxpr.effects):
-      raise _NotByValue
-    results = self._trace.inline(jaxpr, [*primals, *tangents])
-    if not self._trace.has_acted and not all(
-        y.number == n or custom_rules.is_again(
-            call, self._trace.call_of(y.number))
-        for n, y in zip(call.results, results)):
-      raise custom_rules.NoOneDerivative
-    return results[:len(call.results)], results[len(call.results):]
+  def _derive_by_our_rule(self, call, tangent) -> None:
+    n, = call.results
+    x, = call.operands
+    self._known[n] = _RULES[call.primitive](
+        self, x, self._trace.algebra.element(n, x.aval),
+        self._element_of(tangent))
+    self._name(n)
 
   def _name(self, n) -> None:
     """Makes the derivative of `n` an atom to normal forms from now on."""

@@ -96,6 +96,7 @@ def derivatives(fun: Callable[[Any], _Result], order: int, *,
 def _checked(flat: Callable[..., Any], leaves: list[Any],
              directions: list[Any], order: int) -> list[list[Any]]:
   """The derivatives, compared with those of nested `jvp`."""
+  from jax_cse import nested_jvp
   from jax_cse import simplification
   from jax_cse import verification
 
@@ -105,17 +106,11 @@ def _checked(flat: Callable[..., Any], leaves: list[Any],
         None if v is None else next(given) for v in directions]
 
   def plain(fun: Callable[..., Any]) -> Callable[..., Any]:
-    def nested(order: int, xs: list[Any], vs: list[Any]) -> list[Any]:
-      if not order:
-        return [fun(*xs)]
-      levels, derived = jax.jvp(
-          lambda *ys: nested(order - 1, list(ys), vs), xs, vs)
-      return [*levels, derived[-1]]
-
-    def along(*operands: Any) -> list[Any]:
+    def along(*operands: Any) -> Any:
       xs, vs = split(operands)
-      return nested(order, xs, [jnp.ones_like(x) if v is None else v
-                                for x, v in zip(xs, vs)])
+      return nested_jvp.derivatives(
+          fun, xs, [jnp.ones_like(x) if v is None else v
+                    for x, v in zip(xs, vs)], order)
     return along
 
   def rebuilt(fun: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,6 +15,9 @@ Limits: the operands of F grow as the order, and the work in it as 2**order.
 """
 
 import jax
+import jax.numpy as jnp
+
+from jax_cse import compat
 
 
 def evaluate(fun, series, order: int) -> list[list]:
@@ -48,3 +51,24 @@ def evaluate(fun, series, order: int) -> list[list]:
       below, [series[i][k] for i, k in moving],
       [series[i][k + 1] for i, k in moving])
   return [*results, derived[-1]]
+
+
+def derivatives(fun, operands, directions, order: int) -> list[list]:
+  """The results of a function and their derivatives along a direction.
+
+  Each order is an evaluation of its own, so that is what nested `jvp` gives
+  where a rule gives for a value another than the function.
+
+  Args:
+    fun: returns a list.
+    operands, directions: flat lists.
+    order: the highest order.
+
+  Returns:
+    A list for each order.
+  """
+  series = [[x, v] for x, v in zip(operands, directions)]
+  flat = lambda *xs: list(map(jnp.asarray, fun(*xs)))
+  values, *levels = [evaluate(flat, series, k)[-1] for k in range(order + 1)]
+  return [values, *([compat.zero_tangent(y) if x is None else x
+                     for x, y in zip(level, values)] for level in levels)]

@@ -48,10 +48,11 @@ _EXACT = _names("""
     reduce_window_max reduce_window_min rem reshape rev round scatter
     scatter-max scatter-min select_and_scatter select_n sharding_constraint
     sign slice sort split squeeze stack stop_gradient tile top_k transpose""")
+_OF_REAL_NUMBERS = _names("abs sign")
 # What is rounded once.
 _BASIC = _names("div mul one_minus_square sqrt square")
 # What has an accurate result for the operands as they are.
-_ACCURATE = _BASIC | _names("""
+_ACCURATE = _BASIC | _OF_REAL_NUMBERS | _names("""
     acos asin asinh atan atan2 cbrt cos erf exp exp2 expm1 integer_pow log log1p
     logistic pow rsqrt sin sinh cosh tanh""")
 # Stable for an operand that is off by a little of its largest element.
@@ -112,7 +113,8 @@ class _Draw:
   def _move(self, y, size, floor=None):
     """Moves `y` by `size` units of roundoff, up or down.
 
-    `floor`: where what underflowed may be another number that would have.
+    `floor`: where the noise is at least the smallest normal number, since a
+    result that underflows is off by up to that.
     """
     seed, varies, amplitude, _ = self._setting
     self._serial[0] += 1
@@ -146,9 +148,8 @@ class _Draw:
         return atom.val
       # With the type that it has in the jaxpr, whatever is configured now.
       x = np.asarray(atom.val, aval.dtype)
-      if not aval.weak_type or not compat.is_inexact(x.dtype):
-        return self.data(x)
-      return compat.convert(self.data(x), aval)
+      x = self.data(x)
+      return compat.convert(x, aval) if aval.weak_type else x
 
     for eqn in jaxpr.eqns:
       # A stateful equation without results is there for its effect alone.
@@ -179,7 +180,9 @@ class _Draw:
     types = [v.aval for v in eqn.outvars]
     bind = lambda xs: compat.bind_later(
         eqn.primitive, xs, eqn.params, eqn.ctx, eqn.source_info)
-    if name in _EXACT or not any(compat.is_inexact(t.dtype) for t in types):
+    if not any(compat.is_inexact(t.dtype) for t in types) or (
+        name in _EXACT and not (
+            name in _OF_REAL_NUMBERS and jnp.iscomplexobj(operands[0]))):
       return bind(operands)
     if name == "convert_element_type":
       y, = bind(operands)
@@ -251,11 +254,14 @@ class _Draw:
     test, body = params["cond_jaxpr"], params["body_jaxpr"]
     first = params["cond_nconsts"]
     second = first + params["body_nconsts"]
-    limit = self._setting[3]
+    limit, serial = self._setting[3], self._serial[0]
 
     def goes_on(state, carry):
-      return self._inside(state).evaluate(
-          test.jaxpr, test.consts, [*operands[:first], *carry])[0]
+      # It is staged twice, of which both have to decide alike.
+      draw = _Draw(self._setting, (state[0] + 1, state[1]), [serial])
+      on, = draw.evaluate(test.jaxpr, test.consts, [*operands[:first], *carry])
+      self._serial[0] = max(self._serial[0], *draw._serial)
+      return on
 
     def proceed(loop):
       state, count, carry = loop
@@ -333,9 +339,9 @@ def _number_of_terms(eqn, operands, bind) -> Any:
     case "reduce_window_sum":
       return _terms(math.prod(eqn.params["window_dimensions"]), 1)
     case "scatter-add":
-      zeros, ones = jnp.zeros_like(x, np.float32), jnp.ones_like(
-          operands[2], np.float32)
-      return jnp.sqrt(1 + bind([zeros, operands[1], ones])[0])
+      count, = bind([jnp.zeros_like(x), operands[1],
+                     jnp.ones_like(operands[2])])
+      return jnp.sqrt(1 + jnp.abs(count).astype(np.float32))
     case _:
       work = linear_primitives.cost_of_equation(eqn)
       return _terms(work, out.size)

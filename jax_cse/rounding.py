@@ -14,8 +14,8 @@ or, the plain results being those without noise,
     plain, limits = values_and_bounds(jaxpr, operands)
 
 A sum that cancels moves far, and a step function moves from step to step where
-its operand is at a step. Where a result that is a whole number moves, or that
-of a draw is not finite, nothing is promised, and the bound is infinite.
+its operand is at a step. The bound is infinite, so that nothing is promised,
+where the result of a draw is not finite, or noise changes an integer.
 
 Limits: noise is drawn a few times, so the bound is what is likely, with room,
 and no proof. What is ill-conditioned where no draw goes is overlooked.
@@ -194,11 +194,12 @@ class Difference(NamedTuple):
 def differences(plain, rebuilt, limits) -> list[Difference]:
   """The results of a rebuilt program that are beyond their bounds.
 
-  Where the plain result is finite the other must be; where it is not, nothing
-  is promised. Types must be the same, weakness included.
+  Where a bound is infinite nothing is promised. Types must be the same,
+  weakness included.
   """
   found = []
-  for i, (x, y, limit) in enumerate(zip(plain, rebuilt, limits)):
+  for i, (x, y, limit) in enumerate(
+      zip(plain, rebuilt, limits, strict=True)):
     types = type_of(x), type_of(y)
     if types[0] != types[1]:
       found.append(Difference(i, None, (), *types, 0.0))

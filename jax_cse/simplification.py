@@ -10,10 +10,9 @@ they compute, or as much in fewer equations. That goes on until nothing is
 gained, so a second time changes nothing.
 """
 
+import contextlib
 from typing import Any
 import weakref
-
-import jax.numpy as jnp
 
 from jax_cse import compat
 from jax_cse import counting
@@ -22,9 +21,9 @@ from jax_cse import linear_primitives
 from jax_cse import narrowing
 from jax_cse import nested_jvp
 from jax_cse.cse_trace import CseTrace
-from jax_cse.custom_rules import NoOneDerivative
 from jax_cse.derivation import Derivation
 from jax_cse.linear_maps import is_in_ring
+from jax_cse.user_rules import NoOneDerivative
 
 # What is inside of calls, simplified; None for what is left as it is, since a
 # value that led back to its key would keep it alive.
@@ -86,12 +85,13 @@ def transform(fun, operands, mode: str) -> list[Any]:
   """The results of a function of a trace and flat operands, simplified."""
   with compat.take_current_trace() as parent:
     trace = CseTrace(parent, mode, _simplify_inside)
-    tracers = [trace.enter(x) for x in operands]
-    with compat.set_current_trace(trace):
-      outs = fun(trace, *tracers)
-    outs = trace.results(outs)
-    trace.invalidate()
-    return outs
+    try:
+      tracers = [trace.enter(x) for x in operands]
+      with compat.set_current_trace(trace):
+        outs = fun(trace, *tracers)
+      return trace.results(outs)
+    finally:
+      trace.invalidate()
 
 
 def derive(fun, operands, directions, order: int) -> list[list[Any]]:
@@ -99,36 +99,31 @@ def derive(fun, operands, directions, order: int) -> list[list[Any]]:
 
   A direction that is None is elementwise 1.
   """
-  try:
+  with contextlib.suppress(NoOneDerivative):
     return _derive_by_value(fun, operands, directions, order)
-  except NoOneDerivative:
-    directions = [compat.ones_like(x) if v is None else v
-                  for x, v in zip(operands, directions)]
-    series = [[x, v] for x, v in zip(operands, directions)]
-    flat = lambda *xs: list(map(jnp.asarray, fun(*xs)))
-    # Each by itself, since what a rule gives for a value is not the value.
-    values, *levels = [nested_jvp.evaluate(flat, series, k)[-1]
-                       for k in range(order + 1)]
-    return [values, *([compat.zero_tangent(y) if x is None else x
-                       for x, y in zip(level, values)] for level in levels)]
+  directions = [compat.ones_like(x) if v is None else v
+                for x, v in zip(operands, directions)]
+  return nested_jvp.derivatives(fun, operands, directions, order)
 
 
 def _derive_by_value(fun, operands, directions, order):
   with compat.take_current_trace() as parent:
     trace = CseTrace(parent, "ring", _simplify_inside)
-    xs = [trace.enter(x) for x in operands]
-    with compat.set_current_trace(parent):
-      vs = [trace.lift(v) if v is not None
-            else trace.one(x.aval) if is_in_ring(x.aval)
-            else trace.lift(compat.ones_like(operand))
-            for x, v, operand in zip(xs, directions, operands)]
-    derivation = trace.derivation = Derivation(trace, xs, vs, order)
-    with compat.set_current_trace(trace):
-      outs = [trace.lift(y) for y in fun(*xs)]
-    trace.use_forms(derivation.forms)
-    series = [derivation.series(y, order) for y in outs]
-    values = iter(trace.results([y for levels in series for y in levels]))
-    trace.invalidate()
+    try:
+      xs = [trace.enter(x) for x in operands]
+      with compat.set_current_trace(parent):
+        vs = [trace.lift(v) if v is not None
+              else trace.one(x.aval) if is_in_ring(x.aval)
+              else trace.lift(compat.ones_like(operand))
+              for x, v, operand in zip(xs, directions, operands)]
+      derivation = trace.derivation = Derivation(trace, xs, vs, order)
+      with compat.set_current_trace(trace):
+        outs = [trace.lift(y) for y in fun(*xs)]
+      trace.use_forms(derivation.forms)
+      series = [derivation.series(y, order) for y in outs]
+      values = iter(trace.results([y for levels in series for y in levels]))
+    finally:
+      trace.invalidate()
   results = [[next(values) for _ in levels] for levels in series]
   return [[levels[k] if k < len(levels) else compat.zero_tangent(levels[0])
            for levels in results] for k in range(order + 1)]

@@ -7,8 +7,8 @@ a tracer nobody knows its value, so another is drawn for it.
     outs = checked(fun, operands, Road("cse", plain, rebuilt))
 
 Where they are further apart one wants to know which rewrite is to blame. So
-the results of all equations are asked for, of which the first that is out of
-its bound has what is wrong: what it is computed from is right.
+the results of all equations are asked for. The first that is out of its bound
+is where the error is: its operands are still right.
 
     a = sin x         plain 0.84    rebuilt 0.84
     b = mul a x       plain 0.84    rebuilt 1.84     this one
@@ -42,6 +42,8 @@ class Road(NamedTuple):
     plain, rebuilt: transformations of a function. The results of what they
       return are trees of the same structure.
     num_operands: how many of the operands the function takes; None is all.
+    always_rebuilt: the same without asking whether it pays, to find the equation;
+      None if it is `rebuilt`.
     is_derived: whether the results are those of the function and of its
       derivatives, order by order.
   """
@@ -49,6 +51,7 @@ class Road(NamedTuple):
   plain: Callable[[_Flat], _Flat]
   rebuilt: Callable[[_Flat], _Flat]
   num_operands: int | None = None
+  always_rebuilt: Callable[[_Flat], _Flat] | None = None
   is_derived: bool = False
 
 
@@ -78,7 +81,12 @@ def check_jaxpr(closed_jaxpr, simpler, mode: str) -> None:
     return lambda *xs: core.jaxpr_as_fun(
         simplification.simplify(jax.make_jaxpr(fun)(*xs), mode))(*xs)
 
-  road = Road(f'cse_jaxpr(mode="{mode}")', lambda fun: fun, rebuilt)
+  def always_rebuilt(fun):
+    return lambda *xs: simplification.transform(
+        lambda _, *tracers: fun(*tracers), xs, mode)
+
+  road = Road(f'cse_jaxpr(mode="{mode}")', lambda fun: fun, rebuilt,
+              always_rebuilt=always_rebuilt)
   _refuse_effects(closed_jaxpr, road)
   points = _Points(
       road, closed_jaxpr, [v.aval for v in closed_jaxpr.jaxpr.invars])
@@ -103,7 +111,8 @@ def _refuse_effects(jaxpr, road):
     raise ValueError(
         f"{road.name} with check=True evaluates the plain program beside the "
         "rebuilt one, and cannot where it has effects or collectives of an "
-        f"axis around: {', '.join(map(str, effects))}")
+        "axis around: "
+        + ", ".join(sorted({type(e).__name__ for e in effects})))
 
 
 def _leaves(outs):
@@ -143,15 +152,16 @@ class _Points:
     return rounding.values_and_bounds(
         _program(self._road.plain, fun, self.operands), self.operands)
 
-  def _rebuilt(self, fun):
+  def _rebuilt(self, rebuilt, fun):
     return rounding.values(
-        _program(self._road.rebuilt, fun, self.operands), self.operands)
+        _program(rebuilt, fun, self.operands), self.operands)
 
   def compare(self, outs):
     """Raises `CheckFailed` where `outs` are not what the plain program gives;
     where they are None they are computed here."""
     if outs is None:
-      outs = self._rebuilt(core.jaxpr_as_fun(self._jaxpr))
+      outs = self._rebuilt(
+          self._road.rebuilt, core.jaxpr_as_fun(self._jaxpr))
     found = rounding.differences(self._values, outs, self._limits)
     if found:
       where = " (on operands that were drawn)" if self.are_drawn else ""
@@ -168,7 +178,9 @@ class _Points:
       return _results_of_all(self._jaxpr, operands, equations)
 
     values, limits = self._plain(every)
-    found = rounding.differences(values, self._rebuilt(every), limits)
+    rebuilt = self._road.always_rebuilt or self._road.rebuilt
+    found = rounding.differences(
+        values, self._rebuilt(rebuilt, every), limits)
     places = [(i, 0) for i in range(len(equations))]
     if self._road.is_derived:
       inexact = [i for i, (_, v) in enumerate(equations)
@@ -182,9 +194,9 @@ class _Points:
     eqn, v = equations[number]
     which = eqn.outvars.index(v)
     of = f"its derivative of order {order}, " if order else ""
-    return (f"The first equation that differs is `{eqn.primitive}` at "
-            f"{compat.line_of(eqn)}: {of}"
-            f"{first._replace(result=which)}.")
+    line = compat.line_of(eqn) or "a line that is not known"
+    return (f"The first equation that differs is `{eqn.primitive}` at {line}: "
+            f"{of}{first._replace(result=which)}.")
 
 
 def _results_of_all(closed_jaxpr, operands, equations):

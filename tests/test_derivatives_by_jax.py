@@ -33,10 +33,34 @@ def _other_function(x):
 _other_function.defjvp(lambda xs, ts: (jnp.sin(xs[0]), 5 * ts[0] * xs[0]))
 
 
+@jax.custom_jvp
+def _other_value(x):
+  return 1. * x
+_other_value.defjvp(lambda xs, ts: (2. * xs[0], ts[0] * xs[0]))
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _apply(fun, x):
   return fun(x)
 _apply.defjvp(lambda fun, xs, ts: (_apply(fun, *xs), 5 * ts[0] * xs[0]))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _counted(order, x):
+  return 1. * x
+# Which the next level derives by the rule for another argument.
+_counted.defjvp(lambda c, xs, ts: (_counted(c + 1., *xs), c * ts[0] * xs[0]))
+
+
+def _loop(fun):
+  return lambda x: lax.scan(lambda c, _: (fun(c), None), x, None, length=2)[0]
+
+
+def _seen_before(fun):
+  def seen(x):
+    jax.debug.callback(lambda _: None, x)
+    return fun(x)
+  return seen
 
 
 def _loop_that_is_seen(x):
@@ -107,6 +131,16 @@ TRACED = {
     "... in a product": lambda x: _other_function(x) * x,
     "... in a rule": _rule(lambda x, t: _other_function(x) * x * t),
     "a rule with an argument": lambda x: _apply(jnp.sin, x) * x,
+    "a rule that changes its argument": lambda x: jnp.sin(_counted(1., x)),
+    "... in a loop": _loop(lambda x: jnp.sin(_counted(1., x))),
+    "a rule that gives another value": lambda x: jnp.sin(_other_value(x)),
+    "... within a loop": lambda x: jnp.sin(_loop(_other_value)(x)),
+    "... in a loop in a loop": lambda x: jnp.sin(_loop(_loop(_other_value))(x)),
+    "... in a branch": lambda x: jnp.sin(lax.cond(
+        jnp.sum(x) > 0, _other_value, lambda y: y, x)),
+    "... in a checkpoint": lambda x: jnp.sin(jax.checkpoint(_other_value)(x)),
+    "... beside a debug callback": _seen_before(
+        lambda x: jnp.sin(_other_value(x))),
     "a rule that is zero": _rule(lambda x, t: 0. * t),
     "a rule of a rule": _rule(lambda x, t: _rule(lambda x, t: 7. * t)(x) * t),
     "a rule that is seen": _rule(lambda x, t: (jax.debug.callback(
@@ -244,6 +278,20 @@ class DerivativesByJaxTest(parameterized.TestCase):
                jnp.float32(3))
     _, derived = jax_cse.derivatives(fun, 1)(jnp.float32(3))
     self.assertEqual((float(derived), float(outside[...])), (3., 3.))
+
+  def test_a_rule_that_gives_another_value_after_an_effect(self):
+    def fun(x):
+      jax.experimental.io_callback(_seen.append, None, 0, ordered=True)
+      return jnp.sin(_other_value(x))
+    with self.assertRaisesRegex(NotImplementedError, "another than the func"):
+      jax_cse.derivatives(fun, 1)(jnp.float32(1))
+
+  def test_rules_in_loops_are_derived_by_value(self):
+    # Equal calls within what JAX's dead-code elimination made of a loop.
+    fun = _loop(lambda c: jax.nn.relu(jnp.sin(c)))
+    counts = [jax_cse.count_primitives(jax_cse.derivatives(fun, n))(
+        jnp.ones(3)).total() for n in (2, 4, 6)]
+    self.assertLess(counts[2] - counts[1], 3 * (counts[1] - counts[0]))
 
   def test_inside_of_shard_map(self):
     devices = jax.devices()[:2]   # one, if JAX was there before this file

@@ -176,6 +176,24 @@ class TypesAndRangesTest(parameterized.TestCase):
     self.check(jax_cse.derivatives(fun, 1)(x)[1],
                jax.jvp(fun, (x,), (jnp.ones_like(x),))[1])
 
+  @parameterized.product(mode=modes.MODES, scale=(1e-30, 1e30))
+  def test_factors_that_keep_numbers_in_range(self, mode, scale):
+    x = jnp.float32(1 / scale)
+    for fun in (lambda x: (x * scale) * (x * scale),
+                lambda x: (x / (1 / scale)) * (scale * x) + x * scale,
+                lambda x: (x * scale) ** 3):
+      np.testing.assert_allclose(jax_cse.cse(fun, mode)(x), fun(x), rtol=1e-6)
+      np.testing.assert_allclose(
+          jax_cse.derivatives(lambda x, f=fun: f(x), 1)(x)[1],
+          jax.jvp(fun, (x,), (jnp.float32(1),))[1], rtol=1e-6)
+
+  @parameterized.parameters(*modes.MODES)
+  def test_a_placement_through_two_transformations(self, mode):
+    x = jax.device_put(jnp.ones(2), jax.devices()[0])
+    inner = lambda y: y * 0 + 1
+    self.check(jax_cse.cse(lambda x: jax_cse.cse(inner, mode)(x), mode)(x),
+               inner(x))
+
   def test_a_result_of_none_is_kept(self):
     self.assertIsNone(jax_cse.cse(lambda x: None)(1.0))
     self.assertEqual(jax_cse.derivatives(lambda x: None, 2)(1.0), (None,) * 3)

@@ -57,6 +57,44 @@ class VerificationTest(parameterized.TestCase):
       jax.tree.map(np.testing.assert_array_equal, checked(_X), unchecked(_X))
     jax_cse.laplacian(lambda x: jnp.sum(jnp.sin(x)) ** 2, check=True)(_X)
 
+  @parameterized.parameters("bfloat16", "float16", "float32", "complex64")
+  def test_sums_into_places_pass_in_every_type(self, dtype):
+    x = _X.astype(dtype)
+    at = jnp.array([0, 0, 1])
+    jax_cse.cse(lambda x: x.at[at].add(x), check=True)(x)
+    if dtype != "complex64":
+      jax_cse.cse(jax.grad(lambda x: jnp.sum(x[at]**2).astype(np.float32)),
+                  check=True)(x)
+
+  @parameterized.parameters(3, 3.0, True, 1j, None)
+  def test_constant_results_pass(self, constant):
+    for checked in (jax_cse.cse(lambda x: (x, constant), check=True),
+                    jax_cse.derivatives(lambda x: (x, constant), 1, check=True)):
+      checked(_X)
+
+  def test_a_rule_that_gives_another_value_passes(self):
+    fun = jax.custom_jvp(lambda x: 1. * x)
+    fun.defjvp(lambda xs, ts: (2. * xs[0], ts[0] * xs[0]))
+    jax_cse.derivatives(lambda x: jnp.sin(fun(x)), 2, check=True)(_X)
+
+  def test_jaxprs_are_checked(self):
+    jaxpr = jax.make_jaxpr(lambda x: (jnp.sin(x) + x) * jnp.sin(x)
+                           - x * jnp.sin(x))(_X)
+    simpler = jax_cse.cse_jaxpr(jaxpr, check=True)
+    self.assertLess(len(simpler.eqns), len(jaxpr.eqns))
+    with _wrong(compat.mul_p), self.assertRaisesRegex(
+        jax_cse.CheckFailed, "mul"):
+      jax_cse.cse_jaxpr(jaxpr, check=True)
+
+  def test_what_cannot_be_checked_is_refused(self):
+    def seen(x):
+      jax.experimental.io_callback(lambda: None, None)
+      return x * 2
+    looks = lambda x: x * x if x[0] > 0 else x
+    for fun, message in ((seen, "IOEffect"), (looks, "has to know the values")):
+      with self.assertRaisesRegex(ValueError, message):
+        jax_cse.cse(fun, check=True)(_X)
+
   def test_effects_happen_once(self):
     seen = []
     def fun(x):
