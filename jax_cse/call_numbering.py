@@ -62,6 +62,8 @@ def _number_remat(scope, params, numbers, avals, context):
 
 def _number_custom_jvp(scope, params, numbers, avals, context):
   body = _body(scope, params["call_jaxpr"], numbers, avals)
+  if custom_rules.acts(scope.numbering.acting_rules, params, avals):
+    return _private(scope, body.outs), [body]
   rule = custom_rules.rule_of(params["jvp_jaxpr_fun"])
   call = scope.of(("custom_jvp", rule, params["symbolic_zeros"], context),
                   *numbers, *body.outs)

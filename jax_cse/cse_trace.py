@@ -27,6 +27,7 @@ from typing import Any
 import jax
 
 from jax_cse import compat
+from jax_cse import custom_rules
 from jax_cse import jaxprs
 from jax_cse import keys
 from jax_cse import narrowing
@@ -34,6 +35,7 @@ from jax_cse import reasons
 from jax_cse import scalars
 from jax_cse.deferred import Call, CseTracer, DeferredTrace
 from jax_cse.jaxpr_numbering import number_call
+from jax_cse.linear_maps import is_in_ring
 
 
 class CseTrace(DeferredTrace):
@@ -70,7 +72,10 @@ class CseTrace(DeferredTrace):
 
   def _results_of(self, primitive, tracers, params, known):
     plan = keys.plan_of(primitive)
-    if plan.is_jit and _is_transparent(params):
+    if plan.is_jit and True in params["donated_invars"]:
+      # What is donated may be an operand here, or have become one with another.
+      params = params | {"donated_invars": (False,) * len(tracers)}
+    if plan.is_jit and compat.is_plainly_placed(params):
       return self.inline(params["jaxpr"], tracers)
     if primitive is compat.closed_call_p:
       return self.inline(params["call_jaxpr"], tracers)
@@ -91,7 +96,8 @@ class CseTrace(DeferredTrace):
         or any(map(compat.is_reference, out_avals))):
       results = self._without_references(primitive, tracers, params, out_avals)
     elif (effects and not compat.benign(effects)) or not all(
-        type(a) is compat.ShapedArray for a in (*avals, *out_avals)):
+        type(a) is compat.ShapedArray for a in (*avals, *out_avals)) or (
+            plan.is_structured and self._acts_where_derived(params)):
       results = self._bind_now(primitive, tracers, params, effects)
     elif plan.is_structured:
       results = self._call(plan, primitive, tracers, params, out_avals)
@@ -99,6 +105,19 @@ class CseTrace(DeferredTrace):
       results = (self._fold(plan, primitive, tracers, params, out_avals)
                  or self._apply(plan, primitive, tracers, params, out_avals))
     return results if primitive.multiple_results else results[0]
+
+  def _acts_where_derived(self, params):
+    """Whether rules inside of a call or a loop do something where they are
+    derived, which is to happen in the order of the program."""
+    return self.derivation is not None and any(
+        map(self._has_rule_that_acts,
+            jaxprs.inner_equations(params)))
+
+  def _has_rule_that_acts(self, eqn):
+    return (self.derivation is not None
+            and eqn.primitive is compat.custom_jvp_call_p
+            and custom_rules.acts(self._numbering.acting_rules, eqn.params,
+                                  [v.aval for v in eqn.invars]))
 
   def _bind_now(self, primitive, tracers, params, effects):
     self.has_acted = self.has_acted or not all(map(compat.looks_on, effects))
@@ -138,6 +157,8 @@ class CseTrace(DeferredTrace):
         or not all(map(self.algebra.is_constant, tracers))):
       return None
     aval, = out_avals
+    if aval.shape or not is_in_ring(aval):
+      return None
     with compat.set_current_trace(compat.eval_trace):
       value = primitive.bind(*[self._constant(x) for x in tracers], **params)
     element = self.algebra.constant(value, aval)
@@ -218,7 +239,8 @@ class CseTrace(DeferredTrace):
       return outs if primitive.multiple_results else [outs]
     if not compat.has_rule_of_its_own(primitive) or not self._keeps_rules():
       return self.inline(eqn.params["call_jaxpr"], operands)
-    if not compat.benign(eqn.effects):
+    if not compat.benign(eqn.effects) or (
+        self._has_rule_that_acts(eqn)):
       return self._bind_now(primitive, operands, eqn.params, eqn.effects)
     return self._call(keys.plan_of(primitive), primitive, operands,
                       eqn.params, [v.aval for v in eqn.outvars])
@@ -257,13 +279,9 @@ class CseTrace(DeferredTrace):
     if not self._keeps_rules():
       with compat.set_current_trace(self):
         return functions[0].call_wrapped(*operands)
-    bind = lambda *xs: primitive.bind(*xs, subfuns=functions, **params)
-    if self.derivation is not None:
-      return self._staged(bind, operands, functions)
-    if type(self.parent_trace) is compat.DynamicJaxprTrace:
-      return self.inline(jax.make_jaxpr(bind)(*map(self.lift, operands)),
-                         operands)
-    return self._at_once(bind, operands)
+    return self._staged(
+        lambda *xs: primitive.bind(*xs, subfuns=functions, **params), operands,
+        functions)
 
   def _staged(self, bind, operands, functions=()):
     """Results of what calls functions of Python, as of a call in a jaxpr; at
@@ -272,14 +290,14 @@ class CseTrace(DeferredTrace):
     try:
       jaxpr = jax.make_jaxpr(bind)(*operands)
       if compat.benign(jaxpr.effects):
-        return self.inline(jaxpr, operands)
+        results = self.inline(jaxpr, operands)
+        # A rule may have run too; of all functions JAX expects that one did.
+        for fun in functions[1:]:
+          compat.forget_call(fun)
+        return results
     except compat.WANTS_VALUES:
       pass
     for fun in functions:
       compat.forget_call(fun)
-    return self.derivation.through(bind, operands)
-
-
-def _is_transparent(params):
-  return (compat.is_plainly_placed(params)
-          and True not in params["donated_invars"])
+    return (self._at_once if self.derivation is None
+            else self.derivation.through)(bind, operands)

@@ -84,3 +84,31 @@ _rules = {
     # One is made each time that it is looked up.
     types.MethodType: lambda x: (_Itself(x.__self__), _Itself(x.__func__)),
 }
+
+
+def acts(known: dict[Any, bool], params: dict[str, Any], avals) -> bool:
+  """Whether the rule of a `custom_jvp` call has effects, which happen as often
+  as there are calls, or cannot be traced, so that nobody knows.
+
+  Args:
+    known: what was found of rules before.
+    params: of the call.
+    avals: the types of its operands.
+  """
+  key = rule_of(params["jvp_jaxpr_fun"]), *avals
+  if key not in known:
+    known[key] = _acts(params["jvp_jaxpr_fun"], len(avals))
+  return known[key]
+
+
+def _acts(wrapped, num_operands):
+  try:
+    # JAX keeps what is traced here, and takes it to differentiate the call.
+    jaxpr, *_ = wrapped.call_wrapped(*[False] * num_operands)
+  except Exception:   # the user's, of whatever type
+    return True
+  finally:
+    # JAX takes the rule for not called yet.
+    while (wrapped := compat.rule_inside(wrapped.f)) is not None:
+      compat.forget_call(wrapped)
+  return not compat.benign(jaxpr.effects)

@@ -10,6 +10,8 @@ are. What is bound on such tracers, and how it is noted, is `cse_trace`.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+
 from jax_cse import compat
 from jax_cse import jaxprs
 from jax_cse import keys
@@ -74,6 +76,31 @@ class CseTracer(compat.Tracer):
       return None   # without computing it, of which a jaxpr would keep traces
     value, = self._trace.values([self])
     return compat.to_concrete_value(value)
+
+  # JAX refuses these where a value moves, and where it is not known.
+
+  def __array__(self, *args, **kwargs):
+    value = self._still_value()
+    return super().__array__(*args, **kwargs) if value is None else (
+        np.asarray(value).__array__(*args, **kwargs))
+
+  def __float__(self):
+    value = self._still_value()
+    return super().__float__() if value is None else float(value)
+
+  def __complex__(self):
+    value = self._still_value()
+    return super().__complex__() if value is None else complex(value)
+
+  def tolist(self):
+    value = self._still_value()
+    return super().tolist() if value is None else value.tolist()
+
+  def _still_value(self):
+    derivation = self._trace.derivation
+    if derivation is not None and len(derivation.series(self, 1)) > 1:
+      return None
+    return self.to_concrete_value()
 
 
 class DeferredTrace(compat.Trace):

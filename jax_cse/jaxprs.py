@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jax_cse import compat
+from jax_cse import counting
 
 
 def open_jaxpr(x):
@@ -56,6 +57,12 @@ def in_order(params: dict[str, Any]) -> list:
   for name in sorted(params):
     look(params[name])
   return found
+
+
+def inner_equations(params: dict[str, Any]):
+  """Every equation inside of an equation with these params."""
+  for jaxpr in compat.jaxprs_in_params(params):
+    yield from counting.equations(jaxpr)
 
 
 def equation(primitive, params, num_operands: int, num_results: int):

@@ -61,7 +61,8 @@ def derivatives(fun, operands, directions, order: int) -> list[list]:
 
   Args:
     fun: returns a list.
-    operands, directions: flat lists.
+    operands: a flat list.
+    directions: one for each operand.
     order: the highest order.
 
   Returns:

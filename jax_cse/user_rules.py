@@ -15,7 +15,6 @@ from typing import Any
 import jax
 
 from jax_cse import compat
-from jax_cse import counting
 from jax_cse import custom_rules
 from jax_cse import jaxprs
 
@@ -58,10 +57,9 @@ class UserRules:
     """Raises what `derive` raises for the rules inside of a call or a loop."""
     if call.primitive not in compat.STRUCTURED:
       return
-    for body in jaxprs.in_order(call.params):
-      for eqn in counting.equations(jaxprs.open_jaxpr(body)[0]):
-        if eqn.primitive is compat.custom_jvp_call_p:
-          self._look_at(eqn)
+    for eqn in jaxprs.inner_equations(call.params):
+      if eqn.primitive is compat.custom_jvp_call_p:
+        self._look_at(eqn)
 
   def _look_at(self, eqn):
     key = id(eqn.params["call_jaxpr"])

@@ -55,6 +55,7 @@ class Numbering:
     self._table = table
     self._constants: dict[Any, Constant] = {}
     self.scalars: dict[int, Any] = {}    # numbers of constants without axes
+    self.acting_rules: dict[Any, bool] = {}   # whether rules have effects
     self._constant_bytes = 0
     self.arrays = Arrays(self.fresh)
     self._scalars = Arrays(self.fresh)   # by their bits, for traced programs
@@ -65,6 +66,7 @@ class Numbering:
     self._scalars.clear()
     self._constants.clear()
     self.scalars.clear()
+    self.acting_rules.clear()
     self._constant_bytes = 0
 
   def number(self, x: Any) -> int | None:

@@ -42,8 +42,8 @@ class Road(NamedTuple):
     plain, rebuilt: transformations of a function. The results of what they
       return are trees of the same structure.
     num_operands: how many of the operands the function takes; None is all.
-    always_rebuilt: the same without asking whether it pays, to find the equation;
-      None if it is `rebuilt`.
+    always_rebuilt: the same without asking whether it pays, to find the
+      equation; None if it is `rebuilt`.
     is_derived: whether the results are those of the function and of its
       derivatives, order by order.
   """

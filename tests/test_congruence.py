@@ -2,10 +2,13 @@
 
 import itertools
 
+import functools
+
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 from jax import lax
+from jax.experimental import io_callback
 import jax.numpy as jnp
 import numpy as np
 
@@ -85,6 +88,24 @@ def _with_rule(rule):
   return fun
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _applied(fun, factor, x):
+  return fun(x)
+_applied.defjvp(lambda fun, factor, xs, ts: (
+    _applied(fun, factor, *xs), factor * ts[0]))
+
+
+def _acting(act):
+  """A function with a rule that does something, or raises."""
+  fun = jax.custom_jvp(lax.sin)
+  fun.defjvp(lambda xs, ts: (fun(*xs), (act(xs[0]), ts[0])[1]))
+  return lambda x: (fun(x), fun(x))
+
+
+def _raise(x):
+  raise NotImplementedError
+
+
 @jax.tree_util.register_pytree_node_class
 class _Tagged:
 
@@ -155,6 +176,8 @@ MUST_MERGE = (
                                           _with_rule(_ONE.rule)(x)), (X,), 2),
     ("custom_jvp by an object", lambda x: (_with_rule(_ONE)(x),
                                            _with_rule(_ONE)(x)), (X,), 2),
+    ("custom_jvp with arguments", lambda x: (
+        _applied(lax.sin, 2.0, x), _applied(lax.sin, 2.0, x)), (X,), 2),
     ("custom_jvp of a pytree", lambda x: (
         _of_tagged(_Tagged(x, _ONE)), _of_tagged(_Tagged(x, _ONE))), (X,), 2),
     ("branches on congruent operands", lambda x: lax.cond(
@@ -204,6 +227,16 @@ MUST_NOT_MERGE = (
     ("operands in another order", lambda x, y: (
         _fresh(lax.sub)(x, y), _fresh(lax.sub)(y, x)), (X, Y)),
     ("other rules", lambda x: (_custom(x), _same_with_another_rule(x)), (X,)),
+    ("rules with other numbers", lambda x: (
+        _applied(lax.sin, 2.0, x), _applied(lax.sin, 2, x)), (X,)),
+    ("rules with other functions", lambda x: (
+        _applied(lax.sin, 2.0, x), _applied(lambda y: lax.sin(y), 2.0, x)),
+     (X,)),
+    ("rules that are seen", _acting(
+        lambda x: jax.debug.callback(lambda _: None, x)), (X,)),
+    ("rules that call back", _acting(lambda x: io_callback(
+        lambda _: None, None, x)), (X,)),
+    ("rules that raise", _acting(_raise), (X,)),
     ("rules that are equal", lambda x: (_with_rule(_ONE)(x),
                                         _with_rule(_TWO)(x)), (X,)),
     ("methods of what is equal", lambda x: (

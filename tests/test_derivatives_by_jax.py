@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
+from jax_cse import modes
 
 _seen: list = []
 
@@ -292,6 +293,61 @@ class DerivativesByJaxTest(parameterized.TestCase):
     counts = [jax_cse.count_primitives(jax_cse.derivatives(fun, n))(
         jnp.ones(3)).total() for n in (2, 4, 6)]
     self.assertLess(counts[2] - counts[1], 3 * (counts[1] - counts[0]))
+
+  def test_rules_act_as_often_and_in_the_order_of_the_program(self):
+    ticks = []
+    def tick(x):
+      ticks.append(x)
+      return np.float32(len(ticks))
+    @jax.custom_jvp
+    def g(x):
+      return jnp.sin(x)
+    @g.defjvp
+    def rule(xs, ts):
+      factor = jax.experimental.io_callback(
+          tick, jax.ShapeDtypeStruct((), jnp.float32), xs[0], ordered=True)
+      return g(*xs), ts[0] * factor
+    unread = lambda x: (g(x), x * x)[1]
+    loop = lambda x: sum(lax.scan(
+        lambda c, _: ((g(c[0]), g(c[1])), None), (x, x), None, length=2)[0])
+    for fun in (lambda x: g(x) - 2 * g(x), unread, loop):
+      found = []
+      for derive in (
+          lambda f: lambda x: jax.jvp(f, (x,), (jnp.float32(1),))[1],
+          lambda f: lambda x: jax_cse.derivatives(f, 1)(x)[1],
+          lambda f: jax.jit(lambda x: jax_cse.derivatives(f, 1)(x)[1])):
+        ticks.clear()
+        found.append((float(derive(fun)(jnp.float32(2))), len(ticks)))
+      self.assertEqual(found[1:], found[:1] * 2)
+    with jax_cse.enabled():
+      ticks.clear()
+      jax.block_until_ready(
+          jax.jvp(jax.jit(lambda x: g(x) - 2 * g(x)), (1.,), (1.,)))
+    self.assertLen(ticks, 2)
+
+  def test_values_that_do_not_move_may_be_looked_at(self):
+    for fun in (lambda x: x * float(jnp.sin(2.)),
+                lambda x: x * float(lax.stop_gradient(x)),
+                lambda x: x * np.asarray(jnp.zeros(()) + 2),
+                lambda x: x * complex(lax.stop_gradient(x)).real):
+      np.testing.assert_allclose(jax_cse.derivatives(fun, 1)(jnp.float32(2))[1],
+                                 jax.jvp(fun, (2.,), (1.,))[1])
+    for fun in (lambda x: x * float(x), lambda x: x * np.asarray(x)):
+      with self.assertRaises(TypeError):
+        jax_cse.derivatives(fun, 1)(jnp.float32(2))
+
+  def test_a_mesh_of_the_operands(self):
+    mesh = jax.make_mesh((2,), ("i",),
+                         axis_types=(jax.sharding.AxisType.Explicit,))
+    x = jax.device_put(jnp.arange(4.), jax.sharding.NamedSharding(
+        mesh, jax.sharding.PartitionSpec("i")))
+    fun = lambda x: jnp.where(x > 0, x, jnp.zeros_like(x)) + jnp.zeros_like(x)
+    expected = jax.jit(fun)(x)
+    for mode in modes.MODES:
+      np.testing.assert_array_equal(
+          jax.jit(jax_cse.cse(lambda x: fun(x), mode))(x), expected)
+    np.testing.assert_array_equal(
+        jax.jit(jax_cse.derivatives(fun, 1))(x)[0], expected)
 
   def test_inside_of_shard_map(self):
     devices = jax.devices()[:2]   # one, if JAX was there before this file

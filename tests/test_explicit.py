@@ -439,6 +439,35 @@ class FinalStyleTest(parameterized.TestCase):
     with self.assertRaises(TypeError):
       jax_cse.cse(lambda x: jnp.dot(x, jnp.ones(3)))(X)
 
+  @parameterized.parameters(*modes.MODES)
+  def test_what_is_donated_inside_is_not_used_up(self, mode):
+    add = jax.jit(lambda a, b: a * 2 + b, donate_argnums=0)
+    def twice(x):
+      a, b = jnp.sin(x), jnp.sin(x)
+      return add(a, x), b
+    x = jnp.array([.3, 1.2])
+    for fun in (lambda x: add(x * 1., x * 2.), lambda x: add(x + 0., x),
+                lambda x: add(lax.sin(x), lax.sin(x)), twice,
+                lambda x: add(lax.sin(x) * 1., x) + lax.sin(x),
+                lambda x: add(jnp.copy(x), x * 2.)):
+      _close(jax_cse.cse(fun, mode)(x), jax.jit(fun)(x))
+      jax_cse.derivatives(fun, 1)(x)
+      self.assertFalse(x.is_deleted())
+
+  @parameterized.parameters(*modes.MODES)
+  def test_a_rule_that_closes_over_what_is_mapped(self, mode):
+    def fun(x):
+      y = jnp.exp(x)
+      g = jax.custom_jvp(lambda z: z * y)
+      g.defjvp(lambda xs, ts: (g(*xs), ts[0] * 7 * y))
+      return g(x)
+    _close(jax.vmap(jax_cse.cse(fun, mode))(X), jax.vmap(fun)(X))
+
+  def test_values_that_python_reads(self):
+    for read in (float, lambda x: complex(x).real, np.asarray,
+                 lambda x: x.tolist()):
+      _close(jax_cse.cse(lambda x, read=read: x * read(x))(2.), 4.)
+
   def test_a_tracer_that_leaves_is_reported(self):
     leaked = []
     jax_cse.cse(lambda x: leaked.append(x * 2) or x)(1.)
