@@ -94,7 +94,7 @@ class CseTracer(compat.Tracer):
 
   def tolist(self):
     value = self._still_value()
-    return super().tolist() if value is None else value.tolist()
+    return super().tolist() if value is None else np.asarray(value).tolist()
 
   def _still_value(self):
     derivation = self._trace.derivation

@@ -20,6 +20,19 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 PROGRAM = pathlib.Path(__file__).parent / "scale_out_program.py"
+# The mesh is that of the operand alone; none is set.
+EXPLICIT = """
+import jax, jax_cse, numpy as np
+from jax import numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+mesh = jax.make_mesh((2,), ("i",), axis_types=(AxisType.Explicit,))
+x = jax.device_put(jnp.arange(4.), NamedSharding(mesh, PartitionSpec("i")))
+fun = lambda x: jnp.where(x > 0, x, jnp.zeros_like(x)) + jnp.zeros_like(x)
+found = [jax_cse.cse(fun, m) for m in ("exact", "reassociate", "ring")]
+found.append(lambda x: jax_cse.derivatives(fun, 1)(x)[0])
+for f in found:
+  np.testing.assert_array_equal(jax.jit(f)(x), jax.jit(fun)(x))
+"""
 CASES = tuple(re.findall(
     r"@case\ndef (\w+)", PROGRAM.read_text()))
 
@@ -56,6 +69,12 @@ class DevicesTest(parameterized.TestCase):
       if case not in CASES:
         with self.subTest(case):
           self._check(case)
+
+  def test_a_mesh_of_the_operand_alone(self):
+    env = {**os.environ, "JAX_PLATFORMS": "cpu",
+           "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    subprocess.run([sys.executable, "-c", EXPLICIT], env=env, check=True,
+                   timeout=600)
 
   def _check(self, case):
     found = self.found[case]
