@@ -13,7 +13,9 @@ import functools
 import math
 
 Coefficient = int | Fraction
-P = 2**127 - 1   # the elements of the field
+# How many elements the field has: the first prime above pi * 2**125. Modulo
+# 2**127 - 1 powers of two come round: 2**-126 is 2, and so 1 - 2**-126 is -1.
+P = 133628573008120843482460046645233847993
 _SMALL = 2**11   # integers below are floats of every dtype from 16 bits on
 
 

@@ -3,8 +3,8 @@
 An element is a coefficient times a *core*, which has a number (see `cores`).
 Two elements are equal if and only if they are the same polynomial in the atoms.
 Expanding them to see that explodes, so each is known by its value at one random
-point of a field of 2**127 - 1 elements: equal polynomials have equal values,
-and two different ones of degree d agree with a probability of d / 2**127.
+point of a field of some 2**127 elements: equal polynomials have equal values,
+and two different ones of degree d agree with a probability of d / 2**126.
 
     r = Ring(Expressions(itertools.count(2).__next__).of)
     x, y = r.atom(0, "float32"), r.atom(1, "float32")
@@ -40,7 +40,7 @@ _MAX_DEGREE = 2**20
 
 def random_point(source: random.Random) -> int:
   """An element of the field."""
-  return source.getrandbits(127) % P
+  return source.randrange(P)
 
 
 class Ring:

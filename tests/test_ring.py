@@ -8,8 +8,10 @@ from absl.testing import parameterized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jax_cse import coefficients
 from jax_cse import factoring
 from jax_cse import ring as ring_lib
+from jax_cse.coefficients import in_field, simple
 from jax_cse.cores import Element
 from jax_cse.expressions import Expressions
 from jax_cse.normal_form import NormalForms
@@ -210,13 +212,27 @@ class RingTest(parameterized.TestCase):
     self.assertEqual(c.coefficient, a.coefficient / Fraction(-3))
 
   def test_a_chain_of_squarings_ends_in_an_atom(self):
-    # The degree of the point's field is 2**127 - 1: x to that power is x there.
+    # In a field of P elements x to the power of P is x.
     r, (x, _, _) = ring()
     y = x
-    for _ in range(127):
+    for bit in f"{coefficients.P:b}"[1:]:
       y = r.mul(y, y)
-    self.assertNotEqual(r.value(y), r.value(r.mul(x, x)))
-    self.assertNotEqual(y, r.mul(x, x))
+      if bit == "1":
+        y = r.mul(y, x)
+    self.assertNotEqual(r.value(y), r.value(x))
+    self.assertNotEqual(y, x)
+
+  def test_no_two_usual_coefficients_are_one(self):
+    # Small integers times the powers of two that a float of 64 bits may be.
+    found = {}
+    for exponent in range(-1080, 1080):
+      for odd in range(1, 64, 2):
+        for sign in (1, -1):
+          c = simple(Fraction(2)**exponent * odd * sign)
+          found.setdefault(in_field(c) % coefficients.P, []).append(c)
+          c = simple(1 + Fraction(2)**exponent * odd * sign)
+          found.setdefault(in_field(c) % coefficients.P, []).append(c)
+    self.assertEqual([x for x in found.values() if len(set(x)) > 1], [])
 
   def test_a_coefficient_is_bounded(self):
     r, (x, _, _) = ring()

@@ -187,6 +187,15 @@ class TypesAndRangesTest(parameterized.TestCase):
           jax_cse.derivatives(lambda x, f=fun: f(x), 1)(x)[1],
           jax.jvp(fun, (x,), (jnp.float32(1),))[1], rtol=1e-6)
 
+  @parameterized.product(mode=modes.MODES, draw=(
+      jax.random.gumbel, jax.random.uniform, jax.random.normal,
+      jax.random.exponential))
+  def test_random_numbers(self, mode, draw):
+    # Which are moved by the smallest number of the type, 2**-126.
+    fun = lambda key: draw(key, (5, 4))
+    key = jax.random.key(1337)
+    np.testing.assert_allclose(jax_cse.cse(fun, mode)(key), fun(key), rtol=1e-6)
+
   @parameterized.parameters(*modes.MODES)
   def test_a_placement_through_two_transformations(self, mode):
     x = jax.device_put(jnp.ones(2), jax.devices()[0])
