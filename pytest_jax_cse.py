@@ -38,10 +38,10 @@ def pytest_configure(config):
   try:
     import jax_cse  # does what the variable says
     if was_imported:
-      jax_cse.context.follow_environment()
+      jax_cse.memo.context.follow_environment()
   except ValueError as e:
     raise pytest.UsageError(f"--jax-cse={value}: {e}") from None
-  config.jax_cse_memo = jax_cse.active.here.cell.memo
+  config.jax_cse_memo = jax_cse.foundation.active.here.cell.memo
 
 
 def pytest_report_header(config):

@@ -6,7 +6,7 @@ import setuptools
 
 _here = pathlib.Path(__file__).parent
 _version: dict[str, str] = {}
-exec((_here / "jax_cse" / "version.py").read_text(), _version)
+exec((_here / "jax_cse" / "foundation" / "version.py").read_text(), _version)
 
 setuptools.setup(
     name="jax_cse",
@@ -15,11 +15,11 @@ setuptools.setup(
     long_description=(_here / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=["jax_cse"],
+    packages=setuptools.find_packages(include=["jax_cse", "jax_cse.*"]),
     py_modules=["pytest_jax_cse"],
-    package_data={"jax_cse": ["py.typed", "page/*"]},
+    package_data={"jax_cse": ["py.typed"], "jax_cse.report": ["page/*"]},
     python_requires=">=3.11",
-    # Exactly what jax_cse/versions.py supports; it refuses any other.
+    # Exactly what foundation/versions.py supports; it refuses any other.
     install_requires=[
         f"{package}=={version}; {python}" for version, python in (
             ("0.10.2", "python_version < '3.12'"),

@@ -9,12 +9,12 @@ import shlex
 import sys
 import traceback
 
-from jax_cse import blowup
-from jax_cse import modes
-from jax_cse import plot_command
-from jax_cse import versions
-from jax_cse.active import here
-from jax_cse.context import enable_process_wide
+from jax_cse.foundation import modes
+from jax_cse.foundation import versions
+from jax_cse.foundation.active import here
+from jax_cse.memo.context import enable_process_wide
+from jax_cse.report import blowup
+from jax_cse.report import plot_command
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,7 +102,7 @@ def _reporting(options: argparse.Namespace, args: list[str], mode: str, memo):
   if options.report is None:
     return contextlib.nullcontext()
   versions.check()
-  from jax_cse import run_report
+  from jax_cse.report import run_report
   command = ["python", "-m", "jax_cse", "run", "--mode", mode, "--report",
              options.report, *(["-m"] if options.module else []),
              options.program, *args]

@@ -14,7 +14,7 @@ def trace(fun, *args):
 
 def size(closed_jaxpr) -> int:
   """Equations of a jaxpr, inner jaxprs included."""
-  from jax_cse.counting import equations
+  from jax_cse.foundation.counting import equations
   return sum(1 for _ in equations(closed_jaxpr.jaxpr))
 
 

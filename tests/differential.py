@@ -34,8 +34,8 @@ import numpy as np
 import checking
 import jax_cse
 from jax_cse import compat
-from jax_cse import counting
 from jax_cse.compat import core
+from jax_cse.foundation import counting
 import op_by_op
 import whole_programs
 

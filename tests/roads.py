@@ -31,9 +31,9 @@ from agreement import Outcome
 import checking
 import jax_cse
 from jax_cse import compat
-from jax_cse import modes
-from jax_cse import rounding
 from jax_cse.compat import core
+from jax_cse.foundation import modes
+from jax_cse.rebuild import rounding
 import op_by_op
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import checking
 import jax_cse
 from jax_cse.compat import core
-from jax_cse.eager_table import DEFAULT_MAX_BYTES
+from jax_cse.memo.eager_table import DEFAULT_MAX_BYTES
 from specs import derivative
 
 donate = jax.jit(lambda x: x + 1, donate_argnums=0)
@@ -346,7 +346,7 @@ class BytesTest(absltest.TestCase):
       np.testing.assert_array_equal(lax.cos(x), held)
 
   def test_host_operands_are_not_kept_without_bound(self):
-    from jax_cse import value_numbering
+    from jax_cse.numbering import value_numbering
     z = jnp.zeros(1 << 13)
     with jax_cse.enabled(max_bytes=1 << 20) as memo:
       for i in range(1000):
@@ -387,7 +387,7 @@ class BytesTest(absltest.TestCase):
 
   def test_a_scalar_costs_what_is_charged_for_it(self):
     import tracemalloc
-    from jax_cse.eager_table import ENTRY_BYTES
+    from jax_cse.memo.eager_table import ENTRY_BYTES
     xs = [jnp.float32(i) for i in range(1000)]
     for x in xs:
       lax.sin(x)

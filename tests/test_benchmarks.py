@@ -18,7 +18,7 @@ from benchmarks import __main__ as command
 from benchmarks.contests import Contest
 from benchmarks.frame import (BEHIND, ENTRIES, SLOWER, Case, Count, Line, Ratio,
                               ratio)
-from jax_cse import blowup
+from jax_cse.report import blowup
 import jax_cse
 
 

@@ -5,8 +5,8 @@ from jax import lax
 import jax.numpy as jnp
 
 import checking
-from jax_cse import fingerprint
-from jax_cse import keys
+from jax_cse.numbering import fingerprint
+from jax_cse.numbering import keys
 
 X = jnp.arange(3.0) + 1
 

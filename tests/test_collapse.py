@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse import linear_primitives
-from jax_cse.cores import EQUATION
+from jax_cse.primitives import linear_primitives
+from jax_cse.ring.cores import EQUATION
 
 _rng = np.random.RandomState(0)
 DIMENSION, WIDTH = 6, 64

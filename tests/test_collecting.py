@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse import counting
-from jax_cse.collecting import Collecting
-from jax_cse.cores import Element, monomial
+from jax_cse.foundation import counting
+from jax_cse.ring.collecting import Collecting
+from jax_cse.ring.cores import Element, monomial
 from test_ring import POINTS, element, expressions, of_element, ring
 
 

@@ -15,12 +15,12 @@ import numpy as np
 import checking
 import jax_cse
 from jax_cse import compat
-from jax_cse import congruence
-from jax_cse import jaxpr_numbering
-from jax_cse import keys
-from jax_cse import value_numbering
 from jax_cse.compat import core
-from jax_cse.expressions import Expressions
+from jax_cse.numbering import congruence
+from jax_cse.numbering import jaxpr_numbering
+from jax_cse.numbering import keys
+from jax_cse.numbering import value_numbering
+from jax_cse.numbering.expressions import Expressions
 
 X = jnp.linspace(0.5, 1.5, 4)
 Y = jnp.linspace(-1.0, 1.0, 4)

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import checking
 import jax_cse
 from jax_cse import compat
-from jax_cse import modes
-from jax_cse import versions
 from jax_cse.compat import ad, batching, core
+from jax_cse.foundation import modes
+from jax_cse.foundation import versions
 
 X = jnp.arange(3.0)
 twice = lambda x: (lax.sin(x), lax.sin(x))

@@ -8,9 +8,9 @@ from absl.testing import parameterized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jax_cse import fingerprint
-from jax_cse import statistics
-from jax_cse.eager_table import ENTRY_BYTES, EagerTable
+from jax_cse.memo import statistics
+from jax_cse.memo.eager_table import ENTRY_BYTES, EagerTable
+from jax_cse.numbering import fingerprint
 
 scalars = st.one_of(
     st.booleans(), st.integers(-3, 3), st.floats(), st.complex_numbers(),

@@ -9,7 +9,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 import endurance
-from jax_cse import value_numbering
+from jax_cse.numbering import value_numbering
 
 STEPS = 160
 MAX_BYTES = 1 << 20           # of the eager table, full after 12 steps

@@ -16,8 +16,8 @@ import differential
 import jax_cse
 import specs
 import whole_programs
-from jax_cse import modes
 from jax_cse.compat import core
+from jax_cse.foundation import modes
 
 X = jnp.linspace(0.5, 1.5, 4)
 Y = jnp.linspace(-1.0, 1.0, 4)

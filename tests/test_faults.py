@@ -31,9 +31,9 @@ import jax.numpy as jnp
 
 import checking
 import jax_cse
-from jax_cse import patch
-from jax_cse.active import here
 from jax_cse.compat import core
+from jax_cse.compat import patch
+from jax_cse.foundation.active import here
 from test_contexts import patched, traced_size, user_context
 
 ROOT = os.path.dirname(jax_cse.__file__) + os.sep

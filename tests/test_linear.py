@@ -9,7 +9,7 @@ import numpy as np
 
 import jax_cse
 from jax_cse import compat
-from jax_cse import linear_primitives
+from jax_cse.primitives import linear_primitives
 
 _rng = np.random.RandomState(0)
 

@@ -13,7 +13,7 @@ import textwrap
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
-from jax_cse import versions
+from jax_cse.foundation import versions
 import patched_jax
 
 TESTS = pathlib.Path(__file__).parent

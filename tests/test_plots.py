@@ -18,12 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse import blowup
-from jax_cse import growth
-from jax_cse import history
-from jax_cse import order_counts
-from jax_cse import pictures
-from jax_cse import statistics
+from jax_cse.memo import statistics
+from jax_cse.report import blowup
+from jax_cse.report import growth
+from jax_cse.report import history
+from jax_cse.report import order_counts
+from jax_cse.report import pictures
 from programs import PROGRAMS
 
 thread = blowup.function

@@ -7,7 +7,7 @@ from jax import lax
 from jax._src.internal_test_util import test_harnesses
 import numpy as np
 
-from jax_cse import keys
+from jax_cse.numbering import keys
 import primitive_corpus
 
 PER_PRIMITIVE = 2

@@ -9,7 +9,7 @@ import jax
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from jax_cse import keys
+from jax_cse.numbering import keys
 import mixed_programs
 import random_programs
 

@@ -15,10 +15,10 @@ import numpy as np
 
 import checking
 import jax_cse
-from jax_cse import comparison
-from jax_cse import duplicates
-from jax_cse import naming
-from jax_cse.redundancy_report import Line
+from jax_cse.report import comparison
+from jax_cse.report import duplicates
+from jax_cse.report import naming
+from jax_cse.report.redundancy_report import Line
 import op_by_op
 from specs import COMPOSITIONS, SPECS
 

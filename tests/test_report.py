@@ -20,17 +20,17 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse import comparison
-from jax_cse import jaxpr_graph
-from jax_cse import jaxpr_pictures
-from jax_cse import recording
-from jax_cse import report_page
-from jax_cse import run_report
-from jax_cse.jaxpr_graph import Graph, Node
-from jax_cse.layered_layout import layout
-from jax_cse.redundancy_report import Line
-from jax_cse.source_listing import listing
-from jax_cse.statistics import Statistics
+from jax_cse.memo.statistics import Statistics
+from jax_cse.report import comparison
+from jax_cse.report import jaxpr_graph
+from jax_cse.report import jaxpr_pictures
+from jax_cse.report import recording
+from jax_cse.report import report_page
+from jax_cse.report import run_report
+from jax_cse.report.jaxpr_graph import Graph, Node
+from jax_cse.report.layered_layout import layout
+from jax_cse.report.redundancy_report import Line
+from jax_cse.report.source_listing import listing
 from specs import COMPOSITIONS, SPECS
 
 X = np.ones(3, "float32")

@@ -15,7 +15,7 @@ from jax import lax
 import numpy as np
 
 import jax_cse
-from jax_cse import run_report
+from jax_cse.report import run_report
 
 BROWSER = next(filter(None, map(shutil.which, (
     "chromium", "google-chrome", "chromium-browser"))), None)

@@ -8,14 +8,14 @@ from absl.testing import parameterized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jax_cse import coefficients
-from jax_cse import factoring
-from jax_cse import ring as ring_lib
-from jax_cse.coefficients import in_field, simple
-from jax_cse.cores import Element
-from jax_cse.expressions import Expressions
-from jax_cse.normal_form import NormalForms
-from jax_cse.ring import Ring
+from jax_cse.numbering.expressions import Expressions
+from jax_cse.ring import coefficients
+from jax_cse.ring import factoring
+from jax_cse.ring import ring as ring_lib
+from jax_cse.ring.coefficients import in_field, simple
+from jax_cse.ring.cores import Element
+from jax_cse.ring.normal_form import NormalForms
+from jax_cse.ring.ring import Ring
 
 ATOMS = 3
 

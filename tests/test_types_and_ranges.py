@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse import modes
+from jax_cse.foundation import modes
 
 F16, BF16, F32, I8, U8, I32 = (
     jnp.float16, jnp.bfloat16, jnp.float32, jnp.int8, jnp.uint8, jnp.int32)

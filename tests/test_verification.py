@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse import algebra
-from jax_cse import keys
 from jax_cse import compat
+from jax_cse.numbering import algebra
+from jax_cse.numbering import keys
 
 _X = jnp.asarray([0.5, -1.25, 2.0])
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import checking
 import jax_cse
 from jax_cse.compat import saved_residuals, source_info_util
-from jax_cse.counting import equations
+from jax_cse.foundation.counting import equations
 
 PACKAGE = jax_cse.__path__[0]
 JAX = jax.__path__[0]

@@ -9,7 +9,7 @@ import tempfile
 from absl.testing import absltest
 import yaml
 
-from jax_cse import versions
+from jax_cse.foundation import versions
 
 ROOT = pathlib.Path(__file__).parent.parent
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"

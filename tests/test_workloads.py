@@ -12,7 +12,7 @@ import pinn
 import sympy
 
 import jax_cse
-from jax_cse import counting
+from jax_cse.foundation import counting
 import workloads
 from workloads import flows
 from workloads import hessians

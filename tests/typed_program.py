@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_cse
-from jax_cse import context
+from jax_cse.memo import context
 
 Pair = tuple[jax.Array, dict[str, jax.Array]]
 

@@ -48,8 +48,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-import jax_cse.memo_table   # so that its modules are there
-from jax_cse.values import Value
+import jax_cse.memo.memo_table   # so that its modules are there
+from jax_cse.numbering.values import Value
 
 WAYS = ("plain", "one context", "a context per step")
 HOUR = 36_000

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import contenders
 import jax_cse
-from jax_cse import blowup
+from jax_cse.report import blowup
 from programs import POINT, PROGRAMS
 
 _V = np.array([0.5, 2.0, 1.2, 0.7])

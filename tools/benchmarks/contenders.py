@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from benchmarks.frame import BEHIND, SLOWER, Ratio
 import jax_cse
-from jax_cse import blowup
+from jax_cse.report import blowup
 
 # Names of ways, of this project and others, in the order in which they are
 # printed. A contest says which of them it has no form of.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from benchmarks.frame import Case, enabled, entry
 import jax_cse
-from jax_cse import blowup
+from jax_cse.report import blowup
 from specs import SMOOTH
 
 

@@ -14,8 +14,8 @@ import jax
 
 from benchmarks.frame import Line, entry, seconds
 import jax_cse
-from jax_cse import blowup
-from jax_cse import growth as growth_laws
+from jax_cse.report import blowup
+from jax_cse.report import growth as growth_laws
 from programs import POINT, PROGRAMS
 from specs import SPECS
 

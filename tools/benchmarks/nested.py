@@ -9,7 +9,7 @@ from benchmarks import contenders
 from benchmarks.contests import Contest
 from benchmarks.frame import Case, enabled, entry
 import jax_cse
-from jax_cse import blowup
+from jax_cse.report import blowup
 from programs import POINT, PROGRAMS
 
 

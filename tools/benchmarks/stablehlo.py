@@ -9,7 +9,7 @@ from benchmarks import contenders
 from benchmarks.contests import operations
 from benchmarks.frame import Line, Ratio, enabled, entry
 import jax_cse
-from jax_cse import blowup
+from jax_cse.report import blowup
 
 
 def _operations(fun, *args) -> int:

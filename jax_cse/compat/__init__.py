@@ -1,0 +1,26 @@
+"""The only door to JAX's internals: every private name enters here.
+
+    settings      what JAX is told to do, and its version
+    source        where an equation is in the user's program
+    primitives    primitives by name
+    calls         those that are calls, and rules of the user's
+    traces        what is current, what is bound and staged
+    arrays        arrays, numbers and their types
+    programs      jaxprs
+    seams         where JAX is patched; `patch` does it
+    jaxprs        jaxprs taken apart and put together
+
+Where a version differs from those before, the branch stands under a comment
+with the version and the change, and nowhere else.
+"""
+
+from jax._src import core as core
+
+from jax_cse.compat.arrays import *
+from jax_cse.compat.calls import *
+from jax_cse.compat.primitives import *
+from jax_cse.compat.programs import *
+from jax_cse.compat.seams import *
+from jax_cse.compat.settings import *
+from jax_cse.compat.source import *
+from jax_cse.compat.traces import *

@@ -1,0 +1,146 @@
+"""Primitives that are calls: what their params say, and rules of the user's."""
+
+from typing import Any
+
+import jax
+from jax._src import ad_checkpoint
+from jax._src import core
+from jax._src import custom_derivatives
+from jax._src import linear_util as lu
+from jax._src import pjit
+from jax._src import shard_map
+from jax._src import util
+from jax._src.custom_derivatives import (
+    custom_jvp_call_p, custom_vjp_call_p, linear_call_p)
+from jax._src.interpreters import ad
+from jax._src.lax import control_flow
+from jax._src.lax import lax
+from jax._src.lax import parallel
+from jax._src.lax.control_flow import solves
+from jax._src.sharding_impls import (
+    UNSPECIFIED)
+
+from jax_cse.compat.settings import VERSION
+
+jit_p = pjit.jit_p
+refuse_forward_mode = ad.raise_custom_vjp_error_on_jvp
+# Primitives that are what the jaxprs among their params are: their effects are
+# those of the jaxprs and the axes they name.
+CARRIES_JAXPRS = frozenset({
+    jit_p, lax.composite_p, linear_call_p, control_flow.scan_p,
+    control_flow.while_p, control_flow.cond_p,
+    solves.linear_solve_p, parallel.psum_p, parallel.psum_invariant_p,
+    parallel.pmax_p, parallel.pmin_p, parallel.all_gather_p,
+    parallel.all_gather_invariant_p, parallel.all_to_all_p,
+    parallel.reduce_scatter_p, parallel.axis_index_p,
+})
+# Those whose results are known by what is inside.
+remat_p, linear_solve_p = ad_checkpoint.remat_p, solves.linear_solve_p
+scan_p, while_p, cond_p = (
+    control_flow.scan_p, control_flow.while_p, control_flow.cond_p)
+# 0.11.0: `call` and `closed_call` are one, `eval_jaxpr`.
+call_p, closed_call_p = core.call_p, core.closed_call_p
+STRUCTURED = frozenset({
+    jit_p, call_p, closed_call_p, custom_jvp_call_p, custom_vjp_call_p,
+    remat_p, linear_solve_p, scan_p, while_p, cond_p,
+})
+# Primitives that are bound with functions of Python for operands. In a jaxpr
+# they carry jaxprs.
+CALLS_OF_FUNCTIONS = frozenset({custom_jvp_call_p, custom_vjp_call_p})
+# 0.11.0: a call is bound with its jaxpr, no longer with a function.
+if VERSION < (0, 11):
+  CALLS_OF_FUNCTIONS |= {call_p, closed_call_p}
+else:
+  CARRIES_JAXPRS |= {closed_call_p}
+_INLINE_DEFAULTS = (("in_shardings", UNSPECIFIED),
+                    ("out_shardings", UNSPECIFIED),
+                    ("in_layouts", None), ("out_layouts", None))
+# What `jit` is given as `inline` to be inlined when it is staged out.
+# 0.11.0: there are several ways to inline; `True` is one that stages a call.
+INLINE = True if VERSION < (0, 11) else jax.Inline.JAX_EARLY
+
+
+def is_inline_call(params: dict[str, Any]) -> bool:
+  """Whether a `jit` is one that JAX itself inlines when it stages it out."""
+  return params["inline"] == INLINE and is_plainly_placed(params)
+
+
+def is_plainly_placed(params: dict[str, Any]) -> bool:
+  """Whether a `jit` says nothing about placement and compilation."""
+  # `count` compares by identity first, in C: this runs for every `jnp` call.
+  return not params["compiler_options_kvs"] and all(
+      params[name].count(default) == len(params[name])
+      for name, default in _INLINE_DEFAULTS)
+
+
+def placements_in(params: dict[str, Any]) -> list:
+  """What a `jit` says about the placement of each operand; None: nothing."""
+  return [None if sharding is UNSPECIFIED and layout is None
+          else (sharding, layout) for sharding, layout
+          in zip(params["in_shardings"], params["in_layouts"])]
+
+
+def placements_out(params: dict[str, Any]) -> list:
+  """The same for each result."""
+  return [None if sharding is UNSPECIFIED and layout is None
+          else (sharding, layout) for sharding, layout
+          in zip(params["out_shardings"], params["out_layouts"])]
+
+
+def constants_and_carries(params: dict[str, Any]) -> tuple[int, int]:
+  """How many of the operands of a `scan` are constants, and carries."""
+  if VERSION < (0, 11):
+    return params["num_consts"], params["num_carry"]
+  consts, carries, _ = params["ft_in"].unpack()
+  return len(consts), len(carries)
+
+
+# How JAX wraps an argument that a rule is given as it is.
+Unhashable = util.Unhashable
+
+
+def has_rule_of_its_own(primitive) -> bool:
+  """Whether it is a call of a function that the user wrote a rule for."""
+  return primitive in (custom_jvp_call_p, custom_vjp_call_p)
+
+
+shard_map_p = shard_map.shard_map_p
+MAKES_REFERENCE = frozenset({core.ref_p})
+
+
+def _generator(transformation):
+  """The function that stands in the `transforms` of what it transformed."""
+  nothing = lu.DebugInfo("custom_jvp", "", (), None)
+  wrapped, _ = transformation(
+      lu.wrap_init(lambda: None, debug_info=nothing), *"1234")
+  return wrapped.transforms[0][0]
+
+
+flatten_jvp = _generator(custom_derivatives._flatten_jvp)
+
+
+def forget_call(wrapped) -> None:
+  """Lets a wrapped function be called once more, or another in its stead."""
+  for store in wrapped.stores:
+    if store is not None:
+      store.reset()
+
+
+def rule_inside(fun):
+  """The wrapped rule of which JAX made a function of its own, or None.
+
+  It makes one to stage a `custom_jvp` call out, one to take it from a jaxpr
+  again, and one to leave out what nobody reads. They hold the rule in their
+  closures and nowhere else.
+  """
+  for maker, name in (("_memoize", "fn"), ("process_custom_jvp_call", "jvp"),
+                      ("lift_jvp", "jvp_jaxpr_fun"),
+                      ("_custom_jvp_call_dce", "jvp_jaxpr_fun")):
+    if f".{maker}.<locals>." in f".{getattr(fun, '__qualname__', '')}":
+      free = dict(zip(fun.__code__.co_freevars, fun.__closure__))
+      if "used_outs" in free and not all(free["used_outs"].cell_contents):
+        return None   # a rule for some of the results
+      fun = free[name].cell_contents
+      if isinstance(fun, lu.WrappedFun):
+        return fun
+  return None

@@ -1,0 +1,144 @@
+"""Jaxprs and equations taken apart and put together: what is inside, what it
+does, and what is left when nobody reads a part of it.
+
+What is dead is dropped by JAX's own rules, which know what each primitive says
+about its operands and results. Not every JAX has one for `while`, whose carries
+are all kept then; here stands one.
+"""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from jax_cse import compat
+from jax_cse.foundation import counting
+
+
+def open_jaxpr(x):
+  """The jaxpr and the constants of a jaxpr that is closed or has none."""
+  if isinstance(x, compat.ClosedJaxpr):
+    return x.jaxpr, x.consts
+  return x, ()
+
+
+def with_equations(x, eqns, outvars):
+  """The same jaxpr, closed or not, with other equations and results."""
+  jaxpr, consts = open_jaxpr(x)
+  new = jaxpr.replace(eqns=eqns, outvars=outvars)
+  return compat.closed(new, consts) if x is not jaxpr else new
+
+
+def with_jaxprs(params: dict[str, Any], jaxprs) -> dict[str, Any]:
+  """Params with their jaxprs replaced by those of an iterator.
+
+  They are taken in the order of the names: that of the params differs from one
+  `while` to another.
+  """
+  def replace(x):
+    if isinstance(x, (compat.Jaxpr, compat.ClosedJaxpr)):
+      return next(jaxprs)
+    if isinstance(x, tuple):
+      new = map(replace, x)
+      return type(x)(*new) if hasattr(x, "_fields") else tuple(new)
+    return x
+  return params | {name: replace(params[name]) for name in sorted(params)}
+
+
+def in_order(params: dict[str, Any]) -> list:
+  """The jaxprs that `with_jaxprs` replaces, in its order."""
+  found = []
+  def look(x):
+    if isinstance(x, (compat.Jaxpr, compat.ClosedJaxpr)):
+      found.append(x)
+    elif isinstance(x, tuple):
+      for y in x:
+        look(y)
+  for name in sorted(params):
+    look(params[name])
+  return found
+
+
+def inner_equations(params: dict[str, Any]):
+  """Every equation inside of an equation with these params."""
+  for jaxpr in compat.jaxprs_in_params(params):
+    yield from counting.equations(jaxpr)
+
+
+def equation(primitive, params, num_operands: int, num_results: int):
+  """An equation on new variables, to whose types nobody looks."""
+  var = lambda _: compat.Var(compat.ShapedArray((), np.float32))
+  return compat.new_jaxpr_eqn(
+      list(map(var, range(num_operands))), list(map(var, range(num_results))),
+      primitive, params, _effects_inside(params))
+
+
+def _effects_inside(params):
+  return compat.join_effects(
+      *(j.effects for j in compat.jaxprs_in_params(params)))
+
+
+def uses_references(params: dict[str, Any]) -> bool:
+  """Whether an effect inside is on one of the operands."""
+  return any(isinstance(e, compat.JaxprInputEffect)
+             for j in compat.jaxprs_in_params(params) for e in j.effects)
+
+
+def has_effects_inside(params: dict[str, Any]) -> bool:
+  """Whether what is inside does more than name axes."""
+  return not all(
+      compat.benign(j.effects) for j in compat.jaxprs_in_params(params))
+
+
+def drop_dead(eqn, keep):
+  """Drops results that are not kept, and operands that nothing reads then.
+
+  Returns which operands are left, and the equation or None.
+  """
+  if eqn.primitive is compat.while_p:
+    return _drop_dead_in_while(list(keep), eqn)
+  used, new = compat.drop_dead(eqn, list(keep))
+  return list(used), new
+
+
+def drop_dead_equations(closed_jaxpr):
+  """Drops what no result depends on; the operands stay."""
+  jaxpr = closed_jaxpr.jaxpr
+  is_read = {v for v in jaxpr.outvars if type(v) is not compat.Literal}
+  eqns = []
+  for eqn in reversed(jaxpr.eqns):
+    _, eqn = drop_dead(eqn, [v in is_read for v in eqn.outvars])
+    if eqn is not None:
+      eqns.append(eqn)
+      is_read.update(v for v in eqn.invars if type(v) is not compat.Literal)
+  if len(eqns) == len(jaxpr.eqns) and all(map(
+      operator.is_, reversed(eqns), jaxpr.eqns)):
+    return closed_jaxpr
+  return with_equations(closed_jaxpr, eqns[::-1], jaxpr.outvars)
+
+
+def _drop_dead_in_while(keep, eqn):
+  """The rule for `while`, which JAX has since 0.12.0."""
+  params = eqn.params
+  test, body = params["cond_jaxpr"], params["body_jaxpr"]
+  num_test, num_body = params["cond_nconsts"], params["body_nconsts"]
+  _, used_test = compat.dce_jaxpr(test.jaxpr, True)
+  carry = [a or b for a, b in zip(keep, used_test[num_test:])]
+  while True:
+    _, used_body = compat.dce_jaxpr(body.jaxpr, carry)
+    wider = [a or b for a, b in zip(carry, used_body[num_body:])]
+    if wider == carry:
+      break
+    carry = wider
+  used_test, used_body = used_test[:num_test], used_body[:num_body]
+  new_test, _ = compat.dce_jaxpr(test.jaxpr, True, used_test + carry)
+  new_body, _ = compat.dce_jaxpr(body.jaxpr, carry, used_body + carry)
+  used = used_test + used_body + carry
+  if all(used):
+    return used, eqn
+  new = dict(params, cond_nconsts=sum(used_test), body_nconsts=sum(used_body),
+             cond_jaxpr=compat.closed(new_test, test.consts),
+             body_jaxpr=compat.closed(new_body, body.consts))
+  return used, eqn.replace(
+      invars=[v for v, u in zip(eqn.invars, used) if u],
+      outvars=[v for v, u in zip(eqn.outvars, carry) if u], params=new)

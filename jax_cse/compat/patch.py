@@ -1,0 +1,152 @@
+"""The seams in JAX's core: what is done there, by which way in, and how long.
+
+`Primitive.bind` looks at its operands and then calls `bind_with_trace`; JAX's
+traces skip the first half and call `bind_with_trace` of their parent directly.
+So `bind_with_trace` is the seam through which all of them go, and to be there
+alone catches every bind once. Primitives that override it (calls with
+functions as operands: `custom_vjp_call`, `shard_map`) stay as they are, save
+that `custom_jvp_call` is looked up where its equation is staged, since only
+then it is known what it computes.
+
+Since JAX 0.12.0 the linear calls of a `vjp` are bound as nodes, which stage
+themselves. They are looked up as what they stand for, and staged as nodes.
+
+Beside these there are the methods by which results leave a transformation; why,
+stands in `eval_table`.
+
+The methods are replaced while somebody uses them. A JAX that was patched to ask
+what to do there (`patches/`) is left as it is and given an answer.
+
+    acquire(me)     # the first user installs
+    release(me)     # the last one restores
+
+An interrupt may come between any two steps: what is replaced is noted first,
+and `release` may be called twice, and without `acquire`.
+
+Limits: this is seen by every thread; one without a memo pays for a look at its
+cell and no more, or for the question.
+"""
+
+import functools
+import threading
+from typing import Any
+
+from jax_cse import compat
+from jax_cse.foundation.active import here
+
+
+def _memoized(plain):
+  @functools.wraps(plain)
+  def bind_with_trace(self, trace, args, avals, params, /):
+    memo = here.cell.memo
+    if memo is None:
+      return plain(self, trace, args, avals, params)
+    table = memo.tables.get(id(trace)) or memo.table(trace)
+    return table.bind(plain, self, trace, args, avals, params)
+  return bind_with_trace
+
+
+def _as_a_node(plain):
+  @functools.wraps(plain)
+  def bind_with_trace(self, trace, args, avals, params, /):
+    memo = here.cell.memo
+    if memo is None or type(trace) is not compat.DynamicJaxprTrace:
+      return plain(self, trace, args, avals, params)
+    return memo.table(trace).bind(
+        lambda _, *bind: plain(self, *bind), self.prim, trace, args, avals,
+        params)
+  return bind_with_trace
+
+
+def _staging(plain):
+  @functools.wraps(plain)
+  def emit_eqn(self, tracers, out_avals, primitive, params, effects,
+               source_info=None, ctx=None):
+    if primitive is compat.custom_jvp_call_p:
+      memo = here.cell.memo
+      if memo is not None:
+        return memo.table(self).stage(
+            lambda: plain(self, tracers, out_avals, primitive, params, effects,
+                          source_info, ctx), primitive, self, tracers, params)
+    return plain(self, tracers, out_avals, primitive, params, effects,
+                 source_info, ctx)
+  return emit_eqn
+
+
+def _isolating(plain):
+  @functools.wraps(plain)
+  def convert(self, val):
+    parts = plain(self, val)
+    memo = here.cell.memo
+    return parts if memo is None else memo.leaving(self, val, parts)
+  return convert
+
+
+# Owner, name, and what to put there.
+_SEAMS = ((*compat.BIND, _memoized), (*compat.STAGE, _staging),
+          *((*node, _as_a_node) for node in compat.NODES),
+          *((*exit_, _isolating) for exit_ in compat.EXITS))
+_lock = threading.Lock()
+_users: set[Any] = set()
+_replaced: list[tuple[Any, str, Any]] = []   # owner, name, and what was there
+
+
+def _passing(asking):
+  """The function of a patched JAX, which asks, as it is in plain JAX."""
+  @functools.wraps(asking)
+  def plain(*args):
+    cell = here.cell
+    cell.passing = True
+    try:
+      return asking(*args)   # whose question is the next on this thread
+    finally:
+      cell.passing = False   # if an interrupt came first, or nobody was asked
+  return plain
+
+
+def _answer(asking, *args):
+  cell = here.cell
+  if cell.passing:
+    cell.passing = False
+    return NotImplemented
+  return _answers[asking](*args)
+
+
+_answers = {asking: wrap(_passing(asking))
+            for owner, name, wrap in _SEAMS
+            for asking in [getattr(owner, name)]} if compat.IS_PATCHED else {}
+
+
+def _install() -> None:
+  if compat.IS_PATCHED:
+    compat.ask(_answer)
+    return
+  for owner, name, wrap in _SEAMS:
+    plain = getattr(owner, name)
+    _replaced.append((owner, name, plain))
+    setattr(owner, name, wrap(plain))
+
+
+def _restore() -> None:
+  if compat.IS_PATCHED:
+    compat.ask(None)
+  for owner, name, plain in reversed(_replaced):
+    setattr(owner, name, plain)
+  _replaced.clear()
+
+
+def acquire(user: Any) -> None:
+  """Installs the patch unless it is installed."""
+  with _lock:
+    if not _users:
+      _restore()   # what an interrupt left
+      _install()
+    _users.add(user)
+
+
+def release(user: Any) -> None:
+  """Restores what was there when the last user leaves."""
+  with _lock:
+    _users.discard(user)
+    if not _users:
+      _restore()

@@ -1,0 +1,120 @@
+"""Jaxprs: made, closed, and freed of what is dead."""
+
+from typing import Any
+
+import jax
+from jax._src import ad_checkpoint
+from jax._src import core
+from jax._src import linear_util as lu
+from jax._src.interpreters import partial_eval as pe
+from jax._src.state import discharge
+
+from jax_cse.compat.arrays import is_inexact
+from jax_cse.compat.calls import scan_p
+from jax_cse.compat.settings import VERSION
+
+if VERSION >= (0, 11):
+  from jax._src import flattree
+
+Jaxpr = core.Jaxpr
+Literal = core.Literal
+saved_residuals = ad_checkpoint.saved_residuals
+jaxprs_in_params = core.jaxprs_in_params
+# 0.11.0: there is one class of jaxprs, which have constants or none.
+ClosedJaxpr: Any = core.ClosedJaxpr if VERSION < (0, 11) else core.Jaxpr
+
+
+def closed(jaxpr, consts):
+  """A jaxpr with its constants; the same if it has them."""
+  if ClosedJaxpr is not Jaxpr:
+    return ClosedJaxpr(jaxpr, consts)
+  return jaxpr if consts is jaxpr.consts or not (
+      consts or jaxpr.consts) else jaxpr.with_consts(consts)
+
+
+# What JAX's dead-code elimination is made of.
+Var, dce_jaxpr = core.Var, pe.dce_jaxpr
+
+
+def drop_dead(eqn, keep: list[bool]):
+  """Drops results that are not kept, by JAX's rule for the primitive.
+
+  Returns which operands are read then, and the equation or None.
+  """
+  rule = pe.dce_rules.get(eqn.primitive, pe._default_dce_rule)
+  # 0.12.0: a rule is told which of the operands, if they are references, are
+  # read afterwards.
+  alive = () if VERSION < (0, 12) else ([True] * len(eqn.invars),)
+  used, new = rule(keep, *alive, eqn)
+  if VERSION < (0, 11) or new is None or new is eqn:
+    return used, new
+  # 0.11.0: a `scan` tells its operands and results by trees, which remember
+  # what was dropped, so they would grow as the operands do without CSE, and
+  # look otherwise each time even if nothing is dropped. 0.12.0: if nothing is,
+  # rules return the equation itself.
+  if VERSION < (0, 12) and _size(new) == _size(eqn):
+    return used, eqn
+  if eqn.primitive is scan_p:
+    new = new.replace(params=_forget_dropped(new.params))
+  return used, new
+
+
+def _size(eqn) -> int:
+  """How much there is to drop, inside too."""
+  return 1 + len(eqn.invars) + len(eqn.outvars) + sum(
+      map(_size, (e for j in jaxprs_in_params(eqn.params) for e in j.eqns)))
+
+
+def _forget_dropped(params):
+  plain = lambda tree: flattree.pack(tuple(
+      flattree.nones(len(kind)) for kind in tree.unpack()))
+  return params | {name: plain(params[name]) for name in ("ft_in", "ft_out")}
+
+
+new_jaxpr_eqn = core.new_jaxpr_eqn
+
+
+def trace_to_jaxpr(fun, avals, debug_info):
+  """The closed jaxpr of a function of flat operands."""
+  jaxpr, _, consts = pe.trace_to_jaxpr_dynamic(
+      lu.wrap_init(fun, debug_info=debug_info), avals)
+  return closed(jaxpr, consts)
+
+
+def jvp_of_equation(eqn):
+  """A closed jaxpr of the operands of an equation, and of the tangents of those
+  that have one, with its results, and with those of its `jvp`."""
+  avals = [v.aval for v in eqn.invars]
+  moving = [i for i, aval in enumerate(avals) if is_inexact(aval.dtype)]
+
+  def apply(*operands):
+    results = eqn.primitive.bind(
+        *operands, **eqn.primitive.get_bind_params(eqn.params))
+    return list(results) if eqn.primitive.multiple_results else [results]
+
+  def both(operands, tangents):
+    def of_moving(*primals):
+      xs = list(operands)
+      for i, x in zip(moving, primals):
+        xs[i] = x
+      return apply(*xs)
+    again, _ = jax.jvp(of_moving, [operands[i] for i in moving], tangents)
+    return [*apply(*operands), *again]
+
+  return jax.make_jaxpr(both)(avals, [avals[i] for i in moving])
+
+
+def without_references(primitive, params: dict[str, Any], avals, which):
+  """One application of a primitive, as a closed jaxpr in which some operands
+  are values in place of the references that they are.
+
+  It takes what these hold, and returns after the results what they hold then,
+  but of those that are gone. A result that is a reference is what it holds.
+  """
+  def apply(*operands):
+    results = primitive.bind(*operands, **primitive.get_bind_params(params))
+    return results if primitive.multiple_results else [results]
+
+  nothing = lu.DebugInfo("references", "", None, None)
+  return discharge.discharge_state(trace_to_jaxpr(apply, avals, nothing),
+                                   should_discharge=which)

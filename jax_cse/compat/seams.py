@@ -1,0 +1,37 @@
+"""Where JAX is patched."""
+
+from collections.abc import Callable
+
+from jax._src import core
+from jax._src.interpreters import ad
+from jax._src.interpreters import batching
+from jax._src.interpreters import partial_eval as pe
+
+from jax_cse.compat.settings import VERSION
+
+# What is patched: the one place through which every ordinary bind goes,
+# `Primitive.bind` and the traces' own calls alike; where an equation is staged;
+# and the three through which results leave a transformation.
+BIND = (core.Primitive, "bind_with_trace")
+STAGE = (pe.DynamicJaxprTrace, "emit_eqn")
+# 0.12.0: the linear calls and loops of a `vjp` are bound as nodes, which stage
+# themselves in a jaxpr and are what they stand for, `prim`, everywhere else.
+NODES = () if VERSION < (0, 12) else ((ad.VJPNode, "bind_with_trace"),)
+EXITS = (
+    (ad.JVPTrace, "to_primal_tangent_pair"),
+    (ad.LinearizeTrace, "to_primal_tangent_pair"),
+    (batching.BatchTrace, "to_batch_info"),
+)
+# Whether this JAX was patched to ask what to do at these places (`patches/`).
+IS_PATCHED = hasattr(core, "cse")
+
+
+def ask(answer: Callable | None) -> None:
+  """Makes a patched JAX ask, or go on without."""
+  core.cse = answer
+
+
+def note_toggle(value: bool | str) -> None:
+  """Makes `core.enable_cse` of a patched JAX say what holds already."""
+  if IS_PATCHED:
+    core.enable_cse = core._followed = value

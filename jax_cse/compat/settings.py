@@ -1,0 +1,86 @@
+"""What JAX is told to do, and what decides whether a trace is used again.
+
+Where a version differs from those before, the branch stands under a comment
+with the version and the change, here and in the files beside.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax._src import compute_on
+from jax._src import config
+from jax._src import core
+from jax._src import debugging
+from jax._src import effects
+from jax._src import mesh as mesh_lib
+
+VERSION = jax.__version_info__
+
+trace_context: Callable[[], tuple] = config.trace_context
+# 0.11.0: `compute_on` wraps a function, and is no longer a context.
+computing_on = (compute_on.compute_on if VERSION < (0, 11)
+                else compute_on.extend_compute_type)
+
+
+class UserContext:
+  """A value that is part of the key of every trace and compilation cache."""
+
+  def __init__(self):
+    setting = config.make_user_context(None)._obj
+    # On this thread; what `get` returns may be `set` again.
+    self.get: Callable[[], Any] = setting.get_local
+    self.set: Callable[[Any], None] = setting.set_local
+    self.set_global: Callable[[Any], None] = setting.set_global
+
+
+user_context = UserContext()
+
+
+def benign(effects) -> bool:
+  """Whether `effects` say no more than which axes are named."""
+  return all(isinstance(e, core.NamedAxisEffect) for e in effects)
+
+
+def checks_every_result() -> bool:
+  """Whether JAX is told to look at the result of every eager operation."""
+  return (config.debug_nans.value or config.debug_infs.value
+          or config.debug_key_reuse.value)
+
+
+def checks_key_reuse() -> bool:
+  """Whether JAX is told to count how often a random key is consumed."""
+  return config.debug_key_reuse.value
+
+
+def has_64_bits() -> bool:
+  """Whether numbers have 64 bits where JAX is not told how many."""
+  return config.enable_x64.value
+
+
+def folds_constants() -> bool:
+  """Whether JAX is told to evaluate what depends on no tracer at once."""
+  return config.eager_constant_folding.value
+
+
+def guards_host_transfers() -> bool:
+  """Whether JAX is told to say something when a host value is transferred."""
+  return config.transfer_guard_host_to_device.value not in (None, "allow")
+
+
+def has_mesh() -> bool:
+  """Whether a mesh is set, which is then a part of every type."""
+  return not mesh_lib.get_abstract_mesh().empty
+
+
+join_effects = core.join_effects
+JaxprInputEffect = effects.JaxprInputEffect
+
+
+def looks_on(effect) -> bool:
+  """Whether an effect is that of a debug callback."""
+  return isinstance(
+      effect, (debugging.DebugEffect, debugging.OrderedDebugEffect))
+
+
+no_effects = core.no_effects

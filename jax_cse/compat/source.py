@@ -1,0 +1,72 @@
+"""Where an equation is in the user's program."""
+
+import contextlib
+import os
+import sys
+import sysconfig
+import types
+
+from jax._src import core
+from jax._src import source_info_util
+from jax._src import traceback_util
+
+# Makes frames of this package JAX's own, not the user's.
+traceback_util.register_exclusion(os.path.dirname(__file__) + os.sep)
+source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
+
+
+def current_source():
+  """Where the user's program is: traceback and name stack."""
+  return source_info_util.current()
+
+
+def line_of(eqn) -> str:
+  """The line of the user's program that an equation comes from."""
+  return source_info_util.summarize(eqn.source_info)
+
+
+def user_frame(eqn) -> tuple[str, int, str] | None:
+  """File, line and function of the user's that an equation comes from."""
+  frame = source_info_util.user_frame(eqn.source_info.traceback)
+  return frame and (frame.file_name, frame.start_line, frame.function_name)
+
+
+def calling_frame() -> tuple[str, int, str] | None:
+  """File, line and function of the user's that called what runs now.
+
+  What is installed is passed over, unless there is nothing else. (What JAX
+  knows of the stack ends where the function that it traces begins.)
+  """
+  frame: types.FrameType | None = sys._getframe()
+  found = None
+  installed = tuple(sysconfig.get_paths()[x] for x in ("purelib", "platlib"))
+  while frame is not None:
+    code = frame.f_code
+    if source_info_util.is_user_filename(code.co_filename):
+      place = code.co_filename, frame.f_lineno, code.co_name
+      found = found or place
+      if not code.co_filename.startswith(installed):
+        return place
+    frame = frame.f_back
+  return found
+
+
+def current_eqn_context():
+  """What JAX stamps on an equation that is bound now; interned."""
+  return core.current_jaxpr_eqn_context()
+
+
+@contextlib.contextmanager
+def at(context, source):
+  """What is bound inside is bound in a context and at a place in the source."""
+  with (source_info_util.user_context(source.traceback,
+                                      name_stack=source.name_stack),
+        context.manager):
+    yield
+
+
+def source_of(eqn):
+  """Where an equation was, inside of where it is evaluated."""
+  source = eqn.source_info
+  return source.replace(
+      name_stack=source_info_util.current_name_stack() + source.name_stack)

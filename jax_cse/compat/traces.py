@@ -1,0 +1,151 @@
+"""Traces and their tracers: what is current, what is bound and staged."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax._src import config
+from jax._src import core
+from jax._src import dispatch
+from jax._src.interpreters import ad
+from jax._src.interpreters import batching
+from jax._src.interpreters import partial_eval as pe
+
+from jax_cse.compat.primitives import Primitive
+from jax_cse.compat.settings import VERSION, no_effects, user_context
+from jax_cse.compat.source import at
+from jax_cse.foundation.active import here
+
+Tracer = core.Tracer
+Zero = ad.Zero
+# Traces and their tracers.
+EvalTrace, eval_trace = core.EvalTrace, core.eval_trace
+DynamicJaxprTrace, DynamicJaxprTracer = (
+    pe.DynamicJaxprTrace, pe.DynamicJaxprTracer)
+JVPTrace, JVPTracer = ad.JVPTrace, ad.JVPTracer
+LinearizeTrace, LinearizeTracer = ad.LinearizeTrace, ad.LinearizeTracer
+BatchTrace, BatchTracer = batching.BatchTrace, batching.BatchTracer
+
+
+def compiled(primitive: Primitive, params: dict[str, Any]) -> Callable:
+  """What JAX compiles for an eager application of one primitive."""
+  return plainly(
+      lambda: dispatch.xla_primitive_callable(primitive, **params), ())
+
+
+def plainly(run: Callable, args):
+  """Runs what JAX compiled for one primitive as it runs without CSE.
+
+  There is nothing to merge in one primitive, so what was compiled outside of
+  CSE serves inside, and no bind of a compilation is looked up.
+  """
+  if config.disable_jit.value:
+    with config.disable_jit(False):
+      return plainly(run, args)
+  cell = here.cell
+  memo, before = cell.memo, user_context.get()
+  try:
+    cell.memo = None
+    user_context.set(None)
+    # 0.11.0: while something is bound no trace is current. It was the one that
+    # evaluates, which now makes itself current.
+    if VERSION < (0, 11):
+      return run(*args)
+    with core.set_current_trace(core.eval_trace):
+      return run(*args)
+  finally:
+    user_context.set(before)
+    cell.memo = memo
+
+
+def outside_transformations() -> bool:
+  """Whether what is bound now is evaluated at once, by no transformation."""
+  # 0.11.0: none is current while something is bound.
+  return core.trace_ctx.trace in (None, core.eval_trace)
+
+
+def is_staging() -> bool:
+  """Whether what is bound now is an equation of a jaxpr."""
+  return isinstance(core.trace_ctx.trace, DynamicJaxprTrace)
+
+
+def literal_tracer(trace, literal, source):
+  """A tracer for a literal that stands in a jaxpr."""
+  return DynamicJaxprTracer(trace, literal.aval, literal, source)
+
+
+def emit(trace, eqn, tracers, source, narrowed=None):
+  """Stages an equation of a call that `source` makes, on `tracers`.
+
+  Constants are folded and the equation keeps its context, as when JAX inlines.
+  If it was narrowed, that is what `tracers` are the operands of.
+  """
+  if narrowed is not None:
+    eqn = eqn.replace(outvars=[eqn.outvars[i] for i in narrowed.results],
+                      params=narrowed.params, effects=narrowed.effects)
+  inner = eqn.source_info.name_stack
+  if inner:
+    source = source.replace(name_stack=source.name_stack + inner)
+  out_avals = [v.aval for v in eqn.outvars]
+  folded = pe.try_constant_folding(eqn.primitive, tracers, eqn.params,
+                                   out_avals)
+  if folded is not None:
+    return [trace.new_const(c, source_info=source, aval=aval)
+            for c, aval in zip(folded, out_avals)]
+  return trace.emit_eqn(tracers, out_avals, eqn.primitive, eqn.params,
+                        eqn.effects, source, eqn.ctx)
+
+
+def evaluate_inline(trace, closed_jaxpr, args):
+  """Binds the equations of `closed_jaxpr` one by one under `trace`."""
+  with core.set_current_trace(trace):
+    return core.eval_jaxpr(closed_jaxpr.jaxpr, closed_jaxpr.consts, *args,
+                           propagate_source_info=False)
+
+
+Trace = core.Trace
+take_current_trace, set_current_trace = (
+    core.take_current_trace, core.set_current_trace)
+to_concrete_value = core.to_concrete_value
+
+
+def bind_later(primitive, operands, params, context, source):
+  """Binds at the current trace what was bound elsewhere with this context."""
+  with at(context, source):
+    results = primitive.bind(*operands, **primitive.get_bind_params(params))
+  return list(results) if primitive.multiple_results else [results]
+
+
+def stage(trace, primitive, operands, params, out_avals, context, source):
+  """Stages an equation as it is, which has no effects."""
+  tracers = [trace.to_jaxpr_tracer(x, source) for x in operands]
+  return trace.emit_eqn(tracers, out_avals, primitive, params, no_effects,
+                        source, context)
+
+
+# What is raised where Python wants to know a value that is not known yet.
+WANTS_VALUES = (
+    jax.errors.ConcretizationTypeError, jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError)
+
+
+def stages(trace) -> bool:
+  """Whether what is bound at a trace ends in a jaxpr, so no value of its is
+  known before that runs."""
+  while trace is not None and not isinstance(trace, DynamicJaxprTrace):
+    trace = getattr(trace, "parent_trace", None)
+  return trace is not None
+
+
+def constant_behind(tracer):
+  """The value of a `DynamicJaxprTracer` that stands for a constant, or None.
+
+  A literal answers with its value; a constvar with what it closes over.
+  """
+  return tracer._trace.frame.constvar_to_val.get(tracer.val)
+
+
+def tracer_of_variable(trace, var, eqn):
+  """A tracer for a variable that a live equation of `trace` computes."""
+  return trace.var_to_tracer(var, eqn.source_info, eqn)

@@ -1,0 +1,11 @@
+"""The memoized bind: `enabled()` and the tables that it asks.
+
+    context                   on this thread, or in the whole process
+    memo_table                what every bind asks first
+    jaxpr_table               where a program is traced: equations
+    transform_table           under `jvp`, `grad` and `vmap`: results
+    eval_table, eager_table   evaluated at once: arrays, within a budget
+    statistics                hits and misses, and why not
+
+A table that does not answer leaves the bind to JAX.
+"""

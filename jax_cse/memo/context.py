@@ -1,0 +1,313 @@
+"""`enabled()`, `disabled()` and `active_mode()`.
+
+The mode is also a user context of JAX, a part of the key of every trace and
+compilation cache: a function traced with CSE is never reused without it, nor
+the other way round.
+"""
+
+from concurrent import futures
+import contextlib
+import functools
+import itertools
+import threading
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import jax
+
+from jax_cse.foundation import modes
+from jax_cse.foundation import versions
+from jax_cse.foundation.active import here, set_process_wide
+from jax_cse.memo import eager_table
+from jax_cse.memo.statistics import Statistics
+
+_Yields = TypeVar("_Yields")
+
+
+@functools.cache
+def _rim() -> tuple[Any, Any, Any]:
+  """The modules that reach into JAX, imported once its version is known."""
+  versions.check()
+  from jax_cse import compat
+  from jax_cse.memo import memo_table
+  from jax_cse.compat import patch
+  return memo_table, patch, compat
+
+
+@functools.cache
+def _outside() -> Any:
+  """The value of the user context on a thread that is inside of nothing."""
+  # Asked on a thread of its own: this one may be inside of something.
+  with futures.ThreadPoolExecutor(1) as pool:
+    return pool.submit(_rim()[2].user_context.get).result()
+
+
+# A generator may be closed on another thread than it entered on. JAX's user
+# context then stays set on the first, since no thread can set another's, until
+# that thread enters or leaves something again. Until then plain JAX answers on
+# it. What it traces must not be taken for traced with CSE, nor the other way
+# round: so the value that stays is not used again, and what was traced under it
+# is forgotten.
+_epochs = itertools.count()
+_epoch = next(_epochs)
+
+
+def _context_value(memo: Any) -> tuple[str, int] | None:
+  return None if memo is None else (memo.mode, _epoch)
+
+
+class _Entry:
+  """One time that a context was entered, and the way back.
+
+  An interrupt may come at any point, so every step back may be made twice, and
+  without the step forth.
+  """
+
+  def __init__(self) -> None:
+    self.thread = threading.get_ident()
+    self._cell = here.cell
+    self._memo: Any = None
+    self._began = False
+
+  def make(self, memo: Any) -> None:
+    """Makes `memo` answer on this thread."""
+    _, patch, compat = _rim()
+    _outside()
+    self._memo, self._began = memo, True
+    if memo is not None:
+      patch.acquire(self)
+    compat.user_context.set(_context_value(memo))
+    self._cell.push(self, memo)
+
+  def undo(self) -> None:
+    global _epoch
+    if not self._began:
+      return
+    _, patch, compat = _rim()
+    cell, memo = self._cell, self._memo
+    cell.remove(self)
+    if cell is not here.cell:
+      cell.strand()
+      _epoch = next(_epochs)
+      jax.clear_caches()
+    elif cell:
+      compat.user_context.set(_context_value(cell.memo))
+    else:
+      compat.user_context.set(_outside())
+    patch.release(self)
+    if memo is not None and not cell.answers_with(memo):
+      memo.clear()
+
+
+class Memo(Protocol):
+  """What `enabled()` yields: the memo that answers inside of it."""
+
+  @property
+  def mode(self) -> str | None:
+    """The mode that decides what is the same; None if `JAX_CSE` says off."""
+
+  @property
+  def stats(self) -> Statistics:
+    """Counts of the lookups."""
+
+  @property
+  def nbytes(self) -> int:
+    """Bytes that are held for eager evaluation, bookkeeping included."""
+
+
+class _Context(contextlib.ContextDecorator, Generic[_Yields]):
+  """A context manager that may be entered any number of times, nested too.
+
+  An interrupt while it enters undoes that, and one while it leaves does not
+  stop it. Limits: one that comes before the first instruction of `__exit__`
+  leaves it entered, as it does every context manager written in Python.
+  """
+
+  def __init__(self) -> None:
+    self._entries: list[_Entry] = []   # oldest first
+
+  def _recreate_cm(self) -> Self:
+    # A decorated function may call itself, and run on several threads at once.
+    context = object.__new__(type(self))
+    context.__dict__.update(self.__dict__, _entries=[])
+    return context
+
+  def _enter(self, entry: _Entry) -> _Yields:
+    raise NotImplementedError
+
+  def __enter__(self) -> _Yields:
+    entry = None
+    try:
+      entry = _Entry()
+      self._entries.append(entry)
+      return self._enter(entry)
+    except BaseException:
+      self._leave(entry)
+      raise
+
+  def __exit__(self, *exc_info: object) -> None:
+    entry = None
+    try:
+      entry = self._newest()
+      self._leave(entry)
+    except BaseException:
+      if entry is not None or self._entries:
+        self._leave(entry or self._newest())
+      raise
+
+  def _newest(self) -> _Entry:
+    mine = [e for e in self._entries if e.thread == threading.get_ident()]
+    if not self._entries:
+      raise RuntimeError(f"jax_cse.{type(self).__name__}() was left without "
+                         "being entered, or more often than it was")
+    return (mine or self._entries)[-1]
+
+  def _leave(self, entry: _Entry | None) -> None:
+    if entry is not None:
+      entry.undo()
+      if entry in self._entries:
+        self._entries.remove(entry)
+
+
+class _InertMemo:
+  """What an `enabled()` gives that `JAX_CSE` switched off: empty statistics."""
+
+  def __init__(self) -> None:
+    self.mode = None
+    self.nbytes = 0
+    self.stats = Statistics()
+
+
+class enabled(_Context[Memo]):
+  """Merges common subexpressions as they are bound, on this thread.
+
+  A primitive that is applied to values that it was applied to before gives the
+  result of the first time, eagerly and under every transformation of JAX:
+
+      with jax_cse.enabled() as memo:
+        jaxpr = jax.make_jaxpr(f)(x)
+      print(memo.stats)
+
+  It may be nested, entered again, and used as a decorator (of a generator
+  function or a coroutine it covers the call alone, not the body). Inside
+  another of the same mode it joins that one, and yields its memo. It belongs to
+  a thread, not to a task of an event loop.
+
+  Args:
+    mode: `"exact"`, the default: equations of the same primitive on the same
+      values with the same params are merged, operands swapped where that cannot
+      change a bit; each primitive application gives the bits that it gives
+      without. In traced programs `"reassociate"` also merges sums and products
+      that differ in grouping and order only, and `"ring"` what is equal by
+      distributivity: equal in real arithmetic for finite values, integers to
+      the bit. None means the mode that `JAX_CSE` names, if it names one.
+    max_bytes: budget in bytes for results that are held for eager evaluation;
+      256 MiB by default. The least recently used leave first; what left is
+      counted in `memo.stats.evicted` and `memo.stats.evicted_bytes`. A budget
+      that is given makes a memo of its own, also inside another `enabled()`.
+
+  Yields:
+    The memo, with its `Statistics` as `memo.stats`, its mode as `memo.mode`
+    and the bytes that it holds for eager evaluation as `memo.nbytes`.
+
+  Raises:
+    ValueError: `mode`, `max_bytes` or `JAX_CSE` is out of range.
+    UnsupportedJaxVersion: on entry, before anything is patched.
+
+  Source: `core.enable_cse` in github.com/jax-ml/jax/issues/520.
+  """
+
+  def __init__(self, mode: str | None = None, *, max_bytes: int | None = None):
+    super().__init__()
+    named, self._off = modes.from_environment()
+    if mode is None:
+      mode = named or modes.DEFAULT
+    self._mode = modes.validate(mode)
+    self._own = max_bytes is not None
+    self._max_bytes = eager_table.validate_max_bytes(max_bytes)
+
+  def _enter(self, entry: _Entry) -> Memo:
+    if self._off:
+      return _InertMemo()
+    memo_table = _rim()[0]
+    memo = here.cell.memo
+    if memo is None or memo.mode != self._mode or self._own:
+      memo = memo_table.Memo(self._mode, self._max_bytes)
+    entry.make(memo)
+    return memo
+
+
+class disabled(_Context[None]):
+  """Makes binds on this thread plain JAX again, inside `enabled()` or not.
+
+  It may be nested, entered again, and used as a decorator.
+  """
+
+  def _enter(self, entry: _Entry) -> None:
+    entry.make(None)
+
+
+def active_mode() -> str | None:
+  """The mode in force on this thread, or None."""
+  memo = here.cell.memo
+  return None if memo is None else memo.mode
+
+
+_PROCESS = "the process"
+_process_lock = threading.RLock()
+
+
+def enable_process_wide(mode: str) -> None:
+  """Turns `mode` on for every thread, until it is turned off.
+
+  Each thread has a memo of its own, with statistics and a budget of its own.
+
+  Raises:
+    ValueError: `mode` is not a mode.
+    UnsupportedJaxVersion: before anything is patched.
+  """
+  _turn_process(modes.validate(mode))
+  _rim()[2].note_toggle(mode)
+
+
+def _turn_process(mode: str | None) -> None:
+  memo_table, patch, compat = _rim()
+  with _process_lock:
+    if mode is None:
+      set_process_wide(lambda: None)
+      compat.user_context.set_global(None)
+      patch.release(_PROCESS)
+    else:
+      patch.acquire(_PROCESS)
+      compat.user_context.set_global((mode, _epoch))
+      set_process_wide(
+          lambda: memo_table.Memo(mode, eager_table.DEFAULT_MAX_BYTES))
+
+
+def follow_toggle(value: bool | str) -> None:
+  """Does what was assigned to `core.enable_cse` of a patched JAX.
+
+  Raises:
+    ValueError: it is not True, False or the name of a mode.
+    UnsupportedJaxVersion: before anything is patched.
+  """
+  named, off = modes.from_environment()
+  if value is True:
+    value = named or modes.DEFAULT
+  elif value is not False and not (
+      isinstance(value, str) and value in modes.MODES):
+    raise ValueError(
+        "core.enable_cse must be True, False or the name of a mode, "
+        f"{', '.join(map(repr, modes.MODES))}; got {value!r}")
+  _turn_process(None if off or value is False else value)
+
+
+def follow_environment() -> None:
+  """Does at import what `JAX_CSE` says.
+
+  Raises:
+    ValueError: it says something else than what is accepted.
+    UnsupportedJaxVersion: it asks for a mode on a JAX that is not supported.
+  """
+  mode, _ = modes.from_environment()
+  if mode is not None:
+    enable_process_wide(mode)

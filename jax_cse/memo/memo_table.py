@@ -1,0 +1,160 @@
+"""The memo: a bind on values that were seen before returns its result.
+
+This is the thread's "memoizing `Primitive.bind`". There is a table for each
+trace, since a result belongs to the trace that made it, and the tables of
+nested traces work together: under `jvp` under `jvp` under a jaxpr trace the
+rule of the outermost level makes binds one level further in, which are looked
+up there; where one misses, its rule makes binds at the jaxpr trace, which are
+looked up there.
+
+    kind of trace            table              results are held
+    jaxpr under construction `jaxpr_table`      by the jaxpr alone
+    jvp, linearize, vmap     `transform_table`  by what they are made of
+    eager evaluation         `eval_table`       by the table, within a budget
+    any other                none               not
+
+A key holds everything that JAX has in the keys of its own trace caches
+(precision, x64, device, mesh, compute placement, metadata, axis names, ...).
+
+Limits: a `linearize` (so `grad`, `vjp`) that runs eagerly merges primal values
+only. Merged tangents would add up cotangents in another order, which can be
+told by the bits. In a traced program they are merged.
+"""
+
+import functools
+from typing import Any
+import weakref
+
+from jax_cse import compat
+from jax_cse.memo import eval_table
+from jax_cse.memo import jaxpr_table
+from jax_cse.memo import transform_table
+from jax_cse.memo.statistics import Statistics
+from jax_cse.numbering import value_numbering
+from jax_cse.numbering.values import TracerValues
+from jax_cse.primitives import exclusions
+from jax_cse.primitives import reasons
+
+
+class _NoTable:
+  """What stands for a trace of an unknown kind."""
+
+  traced = False
+  order = 0
+  against = reasons.UNKNOWN_TRACE
+  __slots__ = ("memo", "values", "reference")
+
+  def __init__(self, memo):
+    self.memo = memo
+    self.values = TracerValues()
+
+  def bind(self, plain, primitive, trace, args, avals, params):
+    return self.memo.bypass(plain, self.against, primitive, trace, args, avals,
+                            params)
+
+
+class Memo:
+  """Memo tables for all the traces of one thread, and their statistics.
+
+  Attributes:
+    mode: the mode that decides what is the same.
+    stats: `Statistics` of the lookups.
+    tables: the tables by id of their trace.
+  """
+
+  def __init__(self, mode: str, max_bytes: int):
+    self.mode = mode
+    self.stats = Statistics()
+    self.depth = 0               # of rules of transformations that are running
+    self.linearizing = 0         # how many of them are of `linearize`
+    self.shares_arrays = False   # an eager transformation handed one out twice
+    # Whether the transformations that run now began with this memo, so that it
+    # is there when their results leave.
+    self.sees_exits = compat.outside_transformations()
+    self.tables: dict[int, Any] = {}
+    self.numbering = value_numbering.Numbering(self.table)
+    self._eval = eval_table.EvalTable(self, max_bytes)
+    self._context: Any = None
+    self._context_number = 0
+    self._context_numbers: dict[Any, int] = {}
+
+  @property
+  def nbytes(self) -> int:
+    """Bytes that the eager table holds, bookkeeping included."""
+    return self._eval.results.nbytes
+
+  def clear(self) -> None:
+    """Forgets every result; the statistics stay."""
+    self.tables.clear()
+    self.numbering.clear()
+    self._eval.clear()
+    self.shares_arrays = False
+    self._context, self._context_numbers = None, {}
+
+  def table(self, trace):
+    """The table of a trace, whose `bind` stands for that of a primitive.
+
+    `bind(plain, primitive, trace, args, avals, params)` returns what `plain`,
+    JAX's own `Primitive.bind_with_trace`, returns for the other arguments, or
+    has returned for them before. The table dies with the trace.
+    """
+    table = self.tables.get(id(trace))
+    return self._new_table(trace) if table is None else table
+
+  def _new_table(self, trace):
+    kind = type(trace)
+    table: Any
+    if kind is compat.DynamicJaxprTrace:
+      table = jaxpr_table.JaxprTable(self)
+    elif kind is compat.EvalTrace:
+      table = self._eval
+    elif kind in (compat.JVPTrace, compat.LinearizeTrace, compat.BatchTrace):
+      table = transform_table.TransformTable(
+          self, trace, self.table(trace.parent_trace))
+    else:
+      table = _NoTable(self)
+    key = id(trace)
+    # No function of Python, in which an interrupt could come.
+    table.reference = weakref.ref(
+        trace, functools.partial(self.tables.pop, key))
+    self.tables[key] = table
+    return table
+
+  def context(self) -> int:
+    """The number of the context that JAX would stamp on an equation now."""
+    context = compat.trace_context()
+    if context != self._context:
+      number = self._context_numbers.setdefault(
+          context, self.numbering.fresh())
+      # Both at once, lest an interrupt leave a context with another's number.
+      self._context, self._context_number = context, number
+    return self._context_number
+
+  def context_of(self, eqn_context) -> Any:
+    """The same for an equation that is in a jaxpr already."""
+    if eqn_context is compat.current_eqn_context():
+      return self.context()
+    return eqn_context
+
+  def bypass(self, plain, reason, primitive, trace, args, avals, params):
+    """The plain bind, counted with the reason why it is not looked up."""
+    self.stats.bypass(primitive.name, reason)
+    if primitive.name not in exclusions.EVALUATED_BARRIERS:
+      return plain(primitive, trace, args, avals, params)
+    before, self._eval.against = self._eval.against, reasons.INSIDE_BARRIER
+    try:
+      return plain(primitive, trace, args, avals, params)
+    finally:
+      self._eval.against = before
+
+  def leaving(self, trace, tracer, parts):
+    """`parts` of a tracer that leaves its `trace`; see `eval_table`.
+
+    Arrays that were handed out more than once are replaced by copies.
+    """
+    # Made here at the latest: where a `linearize` begins with a `custom_jvp`
+    # call nothing was bound at it yet, and its tangents must not be merged.
+    table = self.table(trace)
+    if self.depth or not self.shares_arrays or table.traced:
+      return parts
+    return self.numbering.separate(tracer, parts)

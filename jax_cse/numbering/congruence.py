@@ -1,0 +1,170 @@
+"""Congruence of loop carries: those that start equal and stay equal are one.
+
+All carries that start equal are assumed equal, and the assumption is refined
+until the body of the loop keeps it: the greatest fixpoint.
+
+    greatest_fixpoint("aab", lambda c: [c[1], c[0], c[2]])  ==  [0, 0, 1]
+    greatest_fixpoint("aab", lambda c: [c[2], c[0], c[2]])  ==  [0, 1, 2]
+
+Starting from the opposite end, all different until shown equal, two carries
+that depend on each other or on themselves would never be found.
+
+`sequences` gives the carries of different loops comparable names. A carry is
+the sequence of the values that it takes, which is known by where it starts and
+by the step, an expression over sequences. The carries in a cycle of dependences
+are named by all of the cycle, as a system, in an order that does not depend on
+how they stand in the loop. In a loop that is in no other it is that of their
+colors, which are refined by the colors of what they are made of until no two
+are equal. In a loop in a loop the colors of carries have the order of those
+around, so each is named in the order in which a walk from it meets the others.
+
+Source: Alpern, Wegman and Zadeck 1988, Detecting equality of variables in
+programs.
+
+Limits: carries that are equal for another reason than being computed alike,
+`n + n` and `2 * n`, are not found.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+
+from jax_cse.numbering.expressions import Expressions
+
+
+def _index(keys: Sequence[Hashable]) -> list[int]:
+  """Equal keys to equal small numbers, in order of first appearance."""
+  numbers: dict[Hashable, int] = {}
+  return [numbers.setdefault(k, len(numbers)) for k in keys]
+
+
+def greatest_fixpoint(start: Sequence[Hashable],
+                      step: Callable[[list[int]], Sequence[Hashable]]
+                      ) -> list[int]:
+  """The coarsest classes of what starts equal that `step` keeps together.
+
+  Args:
+    start: what each one starts as.
+    step: given the class of each one, what each one is after a step.
+  """
+  classes = _index(start)
+  while True:
+    refined = _index(list(zip(classes, step(classes))))
+    if max(refined, default=0) == max(classes, default=0):
+      return classes
+    classes = refined
+
+
+def sequences(expressions: Expressions, starts: Sequence[int],
+              leaves: Sequence[int], steps: Sequence[int], depth: int
+              ) -> list[int]:
+  """Numbers for the carries of a loop, no two of which are congruent.
+
+  Args:
+    expressions: what the steps are expressions of.
+    starts: the number that each one starts as.
+    leaves: the leaf that stands for each one in the steps; newer than whatever
+      does not depend on them.
+    steps: the number of each one after a step.
+    depth: how many loops are around this one.
+
+  Returns:
+    The number of each one as a sequence. In the step, `current(sequence)`
+    stands for its value.
+  """
+  if not leaves:
+    return []
+  named: dict[int, int] = {}
+  values: dict[int, int] = {}   # of the leaves that are named, in the step
+  for component in _components(_uses(expressions, leaves, steps)):
+    orders = _orders(expressions, component, starts, leaves, steps, values,
+                     depth)
+    for order in orders:
+      bound = {leaves[i]: expressions.of(("bound", depth, position), ())
+               for position, i in enumerate(order)}
+      system = expressions.of("system", (
+          *[starts[i] for i in order],
+          *expressions.substitute([steps[i] for i in order], values | bound)))
+      for position, i in enumerate(order if len(orders) == 1 else order[:1]):
+        named[i] = expressions.of(("sequence", position), (system,))
+        values[leaves[i]] = current(expressions, named[i], depth)
+  return [named[i] for i in range(len(leaves))]
+
+
+def _uses(expressions, leaves, steps) -> list[list[int]]:
+  """Which leaves each step is made of, by their places."""
+  sets = {leaf: 1 << i for i, leaf in enumerate(leaves)}   # as bits
+  for n in sorted(expressions.reach(steps, min(leaves))):
+    if n not in sets:
+      union = 0
+      for part in expressions.parts(n):
+        union |= sets.get(part, 0)
+      sets[n] = union
+  return [[i for i in range(len(leaves)) if sets.get(s, 0) >> i & 1]
+          for s in steps]
+
+
+def _orders(expressions, component, starts, leaves, steps, values, depth):
+  """One order of the members of a component, by which all are named, or one for
+  each, by which its first is. None depends on how they stand in the loop."""
+  if len(component) == 1:
+    return [component]
+  if not depth:
+    return [_by_color(expressions, component, starts, leaves, steps, values)]
+  return _walks(expressions, component, leaves, steps)
+
+
+def _by_color(expressions, component, starts, leaves, steps, values):
+  color = {i: expressions.of("color", (starts[i],)) for i in component}
+  count = 0
+  while count < len(set(color.values())) < len(component):
+    count = len(set(color.values()))
+    after = expressions.substitute(
+        [steps[i] for i in component],
+        values | {leaves[i]: n for i, n in color.items()})
+    color = {i: expressions.of("color", (color[i], n))
+             for i, n in zip(component, after)}
+  return sorted(component, key=color.__getitem__)
+
+
+def _walks(expressions, component, leaves, steps):
+  """From each member, in the order in which the steps use them."""
+  owner = {leaves[i]: i for i in component}
+  uses = {i: [owner[n] for n in expressions.reach([steps[i]], min(owner))
+              if n in owner] for i in component}
+  orders = []
+  for i in component:
+    order = [i]
+    for j in order:
+      order += [k for k in uses[j] if k not in order]
+    orders.append(order)
+  return orders
+
+
+def current(expressions: Expressions, sequence: int, depth: int) -> int:
+  """The value of a sequence in the step that the loop at `depth` is at.
+
+  A loop in a loop is at another step than the one around it.
+  """
+  return expressions.of(("current", depth), (sequence,))
+
+
+def _components(uses: Sequence[Sequence[int]]) -> list[list[int]]:
+  """Strongly connected components, those used before those that use them."""
+  reachable = []
+  for i in range(len(uses)):
+    found, todo = set(), [i]
+    while todo:
+      for k in uses[todo.pop()]:
+        if k not in found:
+          found.add(k)
+          todo.append(k)
+    reachable.append(found)
+  order, done = [], set()
+  # A component reaches strictly more than each one that it uses.
+  for i in sorted(range(len(uses)),
+                  key=lambda i: (len(reachable[i] | {i}), i)):
+    if i not in done:
+      component = [i, *(k for k in sorted(reachable[i])
+                        if k != i and i in reachable[k])]
+      order.append(component)
+      done |= set(component)
+  return order

@@ -1,0 +1,179 @@
+"""Linear maps of a program: primitives with params and with fixed operands.
+
+Two applications of a primitive that differ in nothing but the operands that it
+is linear in are applications of one map. Its number is that of the expression
+with the types of those operands in their place.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+import weakref
+
+from jax_cse import compat
+from jax_cse.numbering import keys
+from jax_cse.primitives import linear_primitives
+
+
+def is_in_ring(aval) -> bool:
+  """Whether a type is of numbers that a ring can be of.
+
+  Not float16 and the smaller floats: they have so few exponents that programs
+  scale their numbers to fit in, so a scale that cancels is there on purpose.
+  """
+  return (type(aval) is compat.ShapedArray and compat.is_number(aval.dtype)
+          and compat.is_plain_type(aval)
+          and (not compat.is_inexact(aval.dtype)
+               or compat.has_range(aval.dtype)))
+
+
+class Map:
+  """A `cores.LinearMap` that can be applied.
+
+  Attributes:
+    primitive, params: what is bound,
+    context, source: and where in the user's program.
+    slots: the places of the operands that it is linear in, in order.
+    fixed: the numbers of the others, by place.
+    avals: the types of all operands.
+    out: the type of the result.
+    is_additive: whether sums go through it, which they do not if the type
+      changes: floats round, and overflow, elsewhere then.
+    keeps_range: whether the result has every number that an operand may have.
+  """
+
+  def __init__(self, maps, number, primitive, params, avals, groups, fixed,
+               out):
+    self._maps = weakref.proxy(maps)
+    self._through: dict[int, Any] = {}
+    self.number = number
+    self.primitive = primitive
+    self.params = params
+    self.context = compat.current_eqn_context()
+    self.source = compat.current_source()
+    self.avals = avals
+    self.out = out
+    self.fixed = fixed
+    self.slots = [i for group in groups for i in group]
+    self.groups = tuple(map(len, groups))
+    self.operand_shapes = tuple(avals[i].shape for i in self.slots)
+    self.domain, self.shape = out.dtype, out.shape
+    self.cost = linear_primitives.cost(primitive, params, avals, out)
+    self.is_index_map = primitive in linear_primitives.INDEX_MAPS
+    self.sums = (tuple(map(int, params["axes"]))
+                 if primitive is compat.reduce_sum_p else ())
+    dtypes = {avals[i].dtype for i in self.slots}
+    self.is_additive = len(
+        {compat.real_dtype(x) for x in (out.dtype, *dtypes)}) == 1
+    self.keeps_range = not self.is_additive and all(
+        compat.contains(out.dtype, x) for x in dtypes)
+
+  def through(self, axis: int):
+    if axis not in self._through:
+      self._through[axis] = self._new_through(axis)
+    return self._through[axis]
+
+  def joins(self, axis: int) -> bool:
+    name = linear_primitives.JOINS.get(self.primitive)
+    return name is not None and axis == self.params[name]
+
+  def _new_through(self, axis):
+    rule = linear_primitives.THROUGH.get(self.primitive)
+    inside = rule and rule(self.params, self.avals, axis)
+    if not inside:
+      return None
+    params, axes = inside
+    avals = list(self.avals)
+    for i, k in axes.items():
+      if k is not None:
+        avals[i] = avals[i].update(
+            shape=linear_primitives.with_size(avals[i].shape, k, 1))
+    inner = self._maps.of(keys.plan_of(self.primitive), self.context,
+                          [self.fixed.get(i, 0) for i in range(len(avals))],
+                          avals, params)
+    return inner and (inner, {self.slots.index(i): k for i, k in axes.items()})
+
+
+class Maps:
+  """The linear maps of one trace."""
+
+  def __init__(self, scope):
+    self._scope = weakref.proxy(scope)   # see `Algebra`
+    self._known: dict[int, Map | None] = {}
+
+  def of(self, plan: keys.Plan, context, numbers: Sequence[int], avals, params
+         ) -> Map | None:
+    """The map that a primitive is on operands, None if it is none."""
+    rule = _groups.get(plan.number)
+    groups = rule and rule(avals, params)
+    if not groups:
+      return None
+    if plan.number == _BROADCAST:
+      params = _with_axes_only(avals, params)
+    slots = [i for group in groups for i in group]
+    if params is None or not slots or not all(
+        is_in_ring(avals[i]) for i in slots):
+      return None
+    scope, numbers = self._scope, list(numbers)
+    for i in slots:
+      numbers[i] = scope.of(("operand", avals[i]))
+    primitive = plan.reference()
+    if plan.is_structured:
+      number, *more = scope.number_call(primitive, params, numbers, avals,
+                                        context)
+      if more:
+        return None
+    else:
+      number = scope.number(plan, context, numbers, params)
+    if number not in self._known:
+      out, = compat.abstract_evaluation(primitive, avals, params)[0]
+      fixed = {i: n for i, n in enumerate(numbers) if i not in slots}
+      self._known[number] = Map(
+          self, number, primitive, params, avals, groups, fixed, out
+      ) if _is_homogeneous([*(avals[i] for i in slots), out]) else None
+    return self._known[number]
+
+  def _added(self, primitive, domain, shape, params) -> Map:
+    map_ = self.of(keys.plan_of(primitive), compat.current_eqn_context(), [0],
+                   [compat.ShapedArray(shape, domain)], params)
+    assert map_ is not None   # since the primitive is linear
+    return map_
+
+  def sum_over(self, domain, shape, axis) -> tuple[Map, Map]:
+    """See `axis_sums.Maps`."""
+    others = tuple(k for k in range(len(shape)) if k != axis)
+    return (
+        self._added(compat.reduce_sum_p, domain, shape,
+                    compat.params_of_sum((axis,))),
+        self._added(compat.broadcast_in_dim_p, domain,
+                    tuple(shape[k] for k in others),
+                    compat.params_of_broadcast(
+                        linear_primitives.with_size(shape, axis, 1), others)))
+
+  def drop(self, domain, shape, axes) -> Map:
+    """See `axis_sums.Maps`."""
+    return self._added(compat.squeeze_p, domain, shape, {"dimensions": axes})
+
+
+def _is_homogeneous(avals):
+  """Whether at least a sign goes through what has these types; one does not
+  where integers wrap on one side only."""
+  dtypes = {aval.dtype for aval in avals}
+  return all(map(is_in_ring, avals)) and (
+      len(dtypes) == 1 or all(map(compat.is_inexact, dtypes)))
+
+
+def _with_axes_only(avals, params):
+  """A broadcast that adds axes of length 1: elements are the same all along
+  the others anyway."""
+  if len(avals) > 1 or params["sharding"] is not None:
+    return None
+  dimensions = list(map(int, params["broadcast_dimensions"]))
+  shape = [1] * len(params["shape"])
+  for k, axis in enumerate(dimensions):
+    shape[axis] = avals[0].shape[k]
+  return compat.params_of_broadcast(tuple(shape), tuple(dimensions))
+
+
+_groups = {keys.plan_of(primitive).number: rule
+           for primitive, rule in linear_primitives.GROUPS.items()}
+_BROADCAST = keys.plan_of(compat.broadcast_in_dim_p).number

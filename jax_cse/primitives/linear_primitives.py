@@ -1,0 +1,340 @@
+"""The linear primitives: in which operands they are linear, what they cost, and
+where a sum over an axis of their result may be taken instead.
+
+`GROUPS` has a line for each. The operands of one group are those that it is
+linear in together, the others being fixed: a `pad` in what is padded and what
+with, a `dot_general` in either operand but not in both. An operand in no group
+is fixed: indices, a predicate, the matrix of a solver.
+
+`THROUGH` has one for each that a sum over an axis goes into. Its rule tells,
+an axis of the result, the params and the axes of the operands with which the
+same primitive gives the sum, that axis having length 1; None if there are none.
+"""
+
+from collections.abc import Callable, Sequence
+import math
+from typing import Any
+
+from jax_cse import compat
+from jax_cse.ring.cores import EQUATION
+
+Groups = tuple[tuple[int, ...], ...]
+Inside = tuple[dict[str, Any], dict[int, int | None]]
+
+
+def _first(avals, params):
+  return ((0,),)
+
+
+def _second(avals, params):
+  return ((1,),)
+
+
+def _each_of_two(avals, params):
+  return ((0,), (1,))
+
+
+def _both(avals, params):
+  return ((0, 1),)
+
+
+def _all(avals, params):
+  return (tuple(range(len(avals))),)
+
+
+def _cases(avals, params):
+  return (tuple(range(1, len(avals))),)
+
+
+def _gather(avals, params):
+  """Unless it fills in a number for what is out of bounds; 0 and NaN are what
+  sums of them are."""
+  fill = params["fill_value"]
+  if fill is None and "FILL" in str(params["mode"]):
+    fill = 0 if compat.is_inexact(avals[0].dtype) else 1
+  return None if fill and fill == fill else ((0,),)
+
+
+def _operand_and_updates(avals, params):
+  return ((0, 2),)
+
+
+def _right_hand_sides(avals, params):
+  return (tuple(range(sum(params["const_lengths"]), len(avals))),)
+
+
+GROUPS: dict[Any, Callable[[Sequence[Any], dict[str, Any]], Groups | None]] = {
+    compat.broadcast_in_dim_p: _first,
+    compat.concatenate_p: _all,
+    compat.complex_p: _both,
+    compat.conj_p: _first,
+    compat.conv_general_dilated_p: _each_of_two,
+    compat.convert_element_type_p: _first,
+    compat.copy_p: _first,
+    compat.cumsum_p: _first,
+    compat.dot_general_p: _each_of_two,
+    compat.dynamic_slice_p: _first,
+    compat.dynamic_update_slice_p: _both,
+    compat.fft_p: _first,
+    compat.gather_p: _gather,
+    compat.imag_p: _first,
+    compat.linear_solve_p: _right_hand_sides,
+    compat.pad_p: _both,
+    compat.real_p: _first,
+    compat.reduce_sum_p: _first,
+    compat.reduce_window_sum_p: _first,
+    compat.reshape_p: _first,
+    compat.rev_p: _first,
+    compat.scatter_add_p: _operand_and_updates,
+    compat.select_n_p: _cases,
+    compat.slice_p: _first,
+    compat.squeeze_p: _first,
+    compat.stack_p: _all,
+    compat.tile_p: _first,
+    compat.transpose_p: _first,
+    compat.triangular_solve_p: _second,
+}
+
+# The result has elements of the operand, in other places.
+INDEX_MAPS = frozenset({
+    compat.broadcast_in_dim_p, compat.copy_p, compat.dynamic_slice_p,
+    compat.reshape_p, compat.rev_p, compat.slice_p, compat.squeeze_p,
+    compat.tile_p, compat.transpose_p})
+
+# The result is the operands one after the other; the param that tells the axis.
+JOINS = {compat.concatenate_p: "dimension", compat.stack_p: "axis"}
+
+
+def cost(primitive, params, avals, out) -> int:
+  """An equation, and the elements or the multiplications that it takes."""
+  return EQUATION + _WORK.get(primitive, _elements)(params, avals, out)
+
+
+def cost_of_equation(eqn) -> int:
+  """`cost` of an equation of a jaxpr; of one that has jaxprs inside, without
+  them."""
+  outs = [v.aval for v in eqn.outvars]
+  if eqn.primitive in _WORK:
+    return cost(eqn.primitive, eqn.params, [x.aval for x in eqn.invars],
+                outs[0])
+  return EQUATION + sum(getattr(aval, "size", 0) for aval in outs)
+
+
+def flops(eqn) -> int:
+  """Floating-point operations of an equation, without those of jaxprs inside.
+
+  A product of matrices takes two for each multiplication; moving elements takes
+  none.
+  """
+  outs = [v.aval for v in eqn.outvars]
+  if eqn.primitive in INDEX_MAPS or eqn.primitive in JOINS or (
+      next(compat.jaxprs_in_params(eqn.params), None) is not None):
+    return 0
+  if eqn.primitive not in _WORK:
+    operands = [x.aval.size for x in eqn.invars if hasattr(x.aval, "size")]
+    return max([getattr(aval, "size", 0) for aval in outs] + operands,
+               default=0)
+  work = _WORK[eqn.primitive](eqn.params, [x.aval for x in eqn.invars], outs[0])
+  return 2 * work
+
+
+def _elements(params, avals, out):
+  return max(x.size for x in (*avals, out))
+
+
+def _of_dot(params, avals, out):
+  (contracted, _), _ = params["dimension_numbers"]
+  return out.size * math.prod(avals[0].shape[i] for i in contracted)
+
+
+def _of_conv(params, avals, out):
+  kernel, spec = avals[1], params["dimension_numbers"].rhs_spec
+  return out.size * kernel.size // max(kernel.shape[spec[0]], 1)
+
+
+def _of_fft(params, avals, out):
+  return out.size * math.ceil(math.log2(math.prod(params["fft_lengths"]) + 1))
+
+
+def _of_solve(params, avals, out):
+  return sum(x.size for x in avals) + out.size * max(out.shape, default=1)
+
+
+_WORK = {
+    compat.dot_general_p: _of_dot,
+    compat.conv_general_dilated_p: _of_conv,
+    compat.fft_p: _of_fft,
+    compat.triangular_solve_p: _of_solve,
+    compat.linear_solve_p: _of_solve,
+}
+
+
+# Rules of THROUGH: they take the params, the types of the operands and an axis
+# of the result.
+
+def _same_axis(params, avals, axis) -> Inside:
+  return params, {0: axis}
+
+
+def _through_dot(params, avals, axis):
+  contracted, batch = params["dimension_numbers"]
+  if params["out_sharding"] is not None or axis < len(batch[0]):
+    return None
+  axis -= len(batch[0])
+  for i, aval in enumerate(avals):
+    free = [k for k in range(len(aval.shape))
+            if k not in contracted[i] and k not in batch[i]]
+    if axis < len(free):
+      return params, {i: free[axis]}
+    axis -= len(free)
+  return None
+
+
+def _through_conv(params, avals, axis):
+  numbers = params["dimension_numbers"]
+  if axis == numbers.out_spec[0] and params["batch_group_count"] == 1:
+    return params, {0: numbers.lhs_spec[0]}
+  if axis == numbers.out_spec[1] and params["feature_group_count"] == 1 == (
+      params["batch_group_count"]):
+    return params, {1: numbers.rhs_spec[0]}
+  return None
+
+
+def _through_broadcast(params, avals, axis):
+  dimensions = list(params["broadcast_dimensions"])
+  if axis not in dimensions or params["sharding"] is not None:
+    return None
+  k = dimensions.index(axis)
+  if avals[0].shape[k] != params["shape"][axis]:
+    return None
+  return params | {"shape": with_size(params["shape"], axis, 1)}, {0: k}
+
+
+def _through_reshape(params, avals, axis):
+  sizes, shape = params["new_sizes"], avals[0].shape
+  if params["dimensions"] is not None or params["sharding"] is not None:
+    return None
+  before = math.prod(sizes[:axis])
+  for k, length in enumerate(shape):
+    if length == sizes[axis] and math.prod(shape[:k]) == before:
+      return params | {"new_sizes": with_size(sizes, axis, 1)}, {0: k}
+  return None
+
+
+def _through_transpose(params, avals, axis):
+  return params, {0: params["permutation"][axis]}
+
+
+def _through_squeeze(params, avals, axis):
+  return params, {0: _kept(avals[0], params["dimensions"])[axis]}
+
+
+def _through_sum(params, avals, axis):
+  if params["out_sharding"] is not None:
+    return None
+  return params, {0: _kept(avals[0], params["axes"])[axis]}
+
+
+def _through_slice(params, avals, axis):
+  length, strides = avals[0].shape[axis], params["strides"]
+  if (params["start_indices"][axis] or params["limit_indices"][axis] != length
+      or (strides is not None and strides[axis] != 1)):
+    return None
+  return params | {
+      "limit_indices": with_size(params["limit_indices"], axis, 1)}, {0: axis}
+
+
+def _through_dynamic_slice(params, avals, axis):
+  sizes = params["slice_sizes"]
+  if sizes[axis] != avals[0].shape[axis]:
+    return None
+  return params | {"slice_sizes": with_size(sizes, axis, 1)}, {0: axis}
+
+
+def _through_rev(params, avals, axis):
+  return None if axis in params["dimensions"] else (params, {0: axis})
+
+
+def _through_concatenate(params, avals, axis):
+  return None if axis == params["dimension"] else (
+      params, dict.fromkeys(range(len(avals)), axis))
+
+
+def _through_stack(params, avals, axis):
+  if axis == params["axis"]:
+    return None
+  return params, dict.fromkeys(
+      range(len(avals)), axis - (axis > params["axis"]))
+
+
+def _through_tile(params, avals, axis):
+  return (params, {0: axis}) if params["reps"][axis] == 1 else None
+
+
+def _through_pad(params, avals, axis):
+  if any(params["padding_config"][axis]):
+    return None
+  return params, {0: axis, 1: None}
+
+
+def _through_cumsum(params, avals, axis):
+  return None if axis == params["axis"] else (params, {0: axis})
+
+
+def _through_fft(params, avals, axis):
+  kept = len(avals[0].shape) - len(params["fft_lengths"])
+  return (params, {0: axis}) if axis < kept else None
+
+
+def _through_complex(params, avals, axis):
+  return params, {i: axis if aval.shape else None
+                  for i, aval in enumerate(avals)}
+
+
+def _through_select(params, avals, axis):
+  return None if avals[0].shape else (
+      params, dict.fromkeys(range(1, len(avals)), axis))
+
+
+def _through_triangular_solve(params, avals, axis):
+  rank = len(avals[1].shape)
+  column = rank - 1 if params["left_side"] else rank - 2
+  return (params, {1: axis}) if axis == column else None
+
+
+def _kept(aval, dropped):
+  return [k for k in range(len(aval.shape)) if k not in dropped]
+
+
+def with_size(sizes: tuple[int, ...], axis: int, size: int
+              ) -> tuple[int, ...]:
+  """A shape with an axis of another length."""
+  return (*sizes[:axis], size, *sizes[axis + 1:])
+
+
+THROUGH: dict[Any, Callable[..., Inside | None]] = {
+    compat.broadcast_in_dim_p: _through_broadcast,
+    compat.complex_p: _through_complex,
+    compat.concatenate_p: _through_concatenate,
+    compat.conj_p: _same_axis,
+    compat.conv_general_dilated_p: _through_conv,
+    compat.convert_element_type_p: _same_axis,
+    compat.copy_p: _same_axis,
+    compat.cumsum_p: _through_cumsum,
+    compat.dot_general_p: _through_dot,
+    compat.dynamic_slice_p: _through_dynamic_slice,
+    compat.fft_p: _through_fft,
+    compat.imag_p: _same_axis,
+    compat.pad_p: _through_pad,
+    compat.real_p: _same_axis,
+    compat.reduce_sum_p: _through_sum,
+    compat.reshape_p: _through_reshape,
+    compat.rev_p: _through_rev,
+    compat.select_n_p: _through_select,
+    compat.slice_p: _through_slice,
+    compat.squeeze_p: _through_squeeze,
+    compat.stack_p: _through_stack,
+    compat.tile_p: _through_tile,
+    compat.transpose_p: _through_transpose,
+    compat.triangular_solve_p: _through_triangular_solve,
+}

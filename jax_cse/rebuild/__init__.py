@@ -1,0 +1,9 @@
+"""Programs rebuilt at less cost: the explicit trace.
+
+    deferred, cse_trace                  values that are put off
+    simplification                       of a jaxpr, a function, its derivatives
+    derivation, user_rules, nested_jvp   derivatives, by value and by JAX
+    perturbation, rounding, verification   whether it computes the same
+
+What a user calls is in `transforms`.
+"""

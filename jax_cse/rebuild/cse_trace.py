@@ -1,0 +1,303 @@
+"""The explicit transformation, in final style: values before equations.
+
+Under a `CseTrace` nothing is computed. What a primitive would compute has a
+number: that of an element of a ring, if it is a sum or a product of values, and
+otherwise that of an application of the primitive to numbers. When a value is
+needed, as a result or because Python wants to know it, the cheapest way to it
+is chosen and bound at the parent trace:
+
+    trace = CseTrace(parent, "ring", simplify)
+    y = trace.enter(x)          # an operand
+    ...                         # the user's function runs on tracers
+    trace.values([y])           # binds, and returns values of the parent
+
+A `jit` that says nothing about placement is inlined, so that what is inside
+meets what is outside. Every other call, loop or branch stays one equation,
+narrowed to its distinct operands, and what is inside of it is simplified alone.
+What has effects is bound at once, so effects keep their order.
+
+Limits: a function with a rule of its own (`custom_jvp`, `custom_vjp`) stays a
+call, so that the rule is there for whoever differentiates the result; only at
+the top, where nobody can, it is looked into.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from jax_cse import compat
+from jax_cse.compat import jaxprs
+from jax_cse.numbering import custom_rules
+from jax_cse.numbering import keys
+from jax_cse.numbering import narrowing
+from jax_cse.numbering import scalars
+from jax_cse.numbering.jaxpr_numbering import number_call
+from jax_cse.numbering.linear_maps import is_in_ring
+from jax_cse.primitives import reasons
+from jax_cse.rebuild.deferred import Call, CseTracer, DeferredTrace
+
+
+class CseTrace(DeferredTrace):
+  """Numbers what is bound, and binds at `parent` what is needed."""
+
+  # What a trace does.
+
+  def invalidate(self):
+    """Ends the trace, and takes it apart: its parts refer to one another, so
+    only the garbage collector would find that they are gone."""
+    super().invalidate()
+    vars(self).clear()
+
+  def stage_value(self, val):
+    return self.lift(val)
+
+  def process_primitive(self, primitive, operands, params, /):
+    return self._process(primitive, operands, params, None)
+
+  def _process(self, primitive, operands, params, known):
+    """`known`: the types of the results and the effects, if they are."""
+    tracers = [self.lift(x) for x in operands]
+    results = self._results_of(primitive, tracers, params, known)
+    if primitive is compat.device_put_p and not self.stages:
+      for x, sharding in zip(results, compat.destinations(params)):
+        if sharding is not None:
+          x.where, self._is_placed = (sharding, x.aval.shape), True
+    if self._is_placed:
+      where = next((x.where for x in tracers if x.where is not None), None)
+      for x in results if primitive.multiple_results else [results]:
+        if x.where is None:
+          x.where = where
+    return results
+
+  def _results_of(self, primitive, tracers, params, known):
+    plan = keys.plan_of(primitive)
+    if plan.is_jit and True in params["donated_invars"]:
+      # What is donated may be an operand here, or have become one with another.
+      params = params | {"donated_invars": (False,) * len(tracers)}
+    if plan.is_jit and compat.is_plainly_placed(params):
+      return self.inline(params["jaxpr"], tracers)
+    if primitive is compat.closed_call_p:
+      return self.inline(params["call_jaxpr"], tracers)
+    avals = [x.aval for x in tracers]
+    numbers = [x.number for x in tracers]
+    found = None
+    if self._mode != "exact":
+      found = self.algebra.number(plan, compat.current_eqn_context(),
+                                  numbers, avals, params)
+    if found is not None:
+      number, aval = found
+      result = CseTracer(self, aval, number)
+      return [result] if primitive.multiple_results else result
+    out_avals, effects = known or compat.abstract_evaluation(
+        primitive, avals, params)
+    if self.derivation is not None and (
+        any(x.holds is not None for x in tracers)
+        or any(map(compat.is_reference, out_avals))):
+      results = self._without_references(primitive, tracers, params, out_avals)
+    elif (effects and not compat.benign(effects)) or not all(
+        type(a) is compat.ShapedArray for a in (*avals, *out_avals)) or (
+            plan.is_structured and self._acts_where_derived(params)):
+      results = self._bind_now(primitive, tracers, params, effects)
+    elif plan.is_structured:
+      results = self._call(plan, primitive, tracers, params, out_avals)
+    else:
+      results = (self._fold(plan, primitive, tracers, params, out_avals)
+                 or self._apply(plan, primitive, tracers, params, out_avals))
+    return results if primitive.multiple_results else results[0]
+
+  def _acts_where_derived(self, params):
+    """Whether rules inside of a call or a loop do something where they are
+    derived, which is to happen in the order of the program."""
+    return self.derivation is not None and any(
+        map(self._has_rule_that_acts,
+            jaxprs.inner_equations(params)))
+
+  def _has_rule_that_acts(self, eqn):
+    return (self.derivation is not None
+            and eqn.primitive is compat.custom_jvp_call_p
+            and custom_rules.acts(self._numbering.acting_rules, eqn.params,
+                                  [v.aval for v in eqn.invars]))
+
+  def _bind_now(self, primitive, tracers, params, effects):
+    self.has_acted = self.has_acted or not all(map(compat.looks_on, effects))
+    context, source = compat.current_eqn_context(), compat.current_source()
+    bind = lambda *values: compat.bind_later(primitive, values, params, context,
+                                             source)
+    if self.derivation is None or primitive in compat.LOOKS_ON:
+      return self._at_once(bind, tracers)
+    return self.derivation.through(bind, tracers)
+
+  def _at_once(self, fun, tracers):
+    """The results of a function of values of the parent."""
+    values = self.values(tracers)
+    with compat.set_current_trace(self.parent_trace):
+      return [self.enter(x) for x in fun(*values)]
+
+  def _without_references(self, primitive, tracers, params, out_avals):
+    """Results, what the references hold being values."""
+    if primitive in compat.MAKES_REFERENCE:
+      reference = CseTracer(self, out_avals[0], self._scope.leaf())
+      reference.holds = tracers[0]
+      return [reference]
+    changing = [x for x in tracers if x.holds is not None]
+    jaxpr = compat.without_references(
+        primitive, params, [x.aval for x in tracers],
+        [x.holds is not None for x in tracers])
+    outs = self.inline(
+        jaxpr, [x if x.holds is None else x.holds for x in tracers])
+    for x, holds in zip(changing, outs[len(out_avals):]):
+      x.holds = holds
+    return outs[:len(out_avals)]
+
+  def _fold(self, plan, primitive, tracers, params, out_avals):
+    """The result of a function of scalar constants, as a constant."""
+    if (self._mode == "exact" or compat.has_mesh() or plan.against
+        or not plan.is_compiled or not tracers
+        or not all(map(self.algebra.is_constant, tracers))):
+      return None
+    aval, = out_avals
+    if aval.shape or not is_in_ring(aval):
+      return None
+    with compat.set_current_trace(compat.eval_trace):
+      value = primitive.bind(*[self._constant(x) for x in tracers], **params)
+    element = self.algebra.constant(value, aval)
+    return None if element is None else [self.tracer(element, aval)]
+
+  def _constant(self, tracer):
+    return scalars.constant(
+        self.algebra.element(tracer.number, tracer.aval).coefficient,
+        tracer.aval.dtype)
+
+  def _apply(self, plan, primitive, tracers, params, out_avals):
+    reason = plan.against
+    if reason is None and plan.carries_jaxprs:
+      reason = reasons.against_call(plan, params)
+    key, outs = None, None
+    if reason is None:
+      numbers = [x.number for x in tracers]
+      key, outs = self._scope.look_up(
+          plan, compat.current_eqn_context(), numbers,
+          [x.aval for x in tracers], params)
+      if key is not None and outs is None:
+        outs = self._scope.expressions.enter(
+            key, len(numbers), len(out_avals), params)
+    if outs is None:
+      outs = tuple([self._scope.leaf() for _ in out_avals])
+    return self._provide(primitive, params, tracers, outs, out_avals)
+
+  def _call(self, plan, primitive, tracers, params, out_avals):
+    scope = self._scope
+    numbers = [x.number for x in tracers]
+    avals = [x.aval for x in tracers]
+    scope.repeats = False
+    outs, _ = number_call(scope, primitive, params, list(numbers), avals,
+                          compat.current_eqn_context())
+    keep = [n not in numbers and n not in outs[:i] for i, n in enumerate(outs)]
+    narrowed = narrowing.narrow(scope, plan, primitive, params, numbers, avals,
+                                keep)
+    given: Sequence[int] = range(len(outs))
+    if narrowed is not None:
+      tracers = [tracers[i] for i in narrowed.operands]
+      given, params = narrowed.results, narrowed.params
+    if params is not None:
+      self._provide(primitive, params, tracers, [outs[i] for i in given],
+                    [out_avals[i] for i in given])
+    return [CseTracer(self, aval, n) for n, aval in zip(outs, out_avals)]
+
+  def _provide(self, primitive, params, tracers, outs, out_avals):
+    """Notes how to compute the results that are not known."""
+    call = Call(primitive, params, tracers, list(outs), list(out_avals),
+                compat.current_eqn_context(), compat.current_source())
+    for n in outs:
+      if n not in self._typed and n not in self._calls:
+        self._calls[n] = call
+    return [CseTracer(self, aval, n) for n, aval in zip(outs, out_avals)]
+
+  def inline(self, closed_jaxpr, operands):
+    """The results of a jaxpr, equation by equation."""
+    jaxpr, consts = jaxprs.open_jaxpr(closed_jaxpr)
+    env = dict(zip(jaxpr.constvars, map(self.lift, consts)))
+
+    def read(atom):
+      return self.lift(atom.val) if type(atom) is compat.Literal else env[atom]
+
+    with compat.set_current_trace(self):
+      for var, x in zip(jaxpr.invars, operands):
+        env[var] = self.lift(compat.varying(self.lift(x), var.aval))
+      for eqn in jaxpr.eqns:
+        with compat.at(eqn.ctx, compat.source_of(eqn)):
+          outs = self._equation(eqn, [read(x) for x in eqn.invars])
+        env.update(zip(eqn.outvars, outs))
+    return [read(x) for x in jaxpr.outvars]
+
+  def _equation(self, eqn, operands):
+    primitive = eqn.primitive
+    if primitive not in compat.CALLS_OF_FUNCTIONS:
+      outs = self._process(primitive, operands, eqn.params,
+                           ([v.aval for v in eqn.outvars], eqn.effects))
+      return outs if primitive.multiple_results else [outs]
+    if not compat.has_rule_of_its_own(primitive) or not self._keeps_rules():
+      return self.inline(eqn.params["call_jaxpr"], operands)
+    if not compat.benign(eqn.effects) or (
+        self._has_rule_that_acts(eqn)):
+      return self._bind_now(primitive, operands, eqn.params, eqn.effects)
+    return self._call(keys.plan_of(primitive), primitive, operands,
+                      eqn.params, [v.aval for v in eqn.outvars])
+
+  def _keeps_rules(self):
+    """Whether somebody may differentiate; nobody outside of this can where all
+    is evaluated at once."""
+    return self.derivation is not None or not self._is_outermost
+
+  def process_call(self, primitive, fun, operands, params, /):
+    with compat.set_current_trace(self):
+      return fun.call_wrapped(*operands)
+
+  def process_shard_map(self, primitive, fun, operands, /, **params):
+    trees: list[Any] = []
+
+    def bind(*xs):
+      trees.append(primitive.bind(*xs, subfuns=(fun,), **params))
+      return list(trees[-1])
+
+    results = (self._at_once if self.derivation is None else
+               self._staged)(bind, operands)
+    return trees[-1].update(results)
+
+  def process_custom_jvp_call(self, primitive, fun, jvp, operands, /, *,
+                              symbolic_zeros):
+    return self._custom(primitive, (fun, jvp), operands,
+                        symbolic_zeros=symbolic_zeros)
+
+  def process_custom_vjp_call(self, primitive, fun, fwd, bwd, operands, /, *,
+                              out_trees, symbolic_zeros):
+    return self._custom(primitive, (fun, fwd, bwd), operands,
+                        out_trees=out_trees, symbolic_zeros=symbolic_zeros)
+
+  def _custom(self, primitive, functions, operands, **params):
+    if not self._keeps_rules():
+      with compat.set_current_trace(self):
+        return functions[0].call_wrapped(*operands)
+    return self._staged(
+        lambda *xs: primitive.bind(*xs, subfuns=functions, **params), operands,
+        functions)
+
+  def _staged(self, bind, operands, functions=()):
+    """Results of what calls functions of Python, as of a call in a jaxpr; at
+    once, if they have effects, or have to know values."""
+    operands = list(map(self.lift, operands))
+    try:
+      jaxpr = jax.make_jaxpr(bind)(*operands)
+      if compat.benign(jaxpr.effects):
+        results = self.inline(jaxpr, operands)
+        # A rule may have run too; of all functions JAX expects that one did.
+        for fun in functions[1:]:
+          compat.forget_call(fun)
+        return results
+    except compat.WANTS_VALUES:
+      pass
+    for fun in functions:
+      compat.forget_call(fun)
+    return (self._at_once if self.derivation is None
+            else self.derivation.through)(bind, operands)

@@ -1,0 +1,295 @@
+"""Values that are put off: a number each, and a way to compute it when needed.
+
+A tracer is a number of a type. What was applied to it is noted as a `Call`, or
+known to the ring as an element; `values` chooses the cheapest way to what is
+wanted, and binds that at the parent trace. `results` gives it the type, and the
+placement, that it has without CSE: a constant is an array, where its operands
+are. What is bound on such tracers, and how it is noted, is `cse_trace`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from jax_cse import compat
+from jax_cse.compat import jaxprs
+from jax_cse.numbering import keys
+from jax_cse.numbering import scalars
+from jax_cse.numbering.algebra import Algebra
+from jax_cse.numbering.jaxpr_numbering import Scope
+from jax_cse.numbering.value_numbering import Numbering
+from jax_cse.numbering.values import TracerValues
+from jax_cse.ring.collapse import Collapse
+from jax_cse.ring.cores import Element
+from jax_cse.ring.emission import Emission, price
+from jax_cse.ring.extraction import Extraction
+from jax_cse.ring.linear_ring import LinearRing
+from jax_cse.ring.normal_form import NormalForms
+
+
+# Of zeros they make zeros.
+_MOVES = compat.broadcast_in_dim_p, compat.convert_element_type_p
+
+
+class Call(NamedTuple):
+  """An application of a primitive that has not been bound yet."""
+  primitive: Any
+  params: dict[str, Any]
+  operands: list["CseTracer"]
+  results: list[int]
+  out_avals: list[Any]
+  context: Any
+  source: Any
+
+
+class _Foreign:
+  """What the numbering keeps of a trace that tracers were closed over from."""
+
+  def __init__(self, trace):
+    self.trace = trace   # keeps its id from being used again
+    self.variables: dict[Any, int | None] = {}
+    self.revivable: dict[Any, Any] = {}
+    self.values = TracerValues()
+
+
+class CseTracer(compat.Tracer):
+  """A value that has a number.
+
+  Attributes:
+    number: of the value.
+    holds: of a reference that was made here while derivatives are wanted, what
+      it holds now.
+    where: the placement of an operand that it was computed from, if that has
+      one; a result that folds to a constant has no operand left to ask.
+  """
+  __slots__ = ("number", "holds", "where")
+
+  def __init__(self, trace, aval, number):
+    super().__init__(trace, aval)
+    self.number = number
+    self.holds: CseTracer | None = None
+    self.where: Any = None
+
+  def to_concrete_value(self):
+    if self._trace.stages:
+      return None   # without computing it, of which a jaxpr would keep traces
+    value, = self._trace.values([self])
+    return compat.to_concrete_value(value)
+
+  # JAX refuses these where a value moves, and where it is not known.
+
+  def __array__(self, *args, **kwargs):
+    value = self._still_value()
+    return super().__array__(*args, **kwargs) if value is None else (
+        np.asarray(value).__array__(*args, **kwargs))
+
+  def __float__(self):
+    value = self._still_value()
+    return super().__float__() if value is None else float(value)
+
+  def __complex__(self):
+    value = self._still_value()
+    return super().__complex__() if value is None else complex(value)
+
+  def tolist(self):
+    value = self._still_value()
+    return super().tolist() if value is None else np.asarray(value).tolist()
+
+  def _still_value(self):
+    derivation = self._trace.derivation
+    if derivation is not None and len(derivation.series(self, 1)) > 1:
+      return None
+    return self.to_concrete_value()
+
+
+class DeferredTrace(compat.Trace):
+  """Values that have numbers, and are computed at `parent` when needed.
+
+  Attributes:
+    algebra: which numbers are elements of a ring.
+    derivation: what derives the values, if somebody does.
+    has_acted: whether something had effects, so that nothing starts anew.
+  """
+
+  def __init__(self, parent, mode: str,
+               simplify: Callable[[Any, Any, str], Any]):
+    """`simplify(primitive, jaxpr, mode)` gives a simpler jaxpr for one inside.
+    """
+    super().__init__()
+    self.parent_trace = parent
+    self._mode = mode
+    self._simplify = simplify
+    self.derivation: Any = None
+    self.has_acted = False
+    self._is_outermost = type(parent) is compat.EvalTrace
+    self.stages = compat.stages(parent)
+    self._is_placed = False   # any operand
+    self._foreign: dict[int, _Foreign] = {}
+    self._numbering = Numbering(self._table)
+    self._numbering.traced = True
+    # Calls are numbered by what is inside as it is: the parts of a sum inside
+    # of a call are nowhere to be had outside.
+    self._scope = Scope(self._numbering)
+    self.algebra = Algebra(self._scope, mode)
+    ring = self.algebra.ring
+    self._forms = [NormalForms(ring)] if mode == "ring" else []
+    maps = self.algebra.maps
+    self._collapse = (Collapse(ring, maps)
+                      if isinstance(ring, LinearRing) and maps else None)
+    self._emission = Emission(ring, scalars.Arithmetic())
+    self._calls: dict[int, Call] = {}
+    self._entered: dict[int, Any] = {}   # keeps what the ids belong to alive
+    self._typed: dict[int, Any] = {}
+
+  def _table(self, trace):
+    found = self._foreign.get(id(trace))
+    if found is None:
+      found = self._foreign[id(trace)] = _Foreign(trace)
+    return found
+
+  # From values of the parent to tracers, and back.
+
+  def enter(self, x: Any) -> CseTracer:
+    """A tracer for an operand, about which nothing is known."""
+    return self._new_atom(x, self._scope.leaf())
+
+  def _new_atom(self, x, number):
+    self._emission.enter(Element(1, number), x)
+    self._typed[number] = x
+    tracer = CseTracer(self, compat.typeof(x), number)
+    if not self.stages:
+      tracer.where = (x.where if isinstance(x, CseTracer)
+                      else compat.placement(x))
+      self._is_placed = self._is_placed or tracer.where is not None
+    return tracer
+
+  def lift(self, x: Any) -> CseTracer:
+    """A tracer for whatever a primitive is bound on."""
+    if isinstance(x, CseTracer) and x._trace is self:
+      return x
+    found = self._entered.get(id(x))
+    if found is not None and found[0] is x:
+      return found[1]
+    number = (self._numbering.number(x)
+              if type(compat.typeof(x)) is compat.ShapedArray else None)
+    if number is None:
+      tracer = self.enter(x)
+    elif number in self._typed:
+      tracer = CseTracer(self, compat.typeof(x), number)
+    else:
+      tracer = self._new_atom(x, number)
+    if type(x) not in compat.SCALARS:
+      self._entered[id(x)] = x, tracer
+    return tracer
+
+  def unknown(self, aval) -> CseTracer:
+    """A tracer for what is not computed, to see what follows from it."""
+    return CseTracer(self, aval, self._scope.leaf())
+
+  def use_forms(self, forms: NormalForms) -> None:
+    """Normal forms to choose from, in place of those in atoms alone."""
+    self._forms = [forms]
+
+  def one(self, aval) -> CseTracer:
+    """A tracer for ones."""
+    return self.tracer(self.algebra.ring.constant(1, aval.dtype), aval)
+
+  def is_zero(self, tracer: CseTracer) -> bool:
+    """Whether a tracer is known to be zeros, of a type in no ring too."""
+    coefficient, core = self.algebra.find(tracer.number)
+    scalar = self._numbering.scalars.get(core)
+    if not coefficient or (scalar is not None and not scalar):
+      return True
+    call = self.call_of(core)
+    return (call is not None and call.primitive in _MOVES
+            and self.is_zero(call.operands[0]))
+
+  def tracer(self, element: Element, aval) -> CseTracer:
+    """A tracer for an element of a ring."""
+    return CseTracer(self, aval, self.algebra.number_of(element, aval))
+
+  def values(self, tracers: Sequence[Any]) -> list[Any]:
+    """The values of tracers, as objects of the parent trace."""
+    tracers = [self.lift(x) for x in tracers]
+    find = self.algebra.find
+    choices = self._choose([find(t.number) for t in tracers
+                            if t.number not in self._typed])
+    with compat.set_current_trace(self.parent_trace):
+      self._emission.run(choices, self._compute)
+      return [self._value(t) for t in tracers]
+
+  def results(self, tracers: Sequence[Any]) -> list[Any]:
+    """`values`, each of the type that the parent trace gives without CSE."""
+    tracers = [self.lift(x) for x in tracers]
+    parent = self.parent_trace
+    if isinstance(parent, DeferredTrace):
+      outs = [parent.lift(x) for x in self.values(tracers)]
+      for out, tracer in zip(outs, tracers):
+        out.where = out.where or tracer.where
+      return outs
+    return [
+        compat.as_result(compat.convert(x, tracer.aval), parent, tracer.where)
+        for x, tracer in zip(self.values(tracers), tracers)]
+
+  def _choose(self, wanted):
+    """The cheapest way to `wanted`. An extraction looks at one core at a time
+    and misses what others share. So whole plans are made, with each kind of
+    normal form and without, with collapse and without."""
+    if not wanted:
+      return []
+    ring, there = self.algebra.ring, self._emission.there
+    collapses: list[Collapse | None] = [None]
+    if isinstance(ring, LinearRing) and ring.has_images:
+      collapses.append(self._collapse)
+    plans = [Extraction(ring, forms, collapse).choose(
+        wanted, there.__contains__, self._operands)
+             for forms in (None, *self._forms) for collapse in collapses]
+    return min(plans, key=lambda plan: price(ring, plan, there))
+
+  def call_of(self, number: int) -> Call | None:
+    """The application of a primitive that a number is a result of."""
+    call = self._calls.get(number)
+    applied = None if call else self.algebra.application(number)
+    if applied is not None:
+      map_, parts = applied
+      operands = {i: CseTracer(self, map_.avals[i], n)
+                  for i, n in map_.fixed.items()}
+      operands |= {i: self.tracer(x, map_.avals[i])
+                   for i, x in zip(map_.slots, parts)}
+      call = self._calls[number] = Call(
+          map_.primitive, map_.params,
+          [operands[i] for i in range(len(operands))], [number],
+          [map_.out], map_.context, map_.source)
+    return call
+
+  def _operands(self, number):
+    return [self.algebra.find(x.number)
+            for x in cast(Call, self.call_of(number)).operands]
+
+  def _value(self, tracer):
+    number = tracer.number
+    if number not in self._typed:
+      value = self._emission.value(self.algebra.find(number))
+      self._typed[number] = compat.convert(value, tracer.aval)
+    return self._typed[number]
+
+  def _compute(self, number):
+    call = cast(Call, self.call_of(number))
+    params = call.params
+    if keys.plan_of(call.primitive).is_structured:
+      params = jaxprs.with_jaxprs(params, iter(
+          [self._simplify(call.primitive, j, self._mode)
+           for j in jaxprs.in_order(params)]))
+    operands = [self._value(x) for x in call.operands]
+    if (call.primitive is compat.shard_map_p
+        and type(self.parent_trace) is compat.DynamicJaxprTrace):
+      # As it is: JAX lets pass in a jaxpr what it does not when it is bound.
+      values = compat.stage(self.parent_trace, call.primitive, operands, params,
+                            call.out_avals, call.context, call.source)
+    else:
+      values = compat.bind_later(call.primitive, operands, params,
+                                 call.context, call.source)
+    for n, x in zip(call.results, values):
+      if n not in self._emission.there:
+        self._emission.enter(Element(1, n), x)

@@ -1,0 +1,129 @@
+"""Simplification: of jaxprs, of functions, and of their derivatives.
+
+    simplify(closed_jaxpr, "ring")           a closed jaxpr
+    transform(fun, operands, "ring")         the results of a function
+    derive(fun, operands, directions, 3)     and its derivatives up to order 3
+
+A jaxpr is first narrowed as it stands (`narrowing`), then evaluated under a
+`CseTrace`, and the new one is taken if it costs less, in equations and in what
+they compute, or as much in fewer equations. That goes on until nothing is
+gained, so a second time changes nothing.
+"""
+
+import contextlib
+from typing import Any
+import weakref
+
+from jax_cse import compat
+from jax_cse.compat import jaxprs
+from jax_cse.foundation import counting
+from jax_cse.numbering import narrowing
+from jax_cse.numbering.linear_maps import is_in_ring
+from jax_cse.primitives import linear_primitives
+from jax_cse.rebuild import nested_jvp
+from jax_cse.rebuild.cse_trace import CseTrace
+from jax_cse.rebuild.derivation import Derivation
+from jax_cse.rebuild.user_rules import NoOneDerivative
+
+# What is inside of calls, simplified; None for what is left as it is, since a
+# value that led back to its key would keep it alive.
+_inside: dict[str, weakref.WeakKeyDictionary] = {}
+
+
+def _simplify_inside(primitive, x, mode):
+  """A jaxpr among the params of a primitive, the same each time."""
+  jaxpr, consts = jaxprs.open_jaxpr(x)
+  known = _inside.setdefault(mode, weakref.WeakKeyDictionary())
+  if jaxpr not in known or consts:
+    simpler = simplify(compat.closed(jaxpr, consts), mode)
+    if consts:
+      return simpler
+    known[jaxpr] = None if simpler.jaxpr is jaxpr else simpler
+  simpler = known[jaxpr]
+  # The jaxpr of a `remat` has no place for constants.
+  if simpler is None or (simpler.consts and primitive is compat.remat_p):
+    return x
+  return simpler.jaxpr if jaxpr is x else simpler
+
+
+def simplify(closed_jaxpr, mode: str):
+  """A closed jaxpr of the same function that costs no more."""
+  if mode == "exact":
+    return _merge(closed_jaxpr, mode)
+  while True:
+    merged = _merge(closed_jaxpr, mode)
+    simpler = min(merged, _rebuild(merged, mode), key=_price)
+    if _price(simpler) >= _price(closed_jaxpr):
+      return closed_jaxpr
+    closed_jaxpr = simpler
+
+
+def _merge(closed_jaxpr, mode):
+  """Without what is computed twice or for nobody; the rest as it is."""
+  return jaxprs.drop_dead_equations(narrowing.rewrite(closed_jaxpr, mode))
+
+
+def _rebuild(closed_jaxpr, mode):
+  jaxpr = closed_jaxpr.jaxpr
+  fun = lambda *args: transform(
+      lambda trace, *xs: trace.inline(closed_jaxpr, xs), args, mode)
+  try:
+    return compat.trace_to_jaxpr(fun, [v.aval for v in jaxpr.invars],
+                                 jaxpr.debug_info)
+  except compat.ShardingTypeError:
+    # JAX lets pass in a jaxpr what it does not when it is bound.
+    return closed_jaxpr
+
+
+def _price(closed_jaxpr) -> tuple[int, int]:
+  """What a jaxpr costs, and how many equations it has."""
+  eqns = list(counting.equations(closed_jaxpr.jaxpr))
+  return sum(map(linear_primitives.cost_of_equation, eqns)), len(eqns)
+
+
+def transform(fun, operands, mode: str) -> list[Any]:
+  """The results of a function of a trace and flat operands, simplified."""
+  with compat.take_current_trace() as parent:
+    trace = CseTrace(parent, mode, _simplify_inside)
+    try:
+      tracers = [trace.enter(x) for x in operands]
+      with compat.set_current_trace(trace):
+        outs = fun(trace, *tracers)
+      return trace.results(outs)
+    finally:
+      trace.invalidate()
+
+
+def derive(fun, operands, directions, order: int) -> list[list[Any]]:
+  """Derivatives of all orders of a function of and on flat lists.
+
+  A direction that is None is elementwise 1.
+  """
+  with contextlib.suppress(NoOneDerivative):
+    return _derive_by_value(fun, operands, directions, order)
+  directions = [compat.ones_like(x) if v is None else v
+                for x, v in zip(operands, directions)]
+  return nested_jvp.derivatives(fun, operands, directions, order)
+
+
+def _derive_by_value(fun, operands, directions, order):
+  with compat.take_current_trace() as parent:
+    trace = CseTrace(parent, "ring", _simplify_inside)
+    try:
+      xs = [trace.enter(x) for x in operands]
+      with compat.set_current_trace(parent):
+        vs = [trace.lift(v) if v is not None
+              else trace.one(x.aval) if is_in_ring(x.aval)
+              else trace.lift(compat.ones_like(operand))
+              for x, v, operand in zip(xs, directions, operands)]
+      derivation = trace.derivation = Derivation(trace, xs, vs, order)
+      with compat.set_current_trace(trace):
+        outs = [trace.lift(y) for y in fun(*xs)]
+      trace.use_forms(derivation.forms)
+      series = [derivation.series(y, order) for y in outs]
+      values = iter(trace.results([y for levels in series for y in levels]))
+    finally:
+      trace.invalidate()
+  results = [[next(values) for _ in levels] for levels in series]
+  return [[levels[k] if k < len(levels) else compat.zero_tangent(levels[0])
+           for levels in results] for k in range(order + 1)]

@@ -1,0 +1,261 @@
+"""What the counts look like, drawn with matplotlib.
+
+    draw_counts    by primitive against order, a panel for each way
+    draw_growth    totals against order, with the fitted laws
+    draw_hits      totals of a memo against the lookups that it answered
+
+A `Picture` is a matplotlib `Figure` that was made without pyplot, so none stays
+open and no backend is chosen; a notebook shows it all the same.
+
+Colors are those of Okabe and Ito 2008, which are told apart with any kind of
+color vision; what has the same color differs in dashes and in markers.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+import functools
+import io
+import math
+import operator
+import textwrap
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator)
+import numpy as np
+
+from jax_cse.report import growth
+
+MOST_LINES = 13   # in a panel, besides that of the rest and the total
+DPI = 100
+_BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _SKY, _GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#777777")
+_COLORS = (_BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _SKY)
+
+
+class Picture(Figure):
+  """A figure that a notebook shows, also where pyplot was never imported."""
+
+  def _repr_png_(self) -> bytes:
+    png = io.BytesIO()
+    self.savefig(png, format="png", dpi=DPI)
+    return png.getvalue()
+
+
+def formats() -> list[str]:
+  """What the name of a file may end in."""
+  return sorted(Picture().canvas.get_supported_filetypes())
+
+
+def plain(text: str) -> str:
+  """Text in which no pair of `$` is taken for a formula."""
+  return text.replace("$", r"\$")
+
+
+def _number(x, _=None) -> str:
+  return f"{x:,.0f}" if x >= 1 else f"{x:g}"
+
+
+def _apart(orders: Sequence[int], xscale: str, most: int) -> list[int]:
+  """Orders whose numbers do not run into each other below an axis."""
+  at = (lambda n: n) if xscale == "linear" else math.log
+  least = (at(orders[-1]) - at(orders[0])) / most
+  kept = [orders[0]]
+  for n in orders[1:]:
+    if at(n) - at(kept[-1]) >= least:
+      kept.append(n)
+  return kept
+
+
+def _over_orders(ax, orders, xscale: str, most: int) -> None:
+  """Scales of a panel of sizes over orders, with `most` numbers below it."""
+  ax.set(xlabel="order of differentiation", xscale=xscale, yscale="log")
+  ax.xaxis.set_major_locator(FixedLocator(_apart(orders, xscale, most)))
+  ax.xaxis.set_minor_locator(NullLocator())
+  ax.xaxis.set_major_formatter(FuncFormatter(_number))
+  ax.yaxis.set_major_formatter(FuncFormatter(_number))
+  ax.yaxis.set_minor_formatter(NullFormatter())
+  ax.grid(True, which="major", alpha=0.3)
+
+
+def _shortened(text: str, width: int, most: int) -> str:
+  return "\n".join(textwrap.wrap(text, width, max_lines=most,
+                                 placeholder=" ..."))
+
+
+def _ends(ax, text: str, after: int, highest: int) -> None:
+  """Says, where nothing is drawn, why."""
+  style = {"ha": "center", "va": "center", "parse_math": False}
+  if not after:
+    ax.text(0.5, 0.5, _shortened(text, 32, 8), transform=ax.transAxes, **style)
+    return
+  ax.axvspan(after + 0.5, highest + 0.5, color="0.93")
+  ax.text((after + highest + 1) / 2, 0.5, _shortened(text, 60, 2), fontsize=8,
+          linespacing=1.1, rotation=90, transform=ax.get_xaxis_transform(),
+          **style)
+
+
+def _together(names: Sequence[str]) -> str:
+  return plain(names[0] if len(names) == 1 else
+               textwrap.fill(", ".join(names) + ", each", 26))
+
+
+class _Lines:
+  """What is drawn of some counts: label to primitives, and label to style.
+
+  Primitives whose counts are equal in every panel share a line, since one would
+  hide the other. Where there are too many, the rarest have one with their sum.
+  """
+
+  def __init__(self, ways):
+    every = [counts for way in ways for counts in way.by_order.values()]
+    most: Counter[str] = functools.reduce(operator.or_, every, Counter())
+    groups: dict[tuple, list[str]] = {}
+    for name in sorted(most, key=lambda name: (-most[name], name)):
+      groups.setdefault(tuple(c[name] for c in every), []).append(name)
+    lines = list(groups.values())
+    self.names = {_together(names): names[:1] for names in lines[:MOST_LINES]}
+    rest = [name for names in lines[MOST_LINES:] for name in names]
+    kinds = ({"color": color, "marker": marker, "linestyle": dash,
+              "markerfacecolor": color if filled else "white"}
+             for dash, filled in (("-", True), ("--", False), (":", True))
+             for color, marker in zip(_COLORS, "osv^Dp"))
+    self.styles = dict(zip(self.names, kinds))
+    if rest:
+      label = f"{len(rest)} others in all"
+      self.names[label] = rest
+      self.styles[label] = {"color": _GREY, "marker": "x", "linestyle": "-."}
+
+
+def draw_counts(name: str, ways: Sequence) -> Picture:
+  """Counts by primitive against order, log scale; see `order_counts`.
+
+  In a name, what stands between two `$` is a formula; see `plain`.
+  """
+  lines = _Lines(ways)
+  orders = _orders(ways)
+  fig = Picture(figsize=(12, 4.8), layout="constrained")
+  axes = fig.subplots(1, len(ways), sharex=True, sharey=True,
+                      squeeze=False)[0]
+  handles = {}
+  for ax, way in zip(axes, ways):
+    for label, names in lines.names.items():
+      points = [(n, size) for n, counts in way.by_order.items()
+                if (size := sum(counts[name] for name in names))]
+      if points:
+        handles[label], = ax.plot(*zip(*points), markersize=4.5, linewidth=1.2,
+                                  **lines.styles[label])
+    last = max(way.by_order, default=0)
+    # A log scale has no place for 0.
+    sizes = {n: size for n, size in way.totals.items() if size}
+    if sizes:
+      handles["total"], = ax.plot(*zip(*sizes.items()), color="black",
+                                  linewidth=2.2)
+      end = max(sizes)
+      ax.annotate(f"{sizes[end]:,}", (end, sizes[end]), xytext=(-4, 6),
+                  textcoords="offset points", ha="right", weight="bold")
+    elif last:
+      _ends(ax, "no equations", 0, last)
+    ax.set_title(way.title)
+    if way.ended is not None:
+      _ends(ax, way.ended, last, orders[-1])
+    _over_orders(ax, orders, "linear", 13)
+  axes[0].set_xlim(orders[0] - 0.5, orders[-1] + 0.5)
+  axes[0].set_ylim(top=2 * axes[0].get_ylim()[1])   # room for the numbers
+  axes[0].set_ylabel("equations in the jaxpr")
+  labels = [label for label in (*lines.names, "total") if label in handles]
+  fig.legend([handles[label] for label in labels], labels,
+             loc="outside right center")
+  fig.suptitle(f"Derivatives of {name}: equations by primitive")
+  return fig
+
+
+def _orders(ways) -> list[int]:
+  """All orders that are shown, and one more if nothing goes on to the last."""
+  orders = sorted(set().union(*(way.by_order for way in ways)))
+  if all(way.ended for way in ways):
+    orders.append(orders[-1] + 1)
+  return orders
+
+
+def _formula(law) -> str:
+  factor, base, exponent = law.formula
+  return rf"${factor} \cdot {base}^{{{exponent}}}$".replace(",", "{,}")
+
+
+def draw_growth(name: str, ways: Sequence) -> Picture:
+  """What each order adds to the function, with the laws fitted to that."""
+  fig = Picture(figsize=(11, 5.2), layout="constrained")
+  axes = fig.subplots(1, 2, sharey=True)
+  handles: list[Any] = []
+  labels: list[str] = []
+  for way, color, marker in zip(ways, (_RED, _BLUE, _GREEN), "os^"):
+    label, fits = way.title, None
+    sizes = growth.beyond(way.itself, way.totals)
+    if len(sizes) >= growth.LEAST_ORDERS:
+      fitted = growth.upper_half(sizes)
+      fits = growth.fit(fitted)
+      reach = np.linspace(min(fitted), max(fitted), 50)
+      label += f":  {_formula(fits.better)}, {fits.better.kind}"
+    elif way.by_order:
+      label += ":  too few orders add equations to fit a law"
+    if way.ended is not None:
+      label += "\n" + plain(_shortened(way.ended, 90, 2))
+    for ax in axes:
+      handle, = ax.plot(list(sizes), list(sizes.values()), marker, color=color)
+      if fits is not None:
+        ax.plot(reach, fits.worse(reach), ":", color=color)
+        line, = ax.plot(reach, fits.better(reach), color=color)
+    handles.append(handle if fits is None else (handle, line))
+    labels.append(label)
+  for ax, title, scale in zip(axes, ("exponential growth is straight",
+                                     "polynomial growth is straight"),
+                              ("linear", "log")):
+    ax.set_title(title)
+    _over_orders(ax, sorted(set().union(*(way.by_order for way in ways))),
+                 scale, 18)
+  axes[0].set_ylabel("equations beyond those of the function")
+  fig.legend(handles, labels, loc="outside lower center")
+  fig.suptitle(f"Derivatives of {name}: the better of two fits to the upper "
+               "half of the orders; the other dotted")
+  return fig
+
+
+def draw_hits(name: str, mode: str, history, max_bytes: int) -> Picture:
+  """Totals of a `History` against its lookups, and what the memo held."""
+  samples = history.samples
+  held = any(s.nbytes or s.evicted for s in samples)
+  fig = Picture(figsize=(8, 6.4 if held else 4.6), layout="constrained")
+  ax, *others = np.atleast_1d(fig.subplots(
+      1 + held, 1, sharex=True, height_ratios=[2, 1][:1 + held]))
+  x = [0] + [s.lookups for s in samples]
+  for what, color, dash in (("hits", _BLUE, "-"), ("misses", _RED, "--"),
+                            ("bypassed", _GREY, ":")):
+    y = [0] + [getattr(s, what) for s in samples]
+    share = f" ({y[-1] / x[-1]:.0%})" if x[-1] else ""
+    ax.plot(x, y, dash, color=color, linewidth=2,
+            label=f"{what}: {y[-1]:,}{share}")
+  ax.legend(loc="upper left")
+  ax.set(ylabel="number so far", title=f"Lookups of {name}, mode {mode!r}")
+  if not samples:
+    ax.text(0.5, 0.5, "nothing was looked up", transform=ax.transAxes,
+            ha="center")
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+  for below in others:
+    evicted = samples[-1].evicted
+    below.plot(x, [0] + [s.nbytes / 2**20 for s in samples], color=_GREEN,
+               label="held for eager evaluation")
+    if evicted:
+      below.axhline(max_bytes / 2**20, color="black", linestyle=":",
+                    label=f"budget; {evicted:,} results left for it")
+    below.set(ylabel="MiB", ylim=(0, None))
+    below.legend(loc="lower right")
+  for each in (ax, *others):
+    each.grid(True, alpha=0.3)
+    each.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    each.xaxis.set_major_formatter(FuncFormatter(_number))
+  ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+  ax.yaxis.set_major_formatter(FuncFormatter(_number))
+  (others or [ax])[-1].set_xlabel("lookups so far")
+  return fig

@@ -1,0 +1,49 @@
+"""`redundancy`: which lines of a program compute the same thing again."""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from jax_cse.foundation import inputs
+from jax_cse.report import comparison
+from jax_cse.report.redundancy_report import Redundancy
+
+_P = ParamSpec("_P")
+
+
+def redundancy(fun: Callable[_P, Any], mode: str = "exact", *,
+               compiled: bool = True) -> Callable[_P, Redundancy]:
+  """A report of what a function computes twice.
+
+      print(jax_cse.redundancy(loss)(params, x))
+
+  The function is traced without CSE, in whatever mode one is, and nothing of it
+  is run. A body of a call or a loop is looked at by itself, as when merging:
+  what is computed inside and outside of it stays in both places.
+
+  Args:
+    fun: a function that `jax.make_jaxpr` can trace.
+    mode: what counts as the same: "exact", "reassociate" or "ring".
+    compiled: whether XLA compiles the program without CSE and with it, which
+      tells what it would merge by itself.
+
+  Returns:
+    A function of the arguments of `fun` that returns a `Redundancy`. It has the
+    equations that CSE merges, by the lines of the user's program that compute
+    them and the lines that computed the same before, with primitives, flops and
+    bytes; what is not merged and why; how many equations there are without CSE
+    and with it; and XLA's own count of flops. It prints as a table and shows as
+    one in a notebook.
+
+  Raises:
+    TypeError: `fun` is not callable.
+    ValueError: `mode` is not one of the modes.
+    UnsupportedJaxVersion: the JAX installed is not one that this works on.
+  """
+  inputs.require_callable(fun, "redundancy")
+  compare = comparison.of(fun, mode)
+
+  def report(*args: _P.args, **kwargs: _P.kwargs) -> Redundancy:
+    found = compare(*args, **kwargs)
+    return found.report(found.flops() if compiled else (None,) * 3)
+
+  return report

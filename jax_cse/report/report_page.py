@@ -1,0 +1,138 @@
+"""What a program computes twice, as one page of HTML that needs nothing else.
+
+The styles and the script of the page are in `page/`, and are written into it.
+Everything that comes from the program is escaped by jinja2. Without JavaScript
+the page shows everything below each other; with it, one function at a time.
+"""
+
+from collections.abc import Sequence
+import pathlib
+from typing import NamedTuple
+
+import jinja2
+from markupsafe import Markup
+
+from jax_cse.memo.statistics import Statistics
+from jax_cse.report.jaxpr_graph import Graph, cut, svg
+from jax_cse.report.redundancy_report import Finding, Line, Redundancy
+from jax_cse.report.source_listing import File, listing
+
+_PAGE = pathlib.Path(__file__).parent / "page"
+# Pictures of one function: its own, and those with something marked first.
+PICTURES = 24
+
+
+class Side(NamedTuple):
+  """A drawn graph, how many of its equations that are, and of how many."""
+  svg: Markup
+  shown: int
+  total: int
+
+
+class Picture(NamedTuple):
+  """A jaxpr before and after, either of which may not be there.
+
+  Attributes:
+    name: what the chooser calls it.
+    findings: numbers of those that are in it.
+  """
+  name: str
+  findings: Sequence[int]
+  before: Side | None
+  after: Side | None
+
+
+class Entry(NamedTuple):
+  """A function on the page.
+
+  Attributes:
+    name: of the function.
+    called: from where; None if that is not known.
+    arguments: name and type of each.
+    error: why there is nothing more to show; None if there is.
+    report: what was found.
+    flops_error: why XLA does not say how much is computed; None if it does.
+    files: the lines of the program.
+    counts: of each primitive, without CSE and with it.
+    pictures: of its jaxprs, at most `PICTURES`.
+    number_of_pictures: how many there would be.
+  """
+  name: str
+  called: Line | None
+  arguments: Sequence[tuple[str, str]]
+  error: str | None = None
+  report: Redundancy | None = None
+  flops_error: str | None = None
+  files: Sequence[File] = ()
+  counts: Sequence[tuple[str, int, int]] = ()
+  pictures: Sequence[Picture] = ()
+  number_of_pictures: int = 0
+
+  @property
+  def findings(self) -> list[Finding]:
+    """In the order of their numbers."""
+    return ([] if self.report is None
+            else [*self.report.findings, *self.report.not_merged])
+
+
+class Run(NamedTuple):
+  """A program that ran.
+
+  Attributes:
+    program: its name.
+    command: what it was started with.
+    mode: what counts as the same.
+    outcome: how it ended.
+    versions: name and version of what it ran on.
+    entries: its functions.
+    left_out: how many more were traced and not kept.
+    statistics: of the memo of the main thread; None if CSE was off.
+  """
+  program: str
+  command: str
+  mode: str
+  outcome: str
+  versions: Sequence[tuple[str, str]]
+  entries: Sequence[Entry]
+  left_out: int
+  statistics: Statistics | None
+
+
+def draw(graphs: Sequence[tuple[str, Graph | None, Graph | None]]
+         ) -> list[Picture]:
+  """The pictures of one function, of its jaxprs before and after."""
+  marked = [sorted({n for node in before.nodes for n in node.findings})
+            if before else [] for _, before, _ in graphs]
+  chosen = sorted(range(len(graphs)), key=lambda i: (
+      i > 0, not marked[i], -max(g.total for g in graphs[i][1:] if g)))
+  return [Picture(name, marked[i], _side(before, f"{name}, without CSE"),
+                  _side(after, f"{name}, with CSE"))
+          for i, (name, before, after) in enumerate(graphs)
+          if i in chosen[:PICTURES]]
+
+
+def _side(graph, description):
+  if graph is None:
+    return None
+  shown = cut(graph)
+  return Side(Markup(svg(shown, f"{description}: {graph.total} equations")),
+              shown.shown, shown.total)
+
+
+def sources(report: Redundancy) -> list[File]:
+  return listing([*report.findings, *report.not_merged])
+
+
+def render(run: Run) -> str:
+  """The page."""
+  environment = jinja2.Environment(
+      loader=jinja2.FileSystemLoader(_PAGE), autoescape=True,
+      trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+  environment.filters["number"] = _number
+  environment.globals["inline"] = lambda name: Markup(
+      (_PAGE / name).read_text(encoding="utf-8"))
+  return environment.get_template("report.html").render(run=run)
+
+
+def _number(x: float | None) -> str:
+  return "–" if x is None else f"{x:,.0f}"

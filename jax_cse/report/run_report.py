@@ -1,0 +1,141 @@
+"""`python -m jax_cse run --report`: from a program that runs to a page.
+
+When the program has ended, however it does, each function that it jitted is
+traced once more, without CSE and on shapes alone (an object that is called,
+before: see `recording`), and compared with what CSE makes of it. A function
+that cannot be traced again is listed with the reason.
+
+Limits: a function sees the globals and the objects that it closes over as they
+are when the program has ended. What it does while it is traced, as printing, it
+does once more. Of what a `with` sets around it only the width of numbers, x64,
+is set again; not a mesh or the precision of products of matrices. A program
+that ends itself by `os._exit` or a signal leaves no page.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+import contextlib
+from importlib import metadata
+import pathlib
+import platform
+import reprlib
+import sys
+import traceback
+
+import jax
+
+from jax_cse import compat
+from jax_cse.foundation import version
+from jax_cse.foundation.counting import equations
+from jax_cse.memo.statistics import Statistics
+from jax_cse.report import comparison
+from jax_cse.report import jaxpr_pictures
+from jax_cse.report import recording
+from jax_cse.report import report_page
+from jax_cse.report.redundancy_report import Line
+
+# Of what is said about an error, in characters.
+_LONGEST = 2000
+# Arguments that are shown; what is derived from these has a `repr` of its own.
+_SHOWN = (bool, int, float, complex, str, jax.ShapeDtypeStruct)
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
+
+
+@contextlib.contextmanager
+def written(path: str, program: str, command: str, mode: str,
+            statistics: Statistics | None) -> Iterator[None]:
+  """Writes a page about what runs inside, when that ends.
+
+  Args:
+    path: of the page; where it lies is settled now.
+    program: name of the program.
+    command: what it was started with.
+    mode: what counts as the same.
+    statistics: of the memo that it runs with; None if CSE is off.
+
+  Raises:
+    OSError: the page cannot be written, and the program ended well.
+  """
+  out = pathlib.Path(path).absolute()
+
+  def write(outcome):
+    versions = [("Python", platform.python_version()), ("jax", jax.__version__),
+                ("jaxlib", metadata.version("jaxlib")),
+                ("jax_cse", version.__version__)]
+    total = len(recorded.programs)
+    entries = []
+    for i, traced in enumerate(recorded.programs, start=1):
+      print(f"jax_cse: looking at {traced.name} ({i}/{total})",
+            file=sys.stderr, flush=True)
+      with jax.enable_x64(traced.x64):
+        entries.append(_entry(traced, mode))
+    page = report_page.render(report_page.Run(
+        program, command, mode, outcome, versions, entries, recorded.left_out,
+        statistics))
+    # A lone surrogate, as of a file's name that is no UTF-8, has no bytes.
+    out.write_bytes(page.encode("utf-8", errors="backslashreplace"))
+    print(f"jax_cse: report saved to {out}", file=sys.stderr)
+
+  try:
+    with recording.jitted() as recorded:
+      yield
+  except BaseException as e:
+    try:
+      write(_outcome(e))
+    except Exception:
+      traceback.print_exc()
+    raise
+  write("ended well")
+
+
+def _outcome(e: BaseException) -> str:
+  if isinstance(e, SystemExit):
+    return f"ended with exit status {e.code or 0}" if (
+        e.code is None or isinstance(e.code, int)) else (
+            f"ended with the message {e.code}")
+  return f"ended with {_said(e)}"
+
+
+def _said(e: BaseException) -> str:
+  text = "".join(traceback.format_exception_only(e)).strip()
+  return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
+
+
+def _entry(traced: recording.Program, mode: str) -> report_page.Entry:
+  entry = report_page.Entry(
+      traced.name, traced.called and Line(*traced.called),
+      [(name, _type(leaf)) for name, leaf in traced.leaves()
+       if type(leaf) in _SHOWN])
+  try:
+    fun, arrays, names = traced.on_arrays()
+    found = (comparison.of(fun, mode)(*arrays) if traced.plain is None
+             else comparison.of_jaxpr(traced.name, traced.plain, mode))
+  # Of whatever the program does when it is traced, such as to end itself.
+  except (Exception, SystemExit) as e:
+    return entry._replace(error=_said(e))
+  flops, flops_error = (None,) * 3, None
+  try:
+    flops = found.flops()
+  except Exception as e:   # of a compiler
+    flops_error = _said(e)
+  report = found.report(flops)
+  counts = [Counter(eqn.primitive.name for eqn in equations(x.jaxpr))
+            for x in (found.plain, found.merged)]
+  pictures = list(jaxpr_pictures.pictures(found, names))
+  return entry._replace(
+      report=report, flops_error=flops_error,
+      files=report_page.sources(report),
+      counts=sorted(((name, counts[0][name], counts[1][name])
+                     for name in counts[0] | counts[1]),
+                    key=lambda row: (row[2] - row[1], -row[1], row[0])),
+      pictures=report_page.draw(pictures), number_of_pictures=len(pictures))
+
+
+def _type(leaf) -> str:
+  if isinstance(leaf, jax.ShapeDtypeStruct):
+    return compat.type_name(leaf)
+  try:
+    return _SHORT.repr(leaf)
+  except ValueError:   # Python writes no more than some thousands of digits
+    return f"a number of {leaf.bit_length():,} bits"

@@ -1,0 +1,179 @@
+"""Collecting: a sum as a polynomial in some of what it is made of.
+
+    p*x + q*(x + 2*y) + 2*p*y     ==  (p + q)*x + 2*(p + q)*y
+    p*x + q*(x - r*x)             ==  (p + q - q*r)*x
+
+What stands in few of the terms is a variable, as `x` and `y` are in the first;
+the rest makes coefficients, which are elements of the ring. Equal ones are one
+core, whatever they were made of, so what many directions have in common is
+found however long it is and however many they are. A normal form in all atoms
+would be as long as both together.
+
+Limits: variables are what stands in half of the terms at most, or in a quarter,
+or an eighth and so on, whatever leaves the fewest terms; or one that all terms
+are multiples of. The terms never become more.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+import itertools
+from typing import Any
+
+from jax_cse.ring.coefficients import Coefficient
+from jax_cse.ring.cores import (
+    Element, One, Power, Product, Sum, bottom_up, factors)
+from jax_cse.ring.normal_form import Monomial, times
+from jax_cse.ring.ring import Ring
+
+Terms = list[tuple[Coefficient, Monomial]]
+# By monomials of variables, what they are multiplied by.
+_Polynomial = dict[Monomial, Element]
+_MAX_TERMS = 1024
+
+
+class Collecting:
+  """Collects the terms of sums."""
+
+  def __init__(self, ring: Ring):
+    self._ring = ring
+    self._leaves: dict[int, frozenset[int]] = {}
+
+  def collected(self, domain: Any, terms: Terms) -> Terms | None:
+    """The same sum, its terms by what they are multiples of; None if that is
+    longer."""
+    counts = Counter(itertools.chain(*map(self._leaves_of, terms)))
+    found, most, before = [], len(terms) // 2, None
+    while most:
+      variables = {n for n, count in counts.items() if count <= most}
+      if variables and variables != before:
+        found.append(self._in(variables, domain, terms))
+      before, most = variables, most // 2
+    return min(filter(None, found), key=len, default=None)
+
+  def multiple(self, domain: Any, terms: Terms,
+               is_factor: Callable[[int], bool]) -> Terms | None:
+    """The same sum as a factor times the rest; None if there is none."""
+    common = frozenset.intersection(*map(self._leaves_of, terms))
+    for n in sorted(filter(is_factor, common)):
+      product = self._in({n}, domain, terms)
+      if product and len(product) == 1 and (n, 1) in product[0][1]:
+        return product
+    return None
+
+  def _leaves_of(self, term) -> frozenset[int]:
+    """What a term is a polynomial in."""
+    _, monomial = term
+    for number, _ in monomial:
+      for n in bottom_up(number, self._leaves, self._below):
+        below = self._below(n)
+        is_leaf = not below and type(self._ring.cores[n]) is not One
+        self._leaves[n] = frozenset({n} if is_leaf else ()).union(
+            *(self._leaves[m] for m in below))
+    return frozenset().union(*(self._leaves[n] for n, _ in monomial))
+
+  def _below(self, n) -> list[int]:
+    core = self._ring.cores[n]
+    if type(core) is Sum:
+      return list(core.terms)
+    if isinstance(core, (Product, Power)):
+      return [m for m, _ in core.factors]
+    return []
+
+  def _in(self, variables, domain, terms):
+    has_variable = lambda n: not variables.isdisjoint(self._leaves[n])
+    polynomial = _Polynomials(self._ring, domain, has_variable).of_sum(terms)
+    return polynomial and [
+        (c, times(factors(self._ring.cores, n), monomial))
+        for monomial, (c, n) in polynomial.items()]
+
+
+class _Polynomials:
+  """Polynomials in variables; None for what has too many terms."""
+
+  def __init__(self, ring: Ring, domain: Any,
+               has_variable: Callable[[int], bool]):
+    self._ring = ring
+    self._domain = domain
+    self._has_variable = has_variable
+    self._max_terms = 0
+    self._lengths: dict[int, int] = {}
+    self._known: dict[int, _Polynomial | None] = {}
+
+  def of_sum(self, terms: Terms) -> _Polynomial | None:
+    """A sum, if it has no more terms than it is written with, and fewer terms
+    or coefficients."""
+    length = sum(self._length_of(monomial) for _, monomial in terms)
+    self._max_terms = min(length, _MAX_TERMS)
+    total = self._of_terms(terms)
+    if total is None:
+      return None
+    coefficients = [n for _, n in total.values()
+                    if type(self._ring.cores[n]) is not One]
+    is_less = len(total) < length or (
+        len(set(coefficients)) < len(coefficients))
+    return total if is_less else None
+
+  def _as_terms(self, n) -> Terms:
+    """A core with a variable as a sum; itself if it is no sum or product."""
+    core = self._ring.cores[n]
+    if type(core) is Sum:
+      return [(c, ((m, 1),)) for m, c in core.terms.items()]
+    return [(1, core.factors if isinstance(core, (Product, Power))
+             else ((n, 1),))]
+
+  def _below(self, n):
+    return [m for _, monomial in self._as_terms(n) for m, _ in monomial
+            if m != n] if self._has_variable(n) else []
+
+  def _length_of(self, monomial) -> int:
+    """How many terms there are in the sums that it is written with; a product
+    of two is not expanded there."""
+    for number, _ in monomial:
+      for n in bottom_up(number, self._lengths, self._below):
+        self._lengths[n] = 1 if not self._below(n) else sum(
+            self._length_of(inner) for _, inner in self._as_terms(n))
+    return sum(length for n, _ in monomial
+               if (length := self._lengths[n]) > 1) or 1
+
+  def _of_terms(self, terms) -> _Polynomial | None:
+    total: _Polynomial = {}
+    for c, monomial in terms:
+      product = self._of_monomial(monomial)
+      if product is None:
+        return None
+      for m, x in product.items():
+        self._add(total, m, self._ring.scale(x, c))
+    return self._if_short(total)
+
+  def _of_monomial(self, monomial):
+    product = {(): self._ring.constant(1, self._domain)}
+    for number, e in monomial:
+      for n in bottom_up(number, self._known, self._below):
+        self._known[n] = self._new(n)
+      for _ in range(e):
+        product = self._product(product, self._known[number])
+    return product
+
+  def _new(self, n):
+    if not self._has_variable(n):
+      return {(): Element(1, n)}
+    if not self._below(n):
+      return {((n, 1),): self._ring.constant(1, self._domain)}
+    return self._of_terms(self._as_terms(n))
+
+  def _product(self, x, y):
+    if x is None or y is None or len(x) * len(y) > self._max_terms:
+      return None
+    product: _Polynomial = {}
+    for m, a in x.items():
+      for n, b in y.items():
+        self._add(product, times(m, n), self._ring.mul(a, b))
+    return self._if_short(product)
+
+  def _add(self, total, monomial, x):
+    before = total.get(monomial)
+    total[monomial] = x if before is None else self._ring.add(before, x)
+
+  def _if_short(self, polynomial):
+    left = {m: x for m, x in polynomial.items() if x.coefficient}
+    return left if len(left) <= self._max_terms else None

@@ -1,0 +1,223 @@
+"""Cores: what an element of a ring is a multiple of.
+
+    one                       the unit; its multiples are the constants
+    an atom                   anything that no sum or product made
+    a sum                     of multiples of cores, with usual coefficients
+    a product, a power        of cores
+    an image                  of cores under a linear map; to sums and products
+                              of it, an atom
+
+A core has a number, by which others refer to it, and so has what it is made of:
+`bottom_up` is the order to go through them.
+"""
+
+from collections.abc import (
+    Callable, Container, Hashable, Iterable, Iterator, Mapping)
+import math
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from jax_cse.ring.coefficients import Coefficient
+
+_Node = TypeVar("_Node", bound=Hashable)
+
+# What an equation costs, whatever it computes, in elements that are computed.
+EQUATION = 16
+
+
+class Element(NamedTuple):
+  """A coefficient times a core; zero is no multiple of one."""
+  coefficient: Coefficient
+  core: int
+
+
+class Core:
+  """What is known of a number.
+
+  Attributes:
+    domain: the ring that it is of; elements of two are never combined.
+    shape: of the arrays that it stands for, axes of length 1 where it is the
+      same all along.
+    at_point: its value at the random point.
+    degree: not less than its degree as a polynomial in the atoms.
+    parts: what it was first computed from. It has no axis that the core has
+      not: an array that was added and subtracted again is not in it.
+  """
+  __slots__ = ("domain", "shape", "at_point", "degree", "parts")
+
+  def __init__(self, domain, shape, at_point, degree, parts=()):
+    self.domain = domain
+    self.shape = shape
+    self.at_point = at_point
+    self.degree = degree
+    self.parts: tuple[Element, ...] = parts
+
+  @property
+  def size(self) -> int:
+    return math.prod(self.shape)
+
+
+class Saved(NamedTuple):
+  """An image that is not computed, if nothing else needs it.
+
+  Attributes:
+    image: its number.
+    cost: what it costs more than what is computed in its stead.
+    below: what is saved in computing its parts, then.
+  """
+  image: int
+  cost: int
+  below: "tuple[Saved, ...]" = ()
+
+
+class Way(NamedTuple):
+  """Another way to compute a core: as a sum of multiples of monomials.
+
+  Attributes:
+    terms: coefficients, with numbers and exponents.
+    saved: what is not computed in this way.
+    spent: what it costs more.
+  """
+  terms: tuple[tuple[Coefficient, tuple[tuple[int, int], ...]], ...]
+  saved: tuple[Saved, ...] = ()
+  spent: int = 0
+
+
+class LinearMap(Protocol):
+  """What is linear in its operands.
+
+  Attributes:
+    number: equal maps have one number, and others another.
+    groups: how many operands stand in each group. The map is linear in the
+      operands of one group together, those of the others being fixed.
+    operand_shapes: of the operands.
+    domain, shape: of the result.
+    cost: of an application: an equation, and the elements or the
+      multiplications that it takes.
+    is_index_map: whether the result has the elements of its only operand, each
+      in another place: then products go through it as well as sums.
+    sums: the axes that it sums over and removes, and does nothing else.
+    fixed: the numbers of its other operands, by their places.
+  """
+  number: int
+  groups: tuple[int, ...]
+  operand_shapes: tuple[tuple[int, ...], ...]
+  domain: Any
+  shape: tuple[int, ...]
+  cost: int
+  is_index_map: bool
+  sums: tuple[int, ...]
+  fixed: Mapping[int, int]
+
+  def through(self, axis: int
+              ) -> "tuple[LinearMap, dict[int, int | None]] | None":
+    """What sums over an axis of the result become inside of the map.
+
+    Returns the map of operands that are summed beforehand, with an axis of
+    length 1 left, and of those operands the axis, None for a scalar; None if
+    there is none.
+    """
+
+  def joins(self, axis: int) -> bool:
+    """Whether the result is the operands one after the other along an axis,
+    which those have, or have not."""
+
+
+class One(Core):
+  __slots__ = ()
+
+
+class Atom(Core):
+  __slots__ = ()
+
+
+class Reciprocal(Atom):
+  """One over its part."""
+  __slots__ = ()
+
+
+class Image(Atom):
+  """Of its parts under a linear map."""
+  __slots__ = ("map",)
+  map: LinearMap
+
+
+class Factor(Core):
+  """What is taken for an atom; its part is what it is."""
+  __slots__ = ()
+
+
+class Sum(Core):
+  """`terms` are multiples of cores that are no sums, but for long ones."""
+  __slots__ = ("terms",)
+  terms: Mapping[int, Coefficient]
+
+
+class Product(Core):
+  """Of two cores, which are its parts."""
+  __slots__ = ()
+
+  @property
+  def factors(self) -> tuple[tuple[int, int], ...]:
+    """What it is a product of, with exponents."""
+    return tuple((n, 1) for _, n in self.parts)
+
+
+class Power(Core):
+  """A core to a positive exponent."""
+  __slots__ = ("exponent",)
+  exponent: int
+
+  @property
+  def factors(self) -> tuple[tuple[int, int], ...]:
+    return ((self.parts[0].core, self.exponent),)
+
+
+def join(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+  """The shape that others broadcast to: of one rank, or without axes."""
+  rank = max(map(len, shapes))
+  full = [shape for shape in shapes if len(shape) == rank]
+  return full[0] if len(set(full)) == 1 else tuple(
+      next((n for n in axis if n != 1), 1) for axis in zip(*full))
+
+
+def bottom_up(root: _Node, known: Container[_Node],
+              below: Callable[[_Node], Iterable[_Node]]) -> Iterator[_Node]:
+  """What is under `root` and not `known`, each after what is `below` it.
+
+  Whoever iterates makes each number known before asking for the next.
+  """
+  todo = [root]
+  while todo:
+    n = todo[-1]
+    missing = [] if n in known else [m for m in below(n) if m not in known]
+    if missing:
+      todo += missing
+    else:
+      todo.pop()
+      if n not in known:
+        yield n
+
+
+_MAX_FACTORS = 8
+
+
+def factors(cores: Mapping[int, Core], n: int) -> tuple[tuple[int, int], ...]:
+  """What a core is a product of, with exponents, in order; products in it are
+  looked into as long as there are few."""
+  found: dict[int, int] = {}
+  todo = [(n, 1)]
+  while todo:
+    m, e = todo.pop()
+    core = cores[m]
+    if type(core) is Product and len(todo) + len(found) < _MAX_FACTORS:
+      todo += [(x, e) for _, x in core.parts]
+    elif type(core) is Power and type(cores[core.parts[0].core]) is not Sum:
+      todo.append((core.parts[0].core, e * core.exponent))
+    elif type(core) is not One:
+      found[m] = found.get(m, 0) + e
+  return tuple(sorted(found.items()))
+
+
+def monomial(cores: Mapping[int, Core], n: int) -> tuple[tuple[int, int], ...]:
+  """A core as a product of powers: of itself, or of nothing for the unit."""
+  return () if type(cores[n]) is One else ((n, 1),)

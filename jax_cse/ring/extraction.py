@@ -1,0 +1,268 @@
+"""Extraction: which sums and products to compute, and in which way.
+
+A core can be computed as it was written, as the sum of its terms with what they
+have in common taken out, or from its normal form. None is best everywhere:
+expanding all explodes, expanding nothing misses what collapses.
+
+The cores that are needed are looked at from the last to the first, and for each
+the way is taken that adds the least cost: its own, and that of what it takes
+and nothing else needs so far. An equation costs `EQUATION`, and as much again
+as it computes elements. Ties go to what was written. The order of the operands
+sees to the elements as well: what stands for one number is multiplied before
+what stands for an array.
+
+A way that saves images of linear maps (see `collapse`) is taken beforehand if
+what it saves, and nothing else needs so far, costs more than what it takes.
+
+Limits: it is a heuristic. What is added is counted as written, and no further
+than `_MAX_LOOK` equations, or `_MAX_LOOK_AT_IMAGES` where there are images: the
+sum over many directions is as long as all of them.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+import heapq
+import math
+from typing import NamedTuple
+
+from jax_cse.ring import factoring
+from jax_cse.ring.coefficients import Coefficient
+from jax_cse.ring.collapse import Collapse
+from jax_cse.ring.cores import (
+    EQUATION, Element, Factor, Image, One, Power, Product, Reciprocal, Sum)
+from jax_cse.ring.factoring import Tree
+from jax_cse.ring.normal_form import NormalForms
+from jax_cse.ring.ring import Ring
+
+_MAX_LOOK, _MAX_LOOK_AT_IMAGES = 96, 2048
+_MAX_EXPANDED = 4
+
+
+class Choice(NamedTuple):
+  """How a core is computed: as a multiple of a tree.
+
+  The tree is None for an atom, which is not for the ring to compute.
+  """
+  number: int
+  multiple: tuple[Coefficient, Tree] | None
+  wanted: list[Coefficient]    # the multiples of it that are needed
+
+
+class Extraction:
+  """Choices for cores of a ring."""
+
+  def __init__(self, ring: Ring, forms: NormalForms | None,
+               collapse: Collapse | None = None):
+    """`forms`: the normal forms to choose from, if any; `collapse`: what finds
+    ways that save images, if any."""
+    self._ring = ring
+    self._forms = forms
+    self._collapse = collapse
+
+  def choose(self, wanted: Iterable[Element],
+             is_there: Callable[[int], bool],
+             operands: Callable[[int], Sequence[Element]]) -> list[Choice]:
+    """What to compute for `wanted`, each after what it takes.
+
+    Args:
+      wanted: the elements that are needed.
+      is_there: whether a core has been computed before.
+      operands: what an atom that has not is computed from.
+    """
+    wanted = list(wanted)
+    needed: dict[int, list[Coefficient]] = {}
+    todo: list[tuple[int, ...]] = []
+    expected = self._expected(wanted, is_there, operands)
+    # What many sums are multiples of is paid once, so it counts for none.
+    shared = self._collapse.coefficients if self._collapse else ()
+
+    def need(c, n):
+      if type(self._ring.cores.get(n)) is One:
+        return
+      if n not in needed:
+        needed[n] = []
+        heapq.heappush(todo, self._place(n))
+      if c not in needed[n]:
+        needed[n].append(c)
+
+    def is_free(n):
+      return n in needed or n in expected or n in shared or is_there(n)
+
+    for c, n in wanted:
+      need(c, n)
+    chosen = []
+    while todo:
+      n = -heapq.heappop(todo)[-1]
+      core = self._ring.cores.get(n)   # None for what is in no ring
+      multiple = None
+      if is_there(n):
+        pass
+      elif type(core) in (Sum, Product, Power, Factor) or (
+          self._saving(core, n, is_free)):
+        multiple = self._best(core, n, is_free)
+        for c, leaf in _multiples(multiple[1]):
+          need(c, leaf)
+      elif type(core) is Reciprocal:
+        need(*core.parts[0])
+      else:
+        for c, leaf in operands(n):
+          need(c, leaf)
+      chosen.append(Choice(n, multiple, needed[n]))
+    return chosen[::-1]
+
+  def _expected(self, wanted, is_there, operands) -> set[int]:
+    """What atoms under `wanted` are computed from: needed however the rest is
+    computed, but for atoms that cancel, and images that a way saves."""
+    cores, seen, expected = self._ring.cores, set(), set()
+    todo = [n for _, n in wanted]
+    while todo:
+      n = todo.pop()
+      core = cores.get(n)
+      if n in seen or is_there(n) or type(core) is One:
+        continue
+      seen.add(n)
+      if core is not None and core.parts and type(core) is not Image:
+        todo += [m for _, m in core.parts]
+      else:
+        below = [m for _, m in operands(n)]
+        if type(core) is not Image or self._collapse is None:
+          expected.update(below)
+        todo += below
+    return expected
+
+  def _place(self, n) -> tuple:
+    """Where a core stands in the order, the last coming first: what it may be
+    computed from stands before it."""
+    if self._collapse is None:
+      return (-n,)
+    return *self._collapse.place(n), -n
+
+  def _best(self, core, number, is_free):
+    best, least = None, math.inf
+    weight = EQUATION + core.size
+    for multiple in self._ways(core, number, is_free):
+      leaves = factoring.leaves(multiple[1])
+      if best is not None and not self._ring.within(core.shape, leaves):
+        continue   # an array that cancels, and would leave its shape
+      cost = sum(EQUATION + math.prod(shape) for shape in
+                 factoring.operations(multiple, self._shape_of))
+      if cost <= least:
+        cost += self._beneath(leaves, is_free, least + 1 - cost)
+      # The normal form comes last and takes a tie: in it scalars meet.
+      is_last = best is not None and self._forms is not None
+      if best is None or cost < least or (cost == least and is_last):
+        best, least = multiple, cost
+      if least <= weight:
+        break   # the least there is
+    return best
+
+  def _shape_of(self, number):
+    return self._ring.cores[number].shape
+
+  def _saving(self, core, n, is_free):
+    """The ways that save images, and more of them than they take."""
+    if self._collapse is None or core is None:
+      return []
+    return [
+        way for way in self._collapse.ways(n)
+        if sum(dict(_costs(way.saved, is_free)).values()) > way.spent
+        and self._is_before(way.terms, n)]
+
+  def _is_before(self, terms, n):
+    """Whether what is in `terms` stands before a core in the order."""
+    place = self._place(n)
+    return all(self._place(m) > place for _, monomial in terms
+               for m, _ in monomial)
+
+  def _ways(self, core, number, is_free):
+    exact = self._ring.is_exact(core.domain)
+    saving = self._saving(core, number, is_free)
+    for way in saving:
+      for expand in (None, lambda n: self._expand(n, is_free)):
+        yield factoring.total(
+            factoring.factored(way.terms, exact, expand), exact)
+    if saving:
+      return
+    yield self._written(core, exact)
+    collected = self._collapse and self._collapse.collected(number)
+    if collected and self._is_before(collected, number):
+      yield factoring.total(factoring.factored(collected, exact), exact)
+    if type(core) is Sum:
+      terms = [(c, self._monomial(n, is_free)) for n, c in core.terms.items()]
+      for expand in (None, lambda n: self._expand(n, is_free)):
+        yield factoring.total(
+            factoring.factored(terms, exact, expand), exact)
+    if self._forms is not None:
+      form = self._forms.of(number)
+      if number not in form.factors:
+        yield factoring.of_form(form, exact)
+
+  def _written(self, core, exact) -> tuple[Coefficient, Tree]:
+    if type(core) in (Product, Power):
+      return 1, factoring.Times(core.factors)
+    return factoring.total(
+        [(c, factoring.leaf(self._ring, n)) for c, n in core.parts], exact)
+
+  def _monomial(self, n, is_free):
+    core = self._ring.cores[n]
+    if type(core) is One:
+      return ()
+    if isinstance(core, (Product, Power)) and not is_free(n):
+      return core.factors
+    return ((n, 1),)
+
+  def _expand(self, n, is_free):
+    """The terms of a core that nothing needs by itself so far."""
+    core = self._ring.cores[n]
+    if type(core) is Sum and len(core.terms) <= _MAX_EXPANDED and (
+        not is_free(n)):
+      return [(c, self._monomial(m, is_free)) for m, c in core.terms.items()]
+    return [(1, self._monomial(n, is_free))]
+
+  def _beneath(self, numbers, is_free, limit):
+    """What it costs to compute `numbers` as far as nothing needs it yet, as it
+    was written; counted up to `limit`, and to so many equations."""
+    cores, seen, total = self._ring.cores, set(), 0
+    looks = _MAX_LOOK if self._collapse is None else _MAX_LOOK_AT_IMAGES
+    todo = list(numbers)
+    while todo and total < limit and looks > 0:
+      n = todo.pop()
+      if n in seen or is_free(n):
+        continue
+      seen.add(n)
+      core = cores.get(n)
+      if core is not None and core.parts:
+        count = 1
+        if type(core) is Sum:
+          count += sum(abs(c) != 1 and type(cores[m]) is not One
+                       for c, m in core.parts)
+        looks -= count
+        total += (core.map.cost if type(core) is Image
+                  else count * (EQUATION + core.size))
+        todo += [m for _, m in core.parts]
+    return total
+
+
+def _costs(saved, is_free=lambda n: False):
+  """The images that are saved, with what each costs."""
+  todo, seen = list(saved), set()
+  while todo:
+    n, cost, below = todo.pop()
+    if n not in seen and not is_free(n):
+      seen.add(n)
+      yield n, cost
+      todo += below
+
+
+def _multiples(tree):
+  """The numbers in a tree, with the multiple of each that is taken."""
+  found: list[tuple[Coefficient, int]] = []
+  todo: list[tuple[Coefficient, Tree]] = [(1, tree)]
+  while todo:
+    c, t = todo.pop()
+    if isinstance(t, int):
+      found.append((c, t))
+    elif isinstance(t, factoring.Plus):
+      todo += [(1 if abs(k) == 1 else k, x) for k, x in t.terms]
+    else:
+      todo += [(1, x) for x, _ in t.factors]
+  return found

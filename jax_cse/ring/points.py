@@ -1,0 +1,107 @@
+"""The values of cores at random positions.
+
+An array stands for a vector of `_POSITIONS` elements of a field, all of them
+random, and a scalar for one that is the same everywhere. Sums and products are
+taken position by position; a linear map is a random matrix, a bilinear one a
+random tensor, so L(x + y) and L(x) + L(y) have the same value, whatever L, x
+and y are made of. What puts elements in other places looks at its operand at
+positions of its own, so products go through it as well.
+
+The value at position 0 is the one that an element is known by; the others are
+computed when a map wants them.
+
+Limits: an identity that holds for vectors of a certain length only, such as
+that a determinant of more than `_POSITIONS` inner products is 0, would be taken
+for one; written out, it has more than 5,000 terms.
+"""
+
+from collections.abc import (
+    Callable, Hashable, Iterable, Mapping, Sequence)
+import math
+
+from jax_cse.ring.coefficients import P, in_field
+from jax_cse.ring.cores import (
+    Core, Element, Image, LinearMap, One, Power, Product, Sum, bottom_up)
+
+_POSITIONS = 6
+
+Position = Hashable
+
+
+class Points:
+  """Values at positions, each computed once."""
+
+  def __init__(self, cores: Mapping[int, Core], random: Callable[[], int]):
+    """`random()` gives an element of the field."""
+    self._cores = cores
+    self._random = random
+    self._values: dict[tuple[int, Position], int] = {}
+    self._rows: dict[tuple[int, Position], list[int]] = {}
+
+  def of_image(self, map_: LinearMap, parts: Sequence[Element],
+               position: Position = 0) -> int:
+    """The value of the image of elements."""
+    for pair in self._under(map_, parts, position):
+      for n, p in bottom_up(pair, self._values, self._below):
+        self._values[n, p] = self._compute(n, p)
+    return self._of_image(map_, parts, position)
+
+  def _is_the_same_everywhere(self, number):
+    core = self._cores[number]
+    return not core.shape or type(core) is One
+
+  def _known(self, number, position) -> int:
+    if position == 0 or self._is_the_same_everywhere(number):
+      return self._cores[number].at_point
+    return self._values[number, position]
+
+  def _below(self, pair) -> list[tuple[int, Position]]:
+    number, position = pair
+    core = self._cores[number]
+    if type(core) is Image:
+      return self._under(core.map, core.parts, position)
+    below: Iterable[int]
+    if type(core) is Sum:
+      below = core.terms
+    elif type(core) in (Product, Power):
+      below = [n for _, n in core.parts]
+    else:
+      return []
+    return [(n, position) for n in below
+            if not self._is_the_same_everywhere(n)]
+
+  def _under(self, map_, parts, position) -> list[tuple[int, Position]]:
+    positions: Iterable[Position] = (
+        [(map_.number, position)] if map_.is_index_map
+        else range(1, _POSITIONS))
+    return [(n, p) for _, n in parts if not self._is_the_same_everywhere(n)
+            for p in positions]
+
+  def _compute(self, number, position):
+    core, at = self._cores[number], self._known
+    if type(core) is Sum:
+      return sum(in_field(c) * at(n, position)
+                 for n, c in core.terms.items()) % P
+    if type(core) is Product:
+      return math.prod(at(n, position) for _, n in core.parts) % P
+    if type(core) is Power:
+      return pow(at(core.parts[0].core, position), core.exponent, P)
+    if type(core) is Image:
+      return self._of_image(core.map, core.parts, position)
+    return self._random()
+
+  def _of_image(self, map_, parts, position):
+    if map_.is_index_map:
+      (c, n), = parts
+      return in_field(c) * self._known(n, (map_.number, position)) % P
+    parts, vector = iter(parts), [1]
+    for count in map_.groups:
+      group = [in_field(c) * self._known(n, k) % P
+               for c, n in (next(parts) for _ in range(count))
+               for k in range(_POSITIONS)]
+      vector = [x * y % P for x in vector for y in group]
+    row = self._rows.get((map_.number, position))
+    if row is None:
+      row = self._rows[map_.number, position] = [
+          self._random() for _ in vector]
+    return sum(x * y for x, y in zip(row, vector)) % P

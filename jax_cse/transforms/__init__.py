@@ -1,0 +1,1 @@
+"""The public functions that take a function and give another."""
