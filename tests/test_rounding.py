@@ -304,6 +304,13 @@ class BoundsTest(parameterized.TestCase):
           ValueError, "io_callback.*second time.*test_rounding"):
         _bounds(fun, np.float32(2))
 
+  def test_whole_numbers_of_what_is_not_finite_have_no_bound(self):
+    x = jnp.array([jnp.nan, jnp.inf, 4.])
+    for fun, expected in ((lambda x: x.astype(jnp.int8), [jnp.inf, jnp.inf, 0]),
+                          (lambda x: x < 1, [jnp.inf, 0, 0])):
+      found, = rounding.bounds(jax.make_jaxpr(fun)(x), [x])
+      np.testing.assert_array_equal(found, expected)
+
 
 if __name__ == "__main__":
   absltest.main()

@@ -135,6 +135,18 @@ class _Draw:
         self._move(jnp.asarray(x, aval.dtype),
                    units * jnp.where(whole, 0, size)), aval)
 
+  def _unless_undefined(self, y, operands):
+    """A number or a truth that is made of NaN, or a number of infinity, is one
+    thing here and another there, so that it has no bound."""
+    undefined = jnp.isnan if y.dtype == np.bool_ else lambda x: ~jnp.isfinite(x)
+    where = [undefined(x) for x in operands if compat.is_inexact(
+        compat.typeof(x).dtype) and jnp.shape(x) in ((), y.shape)]
+    if not where or (not compat.is_number(y.dtype) and y.dtype != np.bool_):
+      return y
+    moved = self._move(jnp.zeros(y.shape, np.float32), jnp.float32(1)) > 0
+    return jnp.where(functools.reduce(jnp.logical_or, where) & moved,
+                     jnp.logical_not(y).astype(y.dtype), y)
+
   # Evaluation.
 
   def evaluate(self, jaxpr, consts, operands):
@@ -180,9 +192,10 @@ class _Draw:
     types = [v.aval for v in eqn.outvars]
     bind = lambda xs: compat.bind_later(
         eqn.primitive, xs, eqn.params, eqn.ctx, eqn.source_info)
-    if not any(compat.is_inexact(t.dtype) for t in types) or (
-        name in _EXACT and not (
-            name in _OF_REAL_NUMBERS and jnp.iscomplexobj(operands[0]))):
+    if not any(compat.is_inexact(t.dtype) for t in types):
+      return [self._unless_undefined(y, operands) for y in bind(operands)]
+    if name in _EXACT and not (
+        name in _OF_REAL_NUMBERS and jnp.iscomplexobj(operands[0])):
       return bind(operands)
     if name == "convert_element_type":
       y, = bind(operands)
