@@ -57,6 +57,15 @@ class StructureTest(absltest.TestCase):
         for name in needs:
           self.assertIn(name.split(".")[0], under, f"{module}: {name}")
 
+  def test_the_map_shows_what_is_there(self):
+    rows = re.findall(r"^\| `(\w+)/` \|.*\| (.*) \|$",
+                      (ROOT.parent / "CONTRIBUTING.md").read_text(), re.M)
+    self.assertEqual(tuple(folder for folder, _ in rows), FOLDERS)
+    for folder, modules in rows:
+      self.assertEqual(
+          set(re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", modules))),
+          {path.stem for path in (ROOT / folder).glob("*.py")} - {"__init__"})
+
   def test_a_folder_says_what_it_is(self):
     for folder in FOLDERS:
       text = ast.get_docstring(ast.parse(
