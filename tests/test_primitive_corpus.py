@@ -1,5 +1,6 @@
 """A sample of the primitive corpus over all its primitives; see the module."""
 
+import itertools
 from unittest import mock
 
 from absl.testing import absltest
@@ -7,6 +8,7 @@ from jax import lax
 from jax._src.internal_test_util import test_harnesses
 import numpy as np
 
+import corpus_roads
 from jax_cse.numbering import keys
 import primitive_corpus
 
@@ -24,6 +26,24 @@ class PrimitiveCorpusTest(absltest.TestCase):
       with self.subTest(case.fullname):
         hits += "hit" in primitive_corpus.check(case).split(" and ")
     self.assertGreater(hits, 0.9 * len(chosen))
+
+  def test_a_sample_by_every_road(self):
+    # Two roads for each primitive, so that all of them come round.
+    taken = itertools.cycle(corpus_roads.DEFAULT)
+    for case in primitive_corpus.sample(1):
+      for road, outcome in primitive_corpus.outcomes(
+          case, [next(taken), next(taken)]):
+        with self.subTest(case.fullname, road=road):
+          self.assertNotIsInstance(outcome, Exception, outcome)
+
+  def test_a_random_number_by_the_roads_that_rebuild(self):
+    # Of which a constant is the smallest number of its type.
+    name = "random_categorical_shape_float32_5_4_axis_1"
+    case, = (c for c in primitive_corpus.cases() if c.fullname == name)
+    for road, outcome in primitive_corpus.outcomes(
+        case, ["cse ring", "cse_jaxpr ring", "derivatives 1"]):
+      with self.subTest(road):
+        self.assertNotIsInstance(outcome, Exception, outcome)
 
   def test_a_wrong_merge_is_seen(self):
     # Planted: params do not count, so that slices [0:2] and [1:3] are the same.
