@@ -38,7 +38,7 @@ def pytest_configure(config):
   try:
     import jax_cse  # does what the variable says
     if was_imported:
-      jax_cse.memo.context.follow_environment()
+      jax_cse.memo.contexts.follow_environment()
   except ValueError as e:
     raise pytest.UsageError(f"--jax-cse={value}: {e}") from None
   config.jax_cse_memo = jax_cse.foundation.active.here.cell.memo

@@ -12,7 +12,7 @@ import traceback
 from jax_cse.foundation import modes
 from jax_cse.foundation import versions
 from jax_cse.foundation.active import here
-from jax_cse.memo.context import enable_process_wide
+from jax_cse.memo.contexts import enable_process_wide
 from jax_cse.report import blowup
 from jax_cse.report import plot_command
 

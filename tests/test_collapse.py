@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse.primitives import linear_primitives
+from jax_cse.primitives import costs
 from jax_cse.ring.cores import EQUATION
 
 _rng = np.random.RandomState(0)
@@ -98,7 +98,7 @@ def trace(fun, x):
 def work(fun, *args):
   """Multiplications in matrix products."""
   jaxpr = jax.make_jaxpr(fun)(*args)
-  return sum(linear_primitives.cost_of_equation(eqn) - EQUATION
+  return sum(costs.cost_of_equation(eqn) - EQUATION
              for eqn in jaxpr.eqns if eqn.primitive.name == "dot_general")
 
 

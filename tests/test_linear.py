@@ -9,7 +9,7 @@ import numpy as np
 
 import jax_cse
 from jax_cse import compat
-from jax_cse.primitives import linear_primitives
+from jax_cse.primitives import linear
 
 _rng = np.random.RandomState(0)
 
@@ -94,12 +94,12 @@ def count(fun, *args):
 class TableTest(parameterized.TestCase):
 
   def test_every_primitive_has_a_case(self):
-    names = {primitive.name for primitive in linear_primitives.GROUPS}
+    names = {primitive.name for primitive in linear.GROUPS}
     self.assertEqual(names, LINEAR.keys())
-    self.assertContainsSubset(linear_primitives.THROUGH,
-                              linear_primitives.GROUPS)
-    self.assertContainsSubset(linear_primitives.INDEX_MAPS,
-                              linear_primitives.GROUPS)
+    self.assertContainsSubset(linear.THROUGH,
+                              linear.GROUPS)
+    self.assertContainsSubset(linear.INDEX_MAPS,
+                              linear.GROUPS)
 
   @parameterized.named_parameters(*_CASES)
   def test_a_sum_of_images_is_the_image_of_the_sum(self, name, fun, x):
@@ -128,7 +128,7 @@ class TableTest(parameterized.TestCase):
   def test_a_sum_over_an_axis_goes_inside(self, name, fun, x):
     jaxpr = jax.make_jaxpr(fun)(x)
     eqn, operands = _application(jaxpr, x, name)
-    rule = linear_primitives.THROUGH.get(eqn.primitive)
+    rule = linear.THROUGH.get(eqn.primitive)
     if rule is None:
       return
     out = eqn.primitive.bind(*operands, **eqn.params)

@@ -353,21 +353,21 @@ class PatchedTest(absltest.TestCase):
         from concurrent import futures
         import time
         import jax
-        from jax_cse import context
-        plain = context.follow_toggle
+        from jax_cse.memo import contexts
+        plain = contexts.follow_toggle
 
         def slow(value):
           plain(value)
           time.sleep(0.2)
 
-        context.follow_toggle = slow
+        contexts.follow_toggle = slow
         with futures.ThreadPoolExecutor(1) as pool:
           first = pool.submit(setattr, jax.core, "enable_cse", True)
           time.sleep(0.1)
           jax.core.enable_cse = "ring"
           first.result()
         assert jax.core.enable_cse == "ring"
-        assert context.active_mode() == "ring"
+        assert contexts.active_mode() == "ring"
         """), overlay=overlay())
 
   def test_may_be_mocked(self):

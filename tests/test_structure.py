@@ -59,7 +59,8 @@ class StructureTest(absltest.TestCase):
 
   def test_the_map_shows_what_is_there(self):
     rows = re.findall(r"^\| `(\w+)/` \|.*\| (.*) \|$",
-                      (ROOT.parent / "CONTRIBUTING.md").read_text(), re.M)
+                      (ROOT.parent / "CONTRIBUTING.md").read_text(),
+                      re.MULTILINE)
     self.assertEqual(tuple(folder for folder, _ in rows), FOLDERS)
     for folder, modules in rows:
       self.assertEqual(

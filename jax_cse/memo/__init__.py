@@ -1,6 +1,6 @@
 """The memoized bind: `enabled()` and the tables that it asks.
 
-    context                   on this thread, or in the whole process
+    contexts                  on this thread, or in the whole process
     memo_table                what every bind asks first
     jaxpr_table               where a program is traced: equations
     transform_table           under `jvp`, `grad` and `vmap`: results

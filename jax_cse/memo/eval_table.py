@@ -23,7 +23,7 @@ import numpy as np
 from jax_cse import compat
 from jax_cse.memo.eager_table import EagerTable
 from jax_cse.numbering import keys
-from jax_cse.primitives import reasons
+from jax_cse.primitives import exclusions
 _MAX_COMPILED = 4096
 
 # Operands and results up to this are computed again rather than copied. The
@@ -58,14 +58,14 @@ class EvalTable:
     reason = plan.against_eager or self.against
     if reason is None and plan.carries_jaxprs:
       if plan.is_jit and memo.depth == 0:
-        reason = reasons.COMPILED
+        reason = exclusions.COMPILED
       else:
-        reason = reasons.against_call(plan, params)
+        reason = exclusions.against_call(plan, params)
     if reason is None and compat.checks_every_result():
-      reason = reasons.CHECKED
+      reason = exclusions.CHECKED
     if reason is not None:
       if memo.depth and memo.shares_arrays and (
-          reason is reasons.DONATES or plan.makes_aliases):
+          reason is exclusions.DONATES or plan.makes_aliases):
         args = memo.numbering.arrays.own(args)
       return memo.bypass(plain, reason, primitive, trace, args, avals, params)
 
@@ -86,9 +86,9 @@ class EvalTable:
         value = numbering.of(x)
         known = known and not isinstance(x, compat.Tracer)
         if value is None:
-          reason = reasons.NO_NUMBER
+          reason = exclusions.NO_NUMBER
         elif compat.guards_host_transfers():
-          reason = reasons.GUARDED
+          reason = exclusions.GUARDED
         if reason is not None:
           return memo.bypass(plain, reason, primitive, trace, args, avals,
                              params)
@@ -103,7 +103,7 @@ class EvalTable:
     context = memo.context()
     key, entry = keys.find(self.results.get, plan, context, numbers, params)
     if key is None:
-      return memo.bypass(plain, reasons.NO_KEY, primitive, trace, args, avals,
+      return memo.bypass(plain, exclusions.NO_KEY, primitive, trace, args, avals,
                          params)
     run = None
     if known:

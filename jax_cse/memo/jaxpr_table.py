@@ -23,7 +23,7 @@ from jax_cse.compat import jaxprs
 from jax_cse.numbering import keys
 from jax_cse.numbering.jaxpr_numbering import Scope, equations, number_call
 from jax_cse.numbering.narrowing import narrow
-from jax_cse.primitives import reasons
+from jax_cse.primitives import exclusions
 
 
 class JaxprTable:
@@ -50,10 +50,10 @@ class JaxprTable:
     plan = keys.plan_of(primitive)
     reason = self.against
     if reason is None and compat.checks_key_reuse():
-      reason = reasons.CHECKED
+      reason = exclusions.CHECKED
     if compat.folds_constants() and not any(
         isinstance(x, compat.Tracer) for x in args):
-      reason = reasons.FOLDED
+      reason = exclusions.FOLDED
     if reason is None and plan.is_structured:
       if (plan.is_jit and not params["jaxpr"].effects
           and compat.is_inline_call(params)):
@@ -67,17 +67,17 @@ class JaxprTable:
     if reason is None:
       reason = plan.against
     if reason is None and plan.carries_jaxprs:
-      reason = reasons.against_call(plan, params)
+      reason = exclusions.against_call(plan, params)
     if reason is None:
       memo.numbering.traced = True
       numbers = self._numbers(trace, args)
       if None in numbers:
-        reason = reasons.NO_NUMBER
+        reason = exclusions.NO_NUMBER
       else:
         key, found = self._scope.look_up(plan, memo.context(), numbers, avals,
                                          params)
         if key is None:
-          reason = reasons.NO_KEY
+          reason = exclusions.NO_KEY
     if reason is not None:
       return memo.bypass(plain, reason, primitive, trace, args, avals, params)
     if found is not None and (outs := self._recall(found)) is not None:
@@ -181,7 +181,7 @@ class JaxprTable:
                                     compat.current_source())
         if x is not None:
           known[n] = x
-    reason = plan.against or reasons.against_call(plan, params)
+    reason = plan.against or exclusions.against_call(plan, params)
     if outs and len(known) == len(set(outs)) and (
         not jaxprs.has_effects_inside(params)):
       memo.stats.hits_of[plan.name] += 1
@@ -214,9 +214,9 @@ class JaxprTable:
   def stage(self, stage, primitive, trace, tracers, params):
     """Results of a `custom_jvp` call whose function was traced just now."""
     memo, plan = self.memo, keys.plan_of(primitive)
-    reason = self.against or reasons.against_call(plan, params)
+    reason = self.against or exclusions.against_call(plan, params)
     if reason is None and compat.checks_key_reuse():
-      reason = reasons.CHECKED
+      reason = exclusions.CHECKED
     if reason is not None:
       memo.stats.bypass(plan.name, reason)
       return stage()

@@ -33,7 +33,6 @@ from jax_cse.memo.statistics import Statistics
 from jax_cse.numbering import value_numbering
 from jax_cse.numbering.values import TracerValues
 from jax_cse.primitives import exclusions
-from jax_cse.primitives import reasons
 
 
 class _NoTable:
@@ -41,7 +40,7 @@ class _NoTable:
 
   traced = False
   order = 0
-  against = reasons.UNKNOWN_TRACE
+  against = exclusions.UNKNOWN_TRACE
   __slots__ = ("memo", "values", "reference")
 
   def __init__(self, memo):
@@ -141,7 +140,7 @@ class Memo:
     self.stats.bypass(primitive.name, reason)
     if primitive.name not in exclusions.EVALUATED_BARRIERS:
       return plain(primitive, trace, args, avals, params)
-    before, self._eval.against = self._eval.against, reasons.INSIDE_BARRIER
+    before, self._eval.against = self._eval.against, exclusions.INSIDE_BARRIER
     try:
       return plain(primitive, trace, args, avals, params)
     finally:

@@ -25,7 +25,7 @@ from jax_cse.numbering import keys
 from jax_cse.numbering.jaxpr_numbering import Scope, number_call
 from jax_cse.numbering.narrowing import narrow
 from jax_cse.numbering.values import TracerValues
-from jax_cse.primitives import reasons
+from jax_cse.primitives import exclusions
 
 # A transformation that runs eagerly for a long time has a table that would
 # grow with it. Emptying it costs hits and no more.
@@ -44,7 +44,7 @@ class TransformTable:
     self.order = parent.order + (type(trace) is compat.JVPTrace)
     self.against = parent.against
     if not self.traced and not memo.sees_exits:
-      self.against = reasons.ENTERED_INSIDE
+      self.against = exclusions.ENTERED_INSIDE
     self.is_outermost = True
     if isinstance(parent, TransformTable):
       parent.is_outermost = False
@@ -53,8 +53,8 @@ class TransformTable:
     self._scope = Scope(memo.numbering, memo.context_of, memo.mode)
     self._linearizes = type(trace) is compat.LinearizeTrace
     if self._linearizes and not self.traced:
-      self.against = reasons.COTANGENTS
-      memo.table(trace.tangent_trace).against = reasons.COTANGENTS
+      self.against = exclusions.COTANGENTS
+      memo.table(trace.tangent_trace).against = exclusions.COTANGENTS
 
   def bind(self, plain, primitive, trace, args, avals, params):
     memo = self.memo
@@ -72,11 +72,11 @@ class TransformTable:
       return self._call(plain, plan, primitive, trace, args, avals, params)
     reason = plan.against or self.against
     if reason is None and plan.carries_jaxprs:
-      reason = reasons.against_call(plan, params)
+      reason = exclusions.against_call(plan, params)
     if reason is None and (
         compat.checks_key_reuse() if self.traced else
         compat.checks_every_result()):
-      reason = reasons.CHECKED
+      reason = exclusions.CHECKED
     if reason is None:
       numbering = memo.numbering
       numbering.traced = self.traced
@@ -87,13 +87,13 @@ class TransformTable:
         numbers.append(found[1].number if found and found[0]() is x else
                        numbering.number(x))
       if None in numbers:
-        reason = reasons.NO_NUMBER
+        reason = exclusions.NO_NUMBER
       else:
         keys.put_in_order(plan, numbers, avals, eager=not self.traced)
         key, found = keys.find(self._entries.get, plan, memo.context(),
                                numbers, params)
         if key is None:
-          reason = reasons.NO_KEY
+          reason = exclusions.NO_KEY
     if reason is not None:
       return memo.bypass(functools.partial(self._run, plain), reason,
                          primitive, trace, args, avals, params)
@@ -114,7 +114,7 @@ class TransformTable:
     scope.repeats = False
     outs, _ = number_call(scope, primitive, params, list(numbers), avals,
                           memo.context())
-    reason = plan.against or reasons.against_call(plan, params)
+    reason = plan.against or exclusions.against_call(plan, params)
     key = (plan.number, memo.context(), *outs)
     if reason is not None:
       memo.stats.bypass(plan.name, reason)

@@ -8,7 +8,7 @@
     broadcast_in_dim             of a scalar: the scalar
     convert_element_type         to the same dtype: the operand; of a constant
                                  to a dtype that has it: a constant
-    linear primitives            images, in mode "ring"; see `linear_primitives`
+    linear primitives            images, in mode "ring"; see `linear`
 
 A dtype is a ring: integers modulo a power of two, exactly, and real and complex
 floats as far as rounding lets them be one. A scalar and the array that it is

@@ -19,7 +19,7 @@ from jax_cse.numbering import identities
 from jax_cse.numbering import keys
 from jax_cse.numbering.algebra import Algebra
 from jax_cse.numbering.expressions import Expressions
-from jax_cse.primitives import reasons
+from jax_cse.primitives import exclusions
 
 
 class Scope:
@@ -193,7 +193,7 @@ def _look_at(eqn):
   plan = keys.plan_of(eqn.primitive)
   excluded = plan.against
   if excluded is None and (plan.carries_jaxprs or plan.is_structured):
-    excluded = reasons.against_call(plan, eqn.params)
+    excluded = exclusions.against_call(plan, eqn.params)
   opaque = (any(type(v.aval) is not compat.ShapedArray for v in eqn.outvars)
             or (excluded is not None if not plan.is_structured
                 else jaxprs.uses_references(eqn.params)))

@@ -11,7 +11,8 @@ import weakref
 
 from jax_cse import compat
 from jax_cse.numbering import keys
-from jax_cse.primitives import linear_primitives
+from jax_cse.primitives import costs
+from jax_cse.primitives import linear
 
 
 def is_in_ring(aval) -> bool:
@@ -57,8 +58,8 @@ class Map:
     self.groups = tuple(map(len, groups))
     self.operand_shapes = tuple(avals[i].shape for i in self.slots)
     self.domain, self.shape = out.dtype, out.shape
-    self.cost = linear_primitives.cost(primitive, params, avals, out)
-    self.is_index_map = primitive in linear_primitives.INDEX_MAPS
+    self.cost = costs.cost(primitive, params, avals, out)
+    self.is_index_map = primitive in linear.INDEX_MAPS
     self.sums = (tuple(map(int, params["axes"]))
                  if primitive is compat.reduce_sum_p else ())
     dtypes = {avals[i].dtype for i in self.slots}
@@ -73,11 +74,11 @@ class Map:
     return self._through[axis]
 
   def joins(self, axis: int) -> bool:
-    name = linear_primitives.JOINS.get(self.primitive)
+    name = linear.JOINS.get(self.primitive)
     return name is not None and axis == self.params[name]
 
   def _new_through(self, axis):
-    rule = linear_primitives.THROUGH.get(self.primitive)
+    rule = linear.THROUGH.get(self.primitive)
     inside = rule and rule(self.params, self.avals, axis)
     if not inside:
       return None
@@ -86,7 +87,7 @@ class Map:
     for i, k in axes.items():
       if k is not None:
         avals[i] = avals[i].update(
-            shape=linear_primitives.with_size(avals[i].shape, k, 1))
+            shape=linear.with_size(avals[i].shape, k, 1))
     inner = self._maps.of(keys.plan_of(self.primitive), self.context,
                           [self.fixed.get(i, 0) for i in range(len(avals))],
                           avals, params)
@@ -147,7 +148,7 @@ class Maps:
         self._added(compat.broadcast_in_dim_p, domain,
                     tuple(shape[k] for k in others),
                     compat.params_of_broadcast(
-                        linear_primitives.with_size(shape, axis, 1), others)))
+                        linear.with_size(shape, axis, 1), others)))
 
   def drop(self, domain, shape, axes) -> Map:
     """See `axis_sums.Maps`."""
@@ -175,5 +176,5 @@ def _with_axes_only(avals, params):
 
 
 _groups = {keys.plan_of(primitive).number: rule
-           for primitive, rule in linear_primitives.GROUPS.items()}
+           for primitive, rule in linear.GROUPS.items()}
 _BROADCAST = keys.plan_of(compat.broadcast_in_dim_p).number

@@ -9,6 +9,7 @@ Limits: a primitive that declares itself free of effects and has some all the
 same is believed, as JAX believes it under `jit`.
 """
 
+from typing import Any
 import weakref
 
 from jax_cse import compat
@@ -24,6 +25,19 @@ _GRID = "its value depends on the grid it runs in"
 _STATE = "reads or writes a reference"
 _KEYS = "a check of key reuse counts how often a key is consumed"
 _RULE = "carries a rule of the user's that is not a value"
+
+# Why a bind is made as if there were no table, whatever the primitive.
+UNKNOWN_TRACE = "under a trace of a kind that is not known"
+NO_NUMBER = "an operand has no number"
+NO_KEY = "a param has no key"
+COTANGENTS = "keeps the order in which cotangents add up"
+CHECKED = "JAX is told to check every result"
+FOLDED = "is evaluated while it is traced"
+GUARDED = "JAX is told to guard host transfers"
+COMPILED = "an eager jit runs compiled"
+DONATES = "donates its operands"
+ENTERED_INSIDE = "the transformation began outside of enabled()"
+INSIDE_BARRIER = "is part of what a barrier computes again"
 
 # Excluded everywhere.
 NEVER: dict[str, str] = {
@@ -129,4 +143,15 @@ def _look_inside(jaxpr):
       reason = reason_inside(inner)
       if reason is not None:
         return reason
+  return None
+
+
+def against_call(plan, params: dict[str, Any]) -> str | None:
+  """Why a primitive that carries jaxprs is not merged, or None if it may be."""
+  if plan.is_jit and True in params["donated_invars"]:
+    return DONATES
+  for jaxpr in compat.jaxprs_in_params(params):
+    reason = reason_inside(jaxpr)
+    if reason is not None:
+      return reason
   return None

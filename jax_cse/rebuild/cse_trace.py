@@ -34,7 +34,7 @@ from jax_cse.numbering import narrowing
 from jax_cse.numbering import scalars
 from jax_cse.numbering.jaxpr_numbering import number_call
 from jax_cse.numbering.linear_maps import is_in_ring
-from jax_cse.primitives import reasons
+from jax_cse.primitives import exclusions
 from jax_cse.rebuild.deferred import Call, CseTracer, DeferredTrace
 
 
@@ -172,7 +172,7 @@ class CseTrace(DeferredTrace):
   def _apply(self, plan, primitive, tracers, params, out_avals):
     reason = plan.against
     if reason is None and plan.carries_jaxprs:
-      reason = reasons.against_call(plan, params)
+      reason = exclusions.against_call(plan, params)
     key, outs = None, None
     if reason is None:
       numbers = [x.number for x in tracers]

@@ -31,7 +31,8 @@ import numpy as np
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
-from jax_cse.primitives import linear_primitives
+from jax_cse.primitives import costs
+from jax_cse.primitives import linear
 
 
 def _names(text: str) -> frozenset[str]:
@@ -233,10 +234,10 @@ class _Draw:
 
   def _accumulation(self, eqn, operands, bind):
     y, = bind(operands)
-    groups = linear_primitives.GROUPS[eqn.primitive](
+    groups = linear.GROUPS[eqn.primitive](
         [x.aval for x in eqn.invars], eqn.params)
-    linear = {i for group in groups or () for i in group}
-    size, = bind([jnp.abs(x).astype(x.dtype) if i in linear else x
+    together = {i for group in groups or () for i in group}
+    size, = bind([jnp.abs(x).astype(x.dtype) if i in together else x
                   for i, x in enumerate(operands)])
     units = _number_of_terms(eqn, operands, bind)
     # A chip may multiply matrices in fewer digits than it is given.
@@ -356,7 +357,7 @@ def _number_of_terms(eqn, operands, bind) -> Any:
                      jnp.ones_like(operands[2])])
       return jnp.sqrt(1 + jnp.abs(count).astype(np.float32))
     case _:
-      work = linear_primitives.cost_of_equation(eqn)
+      work = costs.cost_of_equation(eqn)
       return _terms(work, out.size)
 
 

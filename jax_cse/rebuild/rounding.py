@@ -29,7 +29,7 @@ import numpy as np
 
 from jax_cse import compat
 from jax_cse.foundation import counting
-from jax_cse.memo import context
+from jax_cse.memo import contexts
 from jax_cse.rebuild import perturbation
 
 # Draws with a sign for each element, and with one for each equation.
@@ -43,7 +43,7 @@ def plain_jax(sixty_four_bits: bool):
   """Evaluates at once, by JAX as it is delivered, whatever is around."""
   with contextlib.ExitStack() as stack:
     for manager in (
-        context.disabled(), compat.set_current_trace(compat.eval_trace),
+        contexts.disabled(), compat.set_current_trace(compat.eval_trace),
         jax.disable_jit(False), jax.debug_nans(False), jax.debug_infs(False),
         jax.debug_key_reuse(False), jax.transfer_guard("allow"),
         jax.numpy_dtype_promotion("standard"),

@@ -19,7 +19,7 @@ from jax_cse.compat import jaxprs
 from jax_cse.foundation import counting
 from jax_cse.numbering import narrowing
 from jax_cse.numbering.linear_maps import is_in_ring
-from jax_cse.primitives import linear_primitives
+from jax_cse.primitives import costs
 from jax_cse.rebuild import nested_jvp
 from jax_cse.rebuild.cse_trace import CseTrace
 from jax_cse.rebuild.derivation import Derivation
@@ -78,7 +78,7 @@ def _rebuild(closed_jaxpr, mode):
 def _price(closed_jaxpr) -> tuple[int, int]:
   """What a jaxpr costs, and how many equations it has."""
   eqns = list(counting.equations(closed_jaxpr.jaxpr))
-  return sum(map(linear_primitives.cost_of_equation, eqns)), len(eqns)
+  return sum(map(costs.cost_of_equation, eqns)), len(eqns)
 
 
 def transform(fun, operands, mode: str) -> list[Any]:

@@ -27,7 +27,7 @@ import numpy as np
 from jax_cse import compat
 from jax_cse.compat import core
 from jax_cse.foundation.errors import CheckFailed
-from jax_cse.memo import context
+from jax_cse.memo import contexts
 from jax_cse.rebuild import rounding
 from jax_cse.rebuild import simplification
 
@@ -95,7 +95,7 @@ def check_jaxpr(closed_jaxpr, simpler, mode: str) -> None:
 
 def _trace(fun, operands, road):
   try:
-    with context.disabled():
+    with contexts.disabled():
       jaxpr = jax.make_jaxpr(fun)(*operands[:road.num_operands])
   except compat.WANTS_VALUES as error:
     raise ValueError(
@@ -121,7 +121,7 @@ def _leaves(outs):
 
 
 def _program(transformation, fun, operands):
-  with context.disabled():
+  with contexts.disabled():
     return jax.make_jaxpr(
         lambda *xs: _leaves(transformation(fun)(*xs)))(*operands)
 

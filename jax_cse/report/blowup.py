@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_cse.foundation.counting import count_primitives
-from jax_cse.memo.context import disabled, enabled
+from jax_cse.memo.contexts import disabled, enabled
 from jax_cse.report.order_counts import (
     TITLES, WAYS, OrderCounts, nested_jvp, taylor, validate_order)
 

@@ -18,7 +18,7 @@ from jax.extend import core
 from jax_cse.foundation import modes
 from jax_cse.foundation import versions
 from jax_cse.foundation.counting import equations
-from jax_cse.memo import context
+from jax_cse.memo import contexts
 from jax_cse.report import naming
 from jax_cse.report.redundancy_report import Finding, Line, Redundancy
 
@@ -44,7 +44,7 @@ class Comparison(NamedTuple):
 
   def flops(self) -> tuple[Any, Any, Any]:
     """XLA's count: as traced, compiled, and compiled after CSE."""
-    with context.disabled():
+    with contexts.disabled():
       lowered, other = (jit(core.jaxpr_as_fun(x)).lower(*x.in_avals)
                         for x in (self.plain, self.merged))
       traced, compiled, after = (
@@ -84,7 +84,7 @@ def of(fun: Callable, mode: str) -> Callable[..., Comparison]:
 def plainly(fun: Callable) -> Callable[..., Any]:
   """`jax.make_jaxpr` without CSE."""
   def make(*args, **kwargs):
-    with context.disabled():
+    with contexts.disabled():
       # A function of its own, so that no cache has a jaxpr of another mode.
       return jax.make_jaxpr(lambda *xs, **ks: fun(*xs, **ks))(*args, **kwargs)
   return make
@@ -95,7 +95,7 @@ def of_jaxpr(name: str, traced, mode: str) -> Comparison:
   from jax_cse.report import duplicates
   from jax_cse.compat import jaxprs
   from jax_cse.rebuild import simplification
-  with context.disabled():
+  with contexts.disabled():
     plain = jaxprs.drop_dead_equations(traced)
     return Comparison(name, mode, plain, simplification.simplify(plain, mode),
                       _grouped(duplicates.find(plain, mode)),
@@ -148,8 +148,8 @@ def _size_inside(eqn) -> int:
 def _cost(eqn) -> tuple[int, int]:
   """Flops and bytes of one run."""
   from jax_cse import compat
-  from jax_cse.primitives import linear_primitives
-  flops = linear_primitives.flops(eqn)
+  from jax_cse.primitives import costs
+  flops = costs.flops(eqn)
   inside = [sum(_cost(e)[0] for e in inner.eqns)
             for inner in compat.jaxprs_in_params(eqn.params)]
   # One branch of a `cond` runs.

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax_cse.foundation import inputs
 from jax_cse.foundation import modes
 from jax_cse.foundation.counting import count_primitives
-from jax_cse.memo.context import disabled, enabled
+from jax_cse.memo.contexts import disabled, enabled
 
 
 def nested_jvp(fun: Callable, order: int, v: Any = 1.0) -> Callable:

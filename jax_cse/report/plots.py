@@ -14,7 +14,7 @@ from jax_cse.foundation import modes
 from jax_cse.foundation import versions
 from jax_cse.foundation.active import here
 from jax_cse.memo import eager_table
-from jax_cse.memo.context import enabled
+from jax_cse.memo.contexts import enabled
 from jax_cse.report import growth
 from jax_cse.report import history
 from jax_cse.report import naming

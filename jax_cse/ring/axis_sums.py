@@ -4,7 +4,7 @@
 
 where `a`, `b` and L are the same all along the axis. What is summed is split by
 its normal form into what changes along the axis and what that is multiplied by,
-and a sum over an axis goes into a linear map as `linear_primitives` says. It
+and a sum over an axis goes into a linear map as `linear` says. It
 ends at products of things that change, and at what is not linear.
 
 While it goes, the axis stays, with length 1, so nothing else about a map or a

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jax_cse.foundation import inputs
 from jax_cse.foundation import versions
-from jax_cse.transforms import explicit
+from jax_cse.transforms.cse import cse
 
 _Result = TypeVar("_Result")
 
@@ -69,7 +69,7 @@ def laplacian(fun: Callable[[Any], _Result], *, check: bool = False
     return jax.tree.unflatten(structure, [
         next(along).sum(0) if zero is None else zero for zero in constant])
 
-  simplified = explicit.cse(summed, check=check)
+  simplified = cse(summed, check=check)
 
   @functools.wraps(fun)
   def laplacian_of(x: Any) -> _Result:
