@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_cse
-from jax_cse.memo import contexts
+from jax_cse.memo.contexts import Memo
 
 Pair = tuple[jax.Array, dict[str, jax.Array]]
 
@@ -27,7 +27,7 @@ def pair(x: jax.Array, *, scale: float = 1.0) -> Pair:
 
 def contexts() -> None:
   with jax_cse.enabled("ring", max_bytes=1 << 20) as memo:
-    assert_type(memo, contexts.Memo)
+    assert_type(memo, Memo)
     assert_type(memo.mode, str | None)
     assert_type(memo.nbytes, int)
     assert_type(memo.stats.hits, int)

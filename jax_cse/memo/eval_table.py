@@ -103,8 +103,8 @@ class EvalTable:
     context = memo.context()
     key, entry = keys.find(self.results.get, plan, context, numbers, params)
     if key is None:
-      return memo.bypass(plain, exclusions.NO_KEY, primitive, trace, args, avals,
-                         params)
+      return memo.bypass(plain, exclusions.NO_KEY, primitive, trace, args,
+                         avals, params)
     run = None
     if known:
       # What `plain` would look at before it comes to this is known by now; not
