@@ -1,6 +1,5 @@
-"""Functions of which there are pictures in gallery.md."""
+"""A function of which there is a picture in gallery.md."""
 
-import jax
 from jax import lax
 import jax.numpy as jnp
 
@@ -19,24 +18,3 @@ def pendulum(angle):
 
   start = jnp.stack([angle, jnp.zeros_like(angle)])
   return lax.scan(step, start, length=20)[0][0]
-
-
-def attention(t):
-  """Self-attention of four tokens that move along a line."""
-  tokens = jnp.sin(t * jnp.arange(1.0, 33.0).reshape(4, 8))
-  weights = jax.nn.softmax(tokens @ tokens.T / jnp.sqrt(8.0), axis=-1)
-  return jnp.sum(weights @ tokens)
-
-
-def wave(t):
-  """The thread's function in `lax`, so that nothing runs compiled."""
-  return lax.mul(lax.mul(0.3, lax.sin(t)), lax.integer_pow(t, 10))
-
-
-def sweeps():
-  """Four sweeps over 10 products of matrices, then four over 40."""
-  a = jnp.arange(256.0 * 256).reshape(256, 256) / 256**2
-  for products in (10, 40):
-    for _ in range(4):
-      for i in range(products):
-        lax.dot(a, lax.mul(a, jnp.float32(i)))

@@ -1,4 +1,4 @@
-"""The command line: `python -m jax_cse run`, `blowup` and `plot`."""
+"""The command line: `python -m jax_cse run` and `blowup`."""
 
 import argparse
 import contextlib
@@ -14,7 +14,6 @@ from jax_cse.foundation import versions
 from jax_cse.foundation.active import here
 from jax_cse.memo.contexts import enable_process_wide
 from jax_cse.report import blowup
-from jax_cse.report import plot_command
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,7 +44,6 @@ def _parser() -> argparse.ArgumentParser:
                     "(default: 8)")
   grow.add_argument("--out", default="blowup.png", metavar="FILE.png",
                     help="where the figure goes (default: blowup.png)")
-  plot_command.add_to(commands)
   return parser
 
 
@@ -170,8 +168,7 @@ def main(argv: list[str] | None = None) -> None:
   except ValueError as e:
     parser.error(str(e))
   try:
-    {"run": _run, "blowup": _blowup,
-     "plot": plot_command.run}[options.command](options, args)
+    {"run": _run, "blowup": _blowup}[options.command](options, args)
   except _NoProgram as e:
     parser.error(str(e))
 

@@ -42,18 +42,6 @@ def test_mode():
   print(jax_cse.active_mode(), len(jax.make_jaxpr(lambda x: f(x))(1.0).eqns))
 """
 
-PLOTTED = """
-import neighbour
-from jax import lax
-def scaled(x, a):
-  return lax.sin(x) * a
-class Model:
-  def train():
-    print(neighbour.NAME)
-    return lax.sin(1.0)
-"""
-
-
 class CommandLineTest(parameterized.TestCase):
 
   def setUp(self):
@@ -182,78 +170,6 @@ main(["run", "--report", "out.html", "script.py"])
                       ["110", "49", "234"]])
     self.assertTrue((self.dir / "b.png").read_bytes().startswith(b"\x89PNG"))
     self.assertIn("9/9", run.stderr)
-
-  def test_plot(self):
-    (self.dir / "mine.py").write_text(PLOTTED)
-    for what, *options in (("counts", "mine:scaled", "--order", "3", "--at",
-                            "[0.5, 1]", "2"),
-                           ("growth", "mine.py:scaled", "--order", "3",
-                            "--mode", "ring", "--at", "1", "2",
-                            "--out", "g.svg"),
-                           ("hits", "mine.py:Model.train", "--at")):
-      run = self.python("-m", "jax_cse", "plot", what, *options)
-      self.assertEqual(run.returncode, 0, run.stderr)
-      self.assertIn(f"plotting {what} of mine", run.stderr)
-    self.assertEqual(run.stdout, "__train__\nfigure saved to hits.png\n")
-    for name in ("counts.png", "hits.png"):
-      self.assertTrue((self.dir / name).read_bytes().startswith(b"\x89PNG"))
-    self.assertIn("<svg", (self.dir / "g.svg").read_text())
-
-  def test_plot_of_a_derivative(self):
-    (self.dir / "mine.py").write_text(PLOTTED)
-    run = self.python("-m", "jax_cse", "plot", "hits", "mine.py:scaled",
-                      "--order", "2", "--at", "1", "2", "--out", "h.svg")
-    self.assertEqual(run.returncode, 0, run.stderr)
-    self.assertIn("derivative 2 of scaled", (self.dir / "h.svg").read_text())
-
-  @parameterized.parameters(
-      (("heights", "math:sin"), "invalid choice: 'heights'"),
-      (("counts", "mine"), "MODULE:FUNCTION or FILE.py:FUNCTION; got 'mine'"),
-      (("counts", ":f"), "MODULE:FUNCTION or FILE.py:FUNCTION; got ':f'"),
-      (("counts", "none.py:f"), "there is no file 'none.py'"),
-      (("counts", "no.such:f"), "there is no module 'no'"),
-      (("counts", "jax.such:f"), "there is no module 'jax.such'"),
-      (("counts", "jax.numpy:tank"),
-       "there is no 'tank' in 'jax.numpy'; did you mean tan"),
-      (("counts", "jax.numpy:pi"), "not a function, but of type float"),
-      (("counts", "jax.numpy:sin", "--order", "0"), "1 or more; got 0"),
-      (("growth", "jax.numpy:sin", "--order", "2"), "3 or more; got 2"),
-      (("hits", "jax.numpy:sin", "--order", "-1"), "0 or more; got -1"),
-      (("counts", "jax.numpy:sin", "--mode", "fast"), "'ring'; got 'fast'"),
-      (("counts", "jax.numpy:sin", "--max-equations", "0"), "got 0"),
-      (("hits", "jax.numpy:sin", "--max-bytes", "-1"), "got -1"),
-      (("counts", "jax.numpy:sin", "--at", "x"),
-       "--at must be numbers or lists of numbers; got 'x'"),
-      (("counts", "jax.numpy:sin", "--at", "[1, [2]]"), "got '[1, [2]]'"),
-      (("counts", "jax.numpy:sin", "--at", "'a'"), "lists of numbers; got"),
-      (("counts", "jax.numpy:sin", "--at"), "the point of the derivative"),
-      (("counts", "jax.numpy:sin", "--out", "a.xyz"),
-       "--out must end in one of ."),
-      (("counts", "jax.numpy:sin", "--out", "no/a.png"),
-       "there is no folder 'no'"),
-      (("counts", "no.such:f", "--out", "a_folder.png"),
-       "'a_folder.png' is a folder"))
-  def test_plot_refuses(self, args, message):
-    (self.dir / "a_folder.png").mkdir()
-    said = io.StringIO()
-    with contextlib.chdir(self.dir), contextlib.redirect_stderr(
-        said), self.assertRaises(SystemExit) as e:
-      command_line.main(["plot", *args])
-    self.assertEqual(e.exception.code, 2)
-    self.assertIn(message, said.getvalue())
-
-  def test_plot_of_a_module_that_fails(self):
-    (self.dir / "mine.py").write_text("import missing_of_mine")
-    run = self.python("-m", "jax_cse", "plot", "counts", "mine.py:f")
-    self.assertEqual(run.returncode, 1)
-    self.assertIn("Traceback", run.stderr)
-    self.assertIn("No module named 'missing_of_mine'", run.stderr)
-
-  def test_plot_when_off(self):
-    run = self.python("-m", "jax_cse", "plot", "hits", "jax.numpy:sin",
-                      JAX_CSE="off")
-    self.assertEqual(run.returncode, 0, run.stderr)
-    self.assertTrue((self.dir / "hits.png").is_file())
 
   @parameterized.parameters(
       ((), {}, "None 2"), (("--jax-cse=off",), {}, "None 2"),

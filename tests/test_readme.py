@@ -75,12 +75,6 @@ class PagesTest(parameterized.TestCase):
       self.assertNotEmpty(doctests(text, name).examples, name)
     self.assertNotEmpty(commands((ROOT / "docs/tutorial.md").read_text()))
 
-  def test_every_module_stands_in_the_layout(self):
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    layout = text[text.index("## The layout"):text.index("## How to add")]
-    for path in (ROOT / "jax_cse").glob("*.py"):
-      self.assertIn(f"`{path.stem}`", layout)
-
   def test_an_example_that_is_wrong_fails(self):
     self.assertIn("Got:\n    2", failures(doctests(
         "```pycon\n>>> 1 + 1\n3\n```\n", "a page")))

@@ -1,8 +1,4 @@
-"""What the counts look like, drawn with matplotlib.
-
-    draw_counts    by primitive against order, a panel for each way
-    draw_growth    totals against order, with the fitted laws
-    draw_hits      totals of a memo against the lookups that it answered
+"""What the counts look like: by primitive against order, a panel for each way.
 
 A `Picture` is a matplotlib `Figure` that was made without pyplot, so none stays
 open and no backend is chosen; a notebook shows it all the same.
@@ -18,14 +14,10 @@ import io
 import math
 import operator
 import textwrap
-from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
-    FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator)
-import numpy as np
-
-from jax_cse.report import growth
+    FixedLocator, FuncFormatter, NullFormatter, NullLocator)
 
 MOST_LINES = 13   # in a panel, besides that of the rest and the total
 DPI = 100
@@ -177,85 +169,3 @@ def _orders(ways) -> list[int]:
   if all(way.ended for way in ways):
     orders.append(orders[-1] + 1)
   return orders
-
-
-def _formula(law) -> str:
-  factor, base, exponent = law.formula
-  return rf"${factor} \cdot {base}^{{{exponent}}}$".replace(",", "{,}")
-
-
-def draw_growth(name: str, ways: Sequence) -> Picture:
-  """What each order adds to the function, with the laws fitted to that."""
-  fig = Picture(figsize=(11, 5.2), layout="constrained")
-  axes = fig.subplots(1, 2, sharey=True)
-  handles: list[Any] = []
-  labels: list[str] = []
-  for way, color, marker in zip(ways, (_RED, _BLUE, _GREEN), "os^"):
-    label, fits = way.title, None
-    sizes = growth.beyond(way.itself, way.totals)
-    if len(sizes) >= growth.LEAST_ORDERS:
-      fitted = growth.upper_half(sizes)
-      fits = growth.fit(fitted)
-      reach = np.linspace(min(fitted), max(fitted), 50)
-      label += f":  {_formula(fits.better)}, {fits.better.kind}"
-    elif way.by_order:
-      label += ":  too few orders add equations to fit a law"
-    if way.ended is not None:
-      label += "\n" + plain(_shortened(way.ended, 90, 2))
-    for ax in axes:
-      handle, = ax.plot(list(sizes), list(sizes.values()), marker, color=color)
-      if fits is not None:
-        ax.plot(reach, fits.worse(reach), ":", color=color)
-        line, = ax.plot(reach, fits.better(reach), color=color)
-    handles.append(handle if fits is None else (handle, line))
-    labels.append(label)
-  for ax, title, scale in zip(axes, ("exponential growth is straight",
-                                     "polynomial growth is straight"),
-                              ("linear", "log")):
-    ax.set_title(title)
-    _over_orders(ax, sorted(set().union(*(way.by_order for way in ways))),
-                 scale, 18)
-  axes[0].set_ylabel("equations beyond those of the function")
-  fig.legend(handles, labels, loc="outside lower center")
-  fig.suptitle(f"Derivatives of {name}: the better of two fits to the upper "
-               "half of the orders; the other dotted")
-  return fig
-
-
-def draw_hits(name: str, mode: str, history, max_bytes: int) -> Picture:
-  """Totals of a `History` against its lookups, and what the memo held."""
-  samples = history.samples
-  held = any(s.nbytes or s.evicted for s in samples)
-  fig = Picture(figsize=(8, 6.4 if held else 4.6), layout="constrained")
-  ax, *others = np.atleast_1d(fig.subplots(
-      1 + held, 1, sharex=True, height_ratios=[2, 1][:1 + held]))
-  x = [0] + [s.lookups for s in samples]
-  for what, color, dash in (("hits", _BLUE, "-"), ("misses", _RED, "--"),
-                            ("bypassed", _GREY, ":")):
-    y = [0] + [getattr(s, what) for s in samples]
-    share = f" ({y[-1] / x[-1]:.0%})" if x[-1] else ""
-    ax.plot(x, y, dash, color=color, linewidth=2,
-            label=f"{what}: {y[-1]:,}{share}")
-  ax.legend(loc="upper left")
-  ax.set(ylabel="number so far", title=f"Lookups of {name}, mode {mode!r}")
-  if not samples:
-    ax.text(0.5, 0.5, "nothing was looked up", transform=ax.transAxes,
-            ha="center")
-    ax.set(xlim=(0, 1), ylim=(0, 1))
-  for below in others:
-    evicted = samples[-1].evicted
-    below.plot(x, [0] + [s.nbytes / 2**20 for s in samples], color=_GREEN,
-               label="held for eager evaluation")
-    if evicted:
-      below.axhline(max_bytes / 2**20, color="black", linestyle=":",
-                    label=f"budget; {evicted:,} results left for it")
-    below.set(ylabel="MiB", ylim=(0, None))
-    below.legend(loc="lower right")
-  for each in (ax, *others):
-    each.grid(True, alpha=0.3)
-    each.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    each.xaxis.set_major_formatter(FuncFormatter(_number))
-  ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
-  ax.yaxis.set_major_formatter(FuncFormatter(_number))
-  (others or [ax])[-1].set_xlabel("lookups so far")
-  return fig
