@@ -5,6 +5,7 @@ import pathlib
 import re
 
 from absl.testing import absltest
+import jax
 from packaging import markers
 
 import jax_cse
@@ -133,9 +134,10 @@ class StructureTest(absltest.TestCase):
     # The names are strings, so a typing error would exclude nothing.
     source = "\n".join(
         path.read_text() for path in
-        pathlib.Path(__import__("jax").__file__).parent.rglob("*.py"))
+        pathlib.Path(jax.__file__).parent.rglob("*.py"))
+    later = {"matmul_lhs_fifo"} if jax.__version_info__ < (0, 12) else set()
     for table in (exclusions.NEVER, exclusions.EAGER):
-      for name in table:
+      for name in table.keys() - later:
         stem = name.removesuffix("_done")
         self.assertTrue(re.search(f"[\"'`]{stem}[\"'`]", source), name)
 
