@@ -305,8 +305,10 @@ class Derivation:
 
     if not moving:
       return
-    if call.primitive is compat.custom_lin_p and not self._trace.stages:
-      compat.refuse_forward_mode()
+    if call.primitive is compat.custom_lin_p and not isinstance(
+        self._trace.parent_trace,
+        (compat.DynamicJaxprTrace, compat.LinearizeTrace)):
+      compat.refuse_forward_mode()   # as JAX does there, in other words here
     if call.primitive in _RULES and compat.is_float(
         tangents[0]) and is_in_ring(tangents[0].aval):
       self._derive_by_our_rule(call, tangents[0])
