@@ -11,8 +11,9 @@ from jax._src import source_info_util
 from jax._src import traceback_util
 
 # Makes frames of this package JAX's own, not the user's.
-traceback_util.register_exclusion(os.path.dirname(__file__) + os.sep)
-source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+traceback_util.register_exclusion(_PACKAGE)
+source_info_util.register_exclusion(_PACKAGE)
 
 
 def current_source():
