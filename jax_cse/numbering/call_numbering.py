@@ -62,9 +62,9 @@ def _number_remat(scope, params, numbers, avals, context):
 
 def _number_custom_jvp(scope, params, numbers, avals, context):
   body = _body(scope, params["call_jaxpr"], numbers, avals)
-  if custom_rules.acts(scope.numbering.acting_rules, params, avals):
-    return _private(scope, body.outs), [body]
   rule = custom_rules.rule_of(params["jvp_jaxpr_fun"])
+  if custom_rules.acts(scope.numbering.acting_rules, rule, params, avals):
+    return _private(scope, body.outs), [body]
   call = scope.of(("custom_jvp", rule, params["symbolic_zeros"], context),
                   *numbers, *body.outs)
   return [scope.of(("result", i), call) for i in range(len(body.outs))], [body]

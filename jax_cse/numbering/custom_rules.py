@@ -86,16 +86,18 @@ _rules = {
 }
 
 
-def acts(known: dict[Any, bool], params: dict[str, Any], avals) -> bool:
+def acts(known: dict[Any, bool], rule: Any, params: dict[str, Any], avals
+         ) -> bool:
   """Whether the rule of a `custom_jvp` call has effects, which happen as often
   as there are calls, or cannot be traced, so that nobody knows.
 
   Args:
     known: what was found of rules before.
+    rule: what `rule_of` says of its rule.
     params: of the call.
     avals: the types of its operands.
   """
-  key = rule_of(params["jvp_jaxpr_fun"]), *avals
+  key = rule, *avals
   if key not in known:
     known[key] = _acts(params["jvp_jaxpr_fun"], len(avals))
   return known[key]

@@ -116,8 +116,10 @@ class CseTrace(DeferredTrace):
   def _has_rule_that_acts(self, eqn):
     return (self.derivation is not None
             and eqn.primitive is compat.custom_jvp_call_p
-            and custom_rules.acts(self._numbering.acting_rules, eqn.params,
-                                  [v.aval for v in eqn.invars]))
+            and custom_rules.acts(
+                self._numbering.acting_rules,
+                custom_rules.rule_of(eqn.params["jvp_jaxpr_fun"]), eqn.params,
+                [v.aval for v in eqn.invars]))
 
   def _bind_now(self, primitive, tracers, params, effects):
     self.has_acted = self.has_acted or not all(map(compat.looks_on, effects))
