@@ -58,6 +58,17 @@ def plainly(run: Callable, args):
     cell.memo = memo
 
 
+def trace_rule(wrapped, num_operands: int):
+  """The jaxpr of the rule of a `custom_jvp` call, as plain JAX traces it.
+
+  `wrapped` is what the call holds, which keeps what it traces; this does not.
+  """
+  thunk = dict(zip(wrapped.f.__code__.co_freevars,
+                   wrapped.f.__closure__))["fn"].cell_contents
+  jaxpr, *_ = plainly(thunk, [False] * num_operands)
+  return jaxpr
+
+
 def outside_transformations() -> bool:
   """Whether what is bound now is evaluated at once, by no transformation."""
   # 0.11.0: none is current while something is bound.

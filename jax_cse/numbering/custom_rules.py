@@ -91,6 +91,8 @@ def acts(known: dict[Any, bool], rule: Any, params: dict[str, Any], avals
   """Whether the rule of a `custom_jvp` call has effects, which happen as often
   as there are calls, or cannot be traced, so that nobody knows.
 
+  Rules of calls in the rule are not asked: there may be no end of them.
+
   Args:
     known: what was found of rules before.
     rule: what `rule_of` says of its rule.
@@ -105,8 +107,7 @@ def acts(known: dict[Any, bool], rule: Any, params: dict[str, Any], avals
 
 def _acts(wrapped, num_operands):
   try:
-    # JAX keeps what is traced here, and takes it to differentiate the call.
-    jaxpr, *_ = wrapped.call_wrapped(*[False] * num_operands)
+    jaxpr = compat.trace_rule(wrapped, num_operands)
   except Exception:   # the user's, of whatever type
     return True
   finally:
