@@ -463,6 +463,17 @@ class FinalStyleTest(parameterized.TestCase):
       return g(x)
     _close(jax.vmap(jax_cse.cse(fun, mode))(X), jax.vmap(fun)(X))
 
+  @parameterized.parameters(*modes.MODES)
+  def test_a_token_that_is_closed_over(self, mode):
+    token = lax.create_token()
+    fun = lambda x: (x + 2, token)
+    for rebuilt in (jax_cse.cse(fun, mode), jax.jit(jax_cse.cse(fun, mode)),
+                    core.jaxpr_as_fun(jax_cse.cse_jaxpr(
+                        jax.make_jaxpr(fun)(7), mode))):
+      x, y = rebuilt(7)
+      self.assertEqual(x, 9)
+      self.assertIsInstance(y, core.Token)
+
   def test_values_that_python_reads(self):
     for read in (float, lambda x: complex(x).real, np.asarray,
                  lambda x: x.tolist()):

@@ -157,7 +157,8 @@ def as_result(x, trace, where):
     where: a placement that it has, unless it has one by itself.
   """
   aval = core.typeof(x)
-  if isinstance(x, Tracer) or aval.dtype == dtypes.float0:
+  if isinstance(x, Tracer) or type(aval) is not ShapedArray or (
+      aval.dtype == dtypes.float0):
     return x
   if type(trace) is DynamicJaxprTrace:
     return trace.to_jaxpr_tracer(dtypes.canonicalize_value(x),
