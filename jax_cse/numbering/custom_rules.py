@@ -60,7 +60,8 @@ class _Itself:
 
 
 def _key(x: Any) -> Any:
-  rule = _rules.get(type(x))
+  # A tuple with names is as its parts are: JAX makes another of them.
+  rule = _of_sequence if isinstance(x, tuple) else _rules.get(type(x))
   return _Itself(x) if rule is None else (type(x), rule(x))
 
 
@@ -76,7 +77,6 @@ def _of_sequence(x: Any) -> Any:
 _rules = {
     **dict.fromkeys((type(None), bool, int, float, complex, str),
                     fingerprint.of_param),
-    tuple: _of_sequence,
     list: _of_sequence,
     dict: lambda x: _of_sequence(x.items()),
     jax.tree_util.PyTreeDef: _of_tree,
