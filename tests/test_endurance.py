@@ -40,7 +40,7 @@ class EnduranceTest(parameterized.TestCase):
     # That nothing was measured would be no growth either.
     self.assertGreater(last["memo.tables[].results._entries"], 20)
     self.assertGreater(last["memo.numbering.arrays.known"], 20)
-    self.assertGreater(last["jaxpr_numbering:_equations"], 0)
+    self.assertGreater(last["numbering.jaxpr_numbering:_equations"], 0)
     if way == "one context":
       self.assertBetween(last["memo.tables[].results.nbytes"],
                          0.9 * MAX_BYTES, MAX_BYTES)
