@@ -204,8 +204,15 @@ class FaultsTest(parameterized.TestCase):
     """How many tracers and arrays there are, beside those of a trace that JAX
     itself keeps: one with constants, if an exception left it."""
     gc.collect()
-    kept = {id(getattr(info.func, "__self__", None))
-            for info in weakref.finalize._registry.values()}
+    kept, todo = set(), [getattr(info.func, "__self__", None)
+                         for info in weakref.finalize._registry.values()]
+    while todo:
+      trace = todo.pop()
+      if isinstance(trace, core.Trace) and id(trace) not in kept:
+        kept.add(id(trace))
+        todo.append(getattr(trace, "parent_trace", None))
+        todo += [getattr(x, "_trace", None) for x in getattr(
+            getattr(trace, "frame", None), "constvar_to_val", {}).values()]
     tracers = sum(isinstance(x, core.Tracer) and id(x._trace) not in kept
                   for x in gc.get_objects())
     return tracers, len(jax.live_arrays())
