@@ -81,7 +81,7 @@ def compare(what: str, actual: Outcome, expected: Outcome, strictness: str,
       got, Exception):
     return "raises"
   if isinstance(wanted, Exception) or isinstance(got, Exception):
-    assert type(got) is type(wanted), (
+    assert _refusal(got) is _refusal(wanted), (
         f"{what}: {shown(got)}, not {shown(wanted)}")
     return "raises"
   _compare_seen(what, actual.seen, expected.seen, strictness)
@@ -105,6 +105,12 @@ def compare(what: str, actual: Outcome, expected: Outcome, strictness: str,
     worth.add(ROUNDING if _is_near(a, b) else _within(
         where, a, b, bounds()[i], is_finite))
   return max(worth, key=ORDER.index)
+
+
+def _refusal(x):
+  """The type of an error. That a `custom_vjp` function has no forward mode JAX
+  says in two ways, by how deep it is nested."""
+  return TypeError if "'custom_lin'" in str(x) else type(x)
 
 
 def _array(x):
