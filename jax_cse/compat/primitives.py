@@ -33,6 +33,8 @@ one_minus_square_p = (Primitive("one_minus_square") if VERSION < (0, 11)
                       else lax.one_minus_square_p)
 broadcast_in_dim_p, convert_element_type_p = (
     lax.broadcast_in_dim_p, lax.convert_element_type_p)
+# Of one number for all elements they make one for all.
+KEEP_CONSTANTS = (broadcast_in_dim_p, convert_element_type_p)
 tanh_p = lax.tanh_p
 dot_general_p, reduce_sum_p, reshape_p, squeeze_p = (
     lax.dot_general_p, lax.reduce_sum_p, lax.reshape_p, lax.squeeze_p)

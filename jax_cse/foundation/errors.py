@@ -13,5 +13,5 @@ class CheckFailed(ArithmeticError):
   """What was rebuilt differs from the plain program by more than rounding.
 
   Raised where `check=True` asks for it. The message names the first equation
-  that was rewritten into what is not equal, and its place in the source.
+  whose result differs, and its place in the source.
   """

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 
 def require_callable(fun: Any, name: str) -> None:
-  """Raises where a public function is called, not where its result is.
+  """Checks `fun` at once, not when the function that is returned is called.
 
   Raises:
     TypeError: `fun` cannot be called; says what it is. `name` is that of the

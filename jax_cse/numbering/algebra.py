@@ -76,7 +76,7 @@ class Algebra:
     if rule is not None and all(map(is_in_ring, avals)):
       operands = [self.element(n, aval) for n, aval in zip(numbers, avals)]
       # A constant that is infinite is no number of a ring: 0 * inf is NaN.
-      if plan.number in _MOVES or self._not_finite.isdisjoint(
+      if plan.number in _KEEP_CONSTANTS or self._not_finite.isdisjoint(
           core for _, core in operands):
         found = rule(self.ring, operands, avals, params)
         if found is not None and not self._is_near_one(*found):
@@ -327,7 +327,7 @@ def _convert(ring, operands, avals, params):
 
 
 _BROADCAST = keys.plan_of(compat.broadcast_in_dim_p).number
-_MOVES = {_BROADCAST, keys.plan_of(compat.convert_element_type_p).number}
+_KEEP_CONSTANTS = {keys.plan_of(p).number for p in compat.KEEP_CONSTANTS}
 
 _rules = {keys.plan_of(primitive).number: rule for primitive, rule in {
     compat.add_p: _of_two(Ring.add),

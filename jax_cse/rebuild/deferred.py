@@ -28,10 +28,6 @@ from jax_cse.ring.linear_ring import LinearRing
 from jax_cse.ring.normal_form import NormalForms
 
 
-# Of zeros they make zeros.
-_MOVES = compat.broadcast_in_dim_p, compat.convert_element_type_p
-
-
 class Call(NamedTuple):
   """An application of a primitive that has not been bound yet."""
   primitive: Any
@@ -202,7 +198,7 @@ class DeferredTrace(compat.Trace):
     if not coefficient or (scalar is not None and not scalar):
       return True
     call = self.call_of(core)
-    return (call is not None and call.primitive in _MOVES
+    return (call is not None and call.primitive in compat.KEEP_CONSTANTS
             and self.is_zero(call.operands[0]))
 
   def tracer(self, element: Element, aval) -> CseTracer:
