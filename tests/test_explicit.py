@@ -258,9 +258,18 @@ def _while(x):
       lambda c: (c[0] + 1, c[1] * 2 + c[1]), (0, x))
 
 
+def _a_reference_read_for_nobody(x):
+  unread, used = jax.new_ref(x * 2), jax.new_ref(x)
+  def body(c):
+    used[...] = used[...] + c[2]
+    return c[0] + 1, c[1] + unread[...], c[2] * x
+  return lax.while_loop(lambda c: c[0] < 3, body, (0, x, x))[2], used[...]
+
+
 PROGRAMS = {
     "shard_map": _shard_map,
     "while": _while,
+    "a reference read for nobody": _a_reference_read_for_nobody,
     "random": lambda x: jax.random.normal(jax.random.key(3), (4,)) * x * 2,
     "sort": lambda x: lax.sort((x * -1, x + x), num_keys=1),
     "linear algebra": lambda x: jnp.linalg.eigh(

@@ -139,6 +139,18 @@ def _drop_dead_in_while(keep, eqn):
   new = dict(params, cond_nconsts=sum(used_test), body_nconsts=sum(used_body),
              cond_jaxpr=compat.closed(new_test, test.consts),
              body_jaxpr=compat.closed(new_body, body.consts))
+  invars = [v for v, u in zip(eqn.invars, used) if u]
+  num_test, num_body = new["cond_nconsts"], new["body_nconsts"]
+  carried = invars[num_test + num_body:]
   return used, eqn.replace(
-      invars=[v for v, u in zip(eqn.invars, used) if u],
-      outvars=[v for v, u in zip(eqn.outvars, carry) if u], params=new)
+      invars=invars, outvars=[v for v, u in zip(eqn.outvars, carry) if u],
+      params=new, effects=compat.join_effects(
+          _effects_on(invars[:num_test] + carried, new_test),
+          _effects_on(invars[num_test:num_test + num_body] + carried, new_body)))
+
+
+def _effects_on(operands, jaxpr):
+  """The effects of a jaxpr, those on its inputs as effects on operands."""
+  outer = dict(zip(jaxpr.invars, operands, strict=True))
+  return {e.replace(outer[e.input]) if isinstance(e, compat.JaxprInputEffect)
+          else e for e in jaxpr.effects}
