@@ -351,7 +351,7 @@ class BytesTest(absltest.TestCase):
     with jax_cse.enabled(max_bytes=1 << 20) as memo:
       for i in range(1000):
         lax.add(z, np.full(1 << 13, i, np.float32))
-      self.assertLessEqual(memo.numbering._constant_bytes,
+      self.assertLessEqual(memo.numbering._constants.nbytes,
                            value_numbering._MAX_CONSTANT_BYTES)
       self.assertLess(len(memo.numbering._constants),
                       1.1 * value_numbering._MAX_CONSTANT_BYTES / (4 << 13))

@@ -1,5 +1,7 @@
 """What must merge, and what must not: two tables, the second the longer."""
 
+from unittest import mock
+
 import jax
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -13,6 +15,7 @@ import numpy as np
 import checking
 import jax_cse
 from jax_cse import compat
+from jax_cse.primitives import exclusions
 from specs import derivative
 
 X = jnp.arange(4.0) + 1
@@ -293,6 +296,25 @@ class MergingTest(parameterized.TestCase):
       checking.trace(lambda x: call(call(x)), X)
     self.assertGreaterEqual(
         memo.stats.by_primitive["optimization_barrier"]["bypassed"], 2)
+
+  @parameterized.named_parameters(
+      ("scan", lambda x: lax.scan(lambda c, _: (c * x, None), x, None, 2)[0]),
+      ("while", lambda x: lax.while_loop(
+          lambda c: c.sum() < 0, lax.sin, x)),
+      ("cond", lambda x: lax.cond(x[0] > 0, lax.sin, lax.cos, x)))
+  def test_an_excluded_primitive_is_not_known_by_its_inside(self, fun):
+    name = checking.trace(fun, X).eqns[-1].primitive.name
+    twice = lambda: lambda x: (fun(x), fun(x))
+    count = lambda mode: sum(
+        eqn.primitive.name == name
+        for eqn in jax_cse.cse_jaxpr(checking.trace(twice(), X), mode).eqns)
+    def count_bound():
+      with jax_cse.enabled():
+        return jax_cse.count_primitives(twice())(X)[name]
+    self.assertEqual([count("exact"), count("ring"), count_bound()], [1, 1, 1])
+    with mock.patch.dict(exclusions.NEVER, {name: "by this test"}):
+      self.assertEqual([count("exact"), count("ring"), count_bound()],
+                       [2, 2, 2])
 
   def test_key_reuse_is_found_as_ever(self):
     with jax_cse.enabled(), jax.debug_key_reuse(True):

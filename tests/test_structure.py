@@ -122,8 +122,7 @@ class StructureTest(absltest.TestCase):
   def test_what_is_structured_has_a_rule(self):
     from jax_cse import compat
     from jax_cse.numbering import jaxpr_numbering
-    from jax_cse.numbering import narrowing  # noqa: F401
-    self.assertEqual(compat.STRUCTURED, jaxpr_numbering.rules.keys())
+    self.assertEqual(compat.STRUCTURED, jaxpr_numbering.RULES.keys())
 
   def test_every_exclusion_has_a_reason(self):
     for table in (exclusions.NEVER, exclusions.EAGER):

@@ -230,7 +230,7 @@ def sizes(memo: Any = None) -> dict[str, int]:
       seen.add(id(x))
       for name, part in _parts(x):
         visit(f"{path}.{name}", part)
-    elif path.endswith(("nbytes", "_constant_bytes")):
+    elif path.endswith("nbytes"):
       found[path] = x
 
   for name, module in sorted(sys.modules.items()):

@@ -6,6 +6,7 @@ about its operands and results. Not every JAX has one for `while`, whose carries
 are all kept then; here stands one.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 import operator
 from typing import Any
 
@@ -20,6 +21,32 @@ def open_jaxpr(x):
   if isinstance(x, compat.ClosedJaxpr):
     return x.jaxpr, x.consts
   return x, ()
+
+
+def interpret(x, operands: Iterable[Any], constant: Callable[[Any], Any],
+              literal: Callable[[Any], Any],
+              equation: Callable[[Any, list[Any]], Sequence[Any]]) -> list[Any]:
+  """The results of a jaxpr in a domain of the caller's: arrays, tracers,
+  numbers, or marks.
+
+  Args:
+    x: a jaxpr, closed or without constants.
+    operands: in the domain.
+    constant: what a constant of the jaxpr is there.
+    literal: what a literal is there.
+    equation: the results of an equation on operands, both there.
+  """
+  jaxpr, consts = open_jaxpr(x)
+  env = dict(zip(jaxpr.constvars, map(constant, consts)))
+  env.update(zip(jaxpr.invars, operands))
+
+  def read(atom):
+    return literal(atom) if type(atom) is compat.Literal else env[atom]
+
+  for eqn in jaxpr.eqns:
+    env.update(zip(eqn.outvars,
+                   equation(eqn, [read(atom) for atom in eqn.invars])))
+  return [read(atom) for atom in jaxpr.outvars]
 
 
 def with_equations(x, eqns, outvars):
@@ -141,12 +168,13 @@ def _drop_dead_in_while(keep, eqn):
              body_jaxpr=compat.closed(new_body, body.consts))
   invars = [v for v, u in zip(eqn.invars, used) if u]
   num_test, num_body = new["cond_nconsts"], new["body_nconsts"]
+  in_test, in_body = invars[:num_test], invars[num_test:num_test + num_body]
   carried = invars[num_test + num_body:]
   return used, eqn.replace(
       invars=invars, outvars=[v for v, u in zip(eqn.outvars, carry) if u],
       params=new, effects=compat.join_effects(
-          _effects_on(invars[:num_test] + carried, new_test),
-          _effects_on(invars[num_test:num_test + num_body] + carried, new_body)))
+          _effects_on(in_test + carried, new_test),
+          _effects_on(in_body + carried, new_body)))
 
 
 def _effects_on(operands, jaxpr):

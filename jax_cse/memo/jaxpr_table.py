@@ -14,15 +14,16 @@ Limits: an equation of whose results none is in use is forgotten, and staged
 again if it is asked for again, as it is without CSE.
 """
 
-from collections.abc import Sequence
 from typing import Any
 import weakref
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
+from jax_cse.memo import gate
 from jax_cse.numbering import keys
-from jax_cse.numbering.jaxpr_numbering import Scope, equations, number_call
-from jax_cse.numbering.narrowing import narrow
+from jax_cse.numbering.bodies import equations
+from jax_cse.numbering.jaxpr_numbering import Scope
+from jax_cse.numbering.narrowing import Call
 from jax_cse.primitives import exclusions
 
 
@@ -46,50 +47,31 @@ class JaxprTable:
     self._results: dict[int, tuple[tuple, int]] = {}
 
   def bind(self, plain, primitive, trace, args, avals, params):
-    memo = self.memo
     plan = keys.plan_of(primitive)
-    reason = self.against
-    if reason is None and compat.checks_key_reuse():
-      reason = exclusions.CHECKED
-    if compat.folds_constants() and not any(
-        isinstance(x, compat.Tracer) for x in args):
-      reason = exclusions.FOLDED
+    reason = self._reason_against(args)
     if reason is None and plan.is_structured:
       if (plan.is_jit and not params["jaxpr"].effects
           and compat.is_inline_call(params)):
         return self._inline(trace, params["jaxpr"], args)
-      if not jaxprs.uses_references(params):
+      if plan.looks_inside(params):
         return self._call(
             plan, primitive, trace, args, avals, params,
-            lambda args, avals, narrowed: plain(
-                primitive, trace, args, avals,
-                params if narrowed is None else narrowed.params))
-    if reason is None:
-      reason = plan.against
-    if reason is None and plan.carries_jaxprs:
-      reason = exclusions.against_call(plan, params)
-    if reason is None:
-      memo.numbering.traced = True
-      numbers = self._numbers(trace, args)
-      if None in numbers:
-        reason = exclusions.NO_NUMBER
-      else:
-        key, found = self._scope.look_up(plan, memo.context(), numbers, avals,
-                                         params)
-        if key is None:
-          reason = exclusions.NO_KEY
-    if reason is not None:
-      return memo.bypass(plain, reason, primitive, trace, args, avals, params)
-    if found is not None and (outs := self._recall(found)) is not None:
-      memo.stats.hits_of[plan.name] += 1
-      return outs if plan.multiple_results else outs[0]
-    memo.stats.misses_of[plan.name] += 1
-    out = plain(primitive, trace, args, avals, params)
-    self._store(key, found, len(numbers), params,
-                out if plan.multiple_results else (out,))
-    return out
+            lambda args, avals, rest: plain(primitive, trace, args, avals,
+                                            rest.params))
+    return gate.answer(self, plan, reason or plan.reason_against(params), plain,
+                       primitive, trace, args, avals, params)
 
-  def _numbers(self, trace, operands) -> list[int | None]:
+  def _reason_against(self, args) -> str | None:
+    """Why nothing is looked up now, whatever the primitive."""
+    if compat.folds_constants() and not any(
+        isinstance(x, compat.Tracer) for x in args):
+      return exclusions.FOLDED
+    return self.against or (
+        exclusions.CHECKED if compat.checks_key_reuse() else None)
+
+  # What the gate asks.
+
+  def numbers(self, trace, operands) -> list[int | None]:
     variables, number = self.variables, self.memo.numbering.number
     numbers = []
     for x in operands:
@@ -101,7 +83,11 @@ class JaxprTable:
         numbers.append(number(x))
     return numbers
 
-  def _recall(self, numbers):
+  def look_up(self, plan, numbers, avals, params):
+    return self._scope.look_up(plan, self.memo.context(), numbers, avals,
+                               params)
+
+  def recall(self, numbers, params):
     """Tracers that have these numbers, or None if one is gone."""
     outs = [self._result(n) for n in numbers]
     return None if any(x is None for x in outs) else outs
@@ -122,15 +108,15 @@ class JaxprTable:
           return compat.tracer_of_variable(known._trace, eqn.outvars[i], eqn)
     return out
 
-  def _store(self, key, numbers, arity, params, outs) -> None:
+  def store(self, key, found, operands, params, outs) -> None:
     """Enters what one equation just computed."""
     if not outs or type(outs[0]) is not compat.DynamicJaxprTracer:
       return
     eqn = outs[0].parent
     if eqn is None or (eqn.effects and not compat.benign(eqn.effects)):
       return  # folded to a constant or forwarded, which costs no equation
-    if numbers is None:
-      numbers = self._scope.expressions.enter(key, arity, len(outs), params)
+    numbers = found or self._scope.expressions.enter(
+        key, len(operands), len(outs), params)
     if len(outs) > 1:
       self._enter(numbers, outs)
       return
@@ -163,73 +149,60 @@ class JaxprTable:
       else:
         variables[x.val] = None
 
+  # Calls, loops and branches.
+
   def _call(self, plan, primitive, trace, args, avals, params, stage):
     """Results of a call: those that are known, and what `stage` gives."""
-    memo, scope = self.memo, self._scope
-    memo.numbering.traced = True
-    numbers = [scope.leaf() if n is None else n
-               for n in self._numbers(trace, args)]
-    scope.repeats = False
-    outs, _ = number_call(scope, primitive, params, list(numbers), avals,
-                          memo.context())
-    known: dict[int, Any] = {}
-    for n in outs:
-      if n not in known:
-        x = self._result(n)
-        if x is None and n in numbers:
-          x = trace.to_jaxpr_tracer(args[numbers.index(n)],
-                                    compat.current_source())
-        if x is not None:
-          known[n] = x
-    reason = plan.against or exclusions.against_call(plan, params)
-    if outs and len(known) == len(set(outs)) and (
-        not jaxprs.has_effects_inside(params)):
-      memo.stats.hits_of[plan.name] += 1
-      return [known[n] for n in outs]
-    if reason is None:
-      memo.stats.misses_of[plan.name] += 1
-    else:
-      memo.stats.bypass(plan.name, reason)
-    keep = [n not in known and n not in outs[:i] for i, n in enumerate(outs)]
-    narrowed = narrow(scope, plan, primitive, params, numbers, avals, keep)
-    given: Sequence[int]
-    if narrowed is None:
-      results = stage(args, avals, None)
-      given = range(len(outs))
-    else:
-      results = [] if narrowed.params is None else stage(
-          [args[i] for i in narrowed.operands],
-          [avals[i] for i in narrowed.operands], narrowed)
-      given = narrowed.results
-    for i, x in zip(given, results):
-      known.setdefault(outs[i], x)
-    staged = [(outs[i], x) for i, x in zip(given, results)
+    numbers = self._all_numbers(trace, args)
+    call = Call(self._scope, primitive, params, numbers, avals,
+                self.memo.context())
+    known = self._known(call.outs, trace, args, numbers)
+    is_hit = (call.outs and known.keys() >= set(call.outs)
+              and not jaxprs.has_effects_inside(params))
+    self.memo.count(plan, is_hit, plan.reason_against(params))
+    rest = call.rest(known)
+    if rest.params is None:
+      return call.results(known, rest, [])
+    results = stage([args[i] for i in rest.operands],
+                    [avals[i] for i in rest.operands], rest)
+    staged = [(call.outs[i], x) for i, x in zip(rest.results, results)
               if type(x) is compat.DynamicJaxprTracer and x.parent is not None]
     if staged:
       eqn = staged[0][1].parent
-      mine = [(n, x) for n, x in staged if x.parent is eqn]
-      self._enter(*zip(*mine))
-    return [known[n] for n in outs]
+      self._enter(*zip(*[(n, x) for n, x in staged if x.parent is eqn]))
+    return call.results(known, rest, results)
+
+  def _all_numbers(self, trace, operands) -> list[int]:
+    return [self._scope.leaf() if n is None else n
+            for n in self.numbers(trace, operands)]
+
+  def _known(self, outs, trace, args, numbers) -> dict[int, Any]:
+    """Tracers for those of the numbers that something has."""
+    known: dict[int, Any] = {}
+    for n in dict.fromkeys(outs):
+      x = self._result(n)
+      if x is None and n in numbers:
+        x = trace.to_jaxpr_tracer(args[numbers.index(n)],
+                                  compat.current_source())
+      if x is not None:
+        known[n] = x
+    return known
 
   def stage(self, stage, primitive, trace, tracers, params):
     """Results of a `custom_jvp` call whose function was traced just now."""
     memo, plan = self.memo, keys.plan_of(primitive)
-    reason = self.against or exclusions.against_call(plan, params)
-    if reason is None and compat.checks_key_reuse():
-      reason = exclusions.CHECKED
+    reason = self._reason_against(tracers) or exclusions.against_call(
+        plan.is_jit, params)
     if reason is not None:
       memo.stats.bypass(plan.name, reason)
       return stage()
-    memo.numbering.traced = True
-    numbers = [self._scope.leaf() if n is None else n
-               for n in self._numbers(trace, tracers)]
-    outs, _ = number_call(self._scope, primitive, params, numbers,
-                          [x.aval for x in tracers], memo.context())
-    known = self._recall(outs)
-    if known is not None and outs:
-      memo.stats.hits_of[plan.name] += 1
+    outs, _ = self._scope.call(
+        primitive, params, self._all_numbers(trace, tracers),
+        [x.aval for x in tracers], memo.context())
+    known = self.recall(outs, params)
+    memo.count(plan, known and outs)
+    if known and outs:
       return known
-    memo.stats.misses_of[plan.name] += 1
     results = stage()
     if results:
       self._enter(outs, results)
@@ -237,48 +210,26 @@ class JaxprTable:
 
   def _inline(self, trace, closed_jaxpr, args):
     """Stages the equations of an effect-free call one by one."""
-    memo, jaxpr = self.memo, closed_jaxpr.jaxpr
-    look_up = self._scope.look_up
-    source = compat.current_source()
-    context, eqn_context = memo.context(), compat.current_eqn_context()
-    hits, misses = memo.stats.hits_of, memo.stats.misses_of
-    memo.numbering.traced = True
-    env = {}
-    for var, x in zip(jaxpr.constvars, closed_jaxpr.consts):
-      env[var] = trace.to_jaxpr_tracer(x, source)
-    for var, x in zip(jaxpr.invars, args):
-      env[var] = trace.to_jaxpr_tracer(x, source)
+    source, context = compat.current_source(), compat.current_eqn_context()
+    described = iter(equations(closed_jaxpr.jaxpr))
+    entering = lambda x: trace.to_jaxpr_tracer(x, source)
 
-    def read(atom):
-      if type(atom) is compat.Literal:
-        return compat.literal_tracer(trace, atom, source)
-      return env[atom]
-
-    for eqn, plan, excluded, avals, _ in equations(jaxpr):
-      tracers = [read(atom) for atom in eqn.invars]
-      key = outs = None
-      # An equation with a context of its own is the same as nothing else.
-      if eqn.ctx is not eqn_context:
-        pass
-      elif plan.is_structured and not jaxprs.uses_references(eqn.params):
-        outs = self._call(
+    def results(eqn, tracers):
+      _, plan, excluded, avals, _ = next(described)
+      if eqn.ctx is not context:   # the same as nothing else
+        return compat.emit(trace, eqn, tracers, source)
+      if plan.looks_inside(eqn.params):
+        return self._call(
             plan, eqn.primitive, trace, tracers, avals, eqn.params,
-            lambda tracers, _, narrowed, eqn=eqn: compat.emit(
-                trace, eqn, tracers, source, narrowed))
-      elif excluded is not None:
-        memo.stats.bypass(plan.name, excluded)
-      else:
-        numbers = self._numbers(trace, tracers)
-        if None not in numbers:
-          key, found = look_up(plan, context, numbers, avals, eqn.params)
-      if key is not None:
-        if found is not None:
-          outs = self._recall(found)
-        (misses if outs is None else hits)[plan.name] += 1
-      if outs is None:
+            lambda tracers, _, rest: compat.emit(
+                trace, eqn, tracers, source, None if rest.is_whole else rest))
+      def emit(*_):
         outs = compat.emit(trace, eqn, tracers, source)
-        if key is not None:
-          self._store(key, found, len(numbers), eqn.params, outs)
-      for var, x in zip(eqn.outvars, outs):
-        env[var] = x
-    return [read(atom) for atom in jaxpr.outvars]
+        return outs if plan.multiple_results else outs[0]
+      out = gate.answer(self, plan, excluded, emit, eqn.primitive, trace,
+                        tracers, avals, eqn.params)
+      return out if plan.multiple_results else (out,)
+
+    return jaxprs.interpret(
+        closed_jaxpr, map(entering, args), entering,
+        lambda literal: compat.literal_tracer(trace, literal, source), results)

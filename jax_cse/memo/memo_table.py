@@ -72,6 +72,7 @@ class Memo:
     self.sees_exits = compat.outside_transformations()
     self.tables: dict[int, Any] = {}
     self.numbering = value_numbering.Numbering(self.table)
+    self.eager_numbering = self.numbering.eager()
     self._eval = eval_table.EvalTable(self, max_bytes)
     self._context: Any = None
     self._context_number = 0
@@ -146,6 +147,15 @@ class Memo:
     finally:
       self._eval.against = before
 
+  def count(self, plan, is_hit, reason: str | None = None) -> None:
+    """Counts a call of which the results were known, or were not."""
+    if is_hit:
+      self.stats.hits_of[plan.name] += 1
+    elif reason is None:
+      self.stats.misses_of[plan.name] += 1
+    else:
+      self.stats.bypass(plan.name, reason)
+
   def leaving(self, trace, tracer, parts):
     """`parts` of a tracer that leaves its `trace`; see `eval_table`.
 
@@ -156,4 +166,4 @@ class Memo:
     table = self.table(trace)
     if self.depth or not self.shares_arrays or table.traced:
       return parts
-    return self.numbering.separate(tracer, parts)
+    return self.eager_numbering.separate(tracer, parts)

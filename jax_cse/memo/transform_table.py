@@ -20,10 +20,10 @@ otherwise than its equations one by one.
 import functools
 
 from jax_cse import compat
-from jax_cse.compat import jaxprs
+from jax_cse.memo import gate
 from jax_cse.numbering import keys
-from jax_cse.numbering.jaxpr_numbering import Scope, number_call
-from jax_cse.numbering.narrowing import narrow
+from jax_cse.numbering.jaxpr_numbering import Scope
+from jax_cse.numbering.narrowing import Call
 from jax_cse.numbering.values import TracerValues
 from jax_cse.primitives import exclusions
 
@@ -36,7 +36,7 @@ class TransformTable:
   """Entries and values of one `JVPTrace`, `LinearizeTrace` or `BatchTrace`."""
 
   __slots__ = ("memo", "traced", "order", "against", "is_outermost", "values",
-               "_linearizes", "_entries", "_scope", "reference")
+               "_linearizes", "_numbering", "_entries", "_scope", "reference")
 
   def __init__(self, memo, trace, parent):
     self.memo = memo
@@ -49,6 +49,8 @@ class TransformTable:
     if isinstance(parent, TransformTable):
       parent.is_outermost = False
     self.values = TracerValues()
+    self._numbering = (memo.numbering if self.traced
+                       else memo.eager_numbering)
     self._entries: dict[tuple, tuple] = {}
     self._scope = Scope(memo.numbering, memo.context_of, memo.mode)
     self._linearizes = type(trace) is compat.LinearizeTrace
@@ -66,79 +68,43 @@ class TransformTable:
     if self.is_outermost:
       out = self._run(plain, primitive, trace, args, avals, params)
       return self._to_user(plan, out) if memo.shares_arrays else out
-    if (plan.is_structured and self.traced and self.against is None
-        and not compat.checks_key_reuse()
-        and not jaxprs.uses_references(params)):
+    reason = self._reason_against()
+    if reason is None and self.traced and plan.looks_inside(params):
       return self._call(plain, plan, primitive, trace, args, avals, params)
-    reason = plan.against or self.against
-    if reason is None and plan.carries_jaxprs:
-      reason = exclusions.against_call(plan, params)
-    if reason is None and (
+    return gate.answer(
+        self, plan, plan.reason_against(params) or reason,
+        functools.partial(self._run, plain), primitive, trace, args, avals,
+        params)
+
+  def _reason_against(self) -> str | None:
+    """Why nothing is looked up now, whatever the primitive."""
+    if self.against is None and (
         compat.checks_key_reuse() if self.traced else
         compat.checks_every_result()):
-      reason = exclusions.CHECKED
-    if reason is None:
-      numbering = memo.numbering
-      numbering.traced = self.traced
-      known = self.values.by_id.get
-      numbers = []
-      for x in args:
-        found = known(id(x))   # most operands are results of this trace
-        numbers.append(found[1].number if found and found[0]() is x else
-                       numbering.number(x))
-      if None in numbers:
-        reason = exclusions.NO_NUMBER
-      else:
-        keys.put_in_order(plan, numbers, avals, eager=not self.traced)
-        key, found = keys.find(self._entries.get, plan, memo.context(),
-                               numbers, params)
-        if key is None:
-          reason = exclusions.NO_KEY
-    if reason is not None:
-      return memo.bypass(functools.partial(self._run, plain), reason,
-                         primitive, trace, args, avals, params)
-    if found is not None and (outs := self._recall(found, params)) is not None:
-      memo.stats.hits_of[plan.name] += 1
-      return outs if plan.multiple_results else outs[0]
-    memo.stats.misses_of[plan.name] += 1
-    out = self._run(plain, primitive, trace, args, avals, params)
-    self._store(key, params, out if plan.multiple_results else (out,))
-    return out
+      return exclusions.CHECKED
+    return self.against
 
   def _call(self, plain, plan, primitive, trace, args, avals, params):
     """Results of a call: looked up, or those of what it is narrowed to."""
     memo, scope = self.memo, self._scope
-    memo.numbering.traced = True
     numbers = [scope.leaf() if n is None else n
-               for n in map(memo.numbering.number, args)]
-    scope.repeats = False
-    outs, _ = number_call(scope, primitive, params, list(numbers), avals,
-                          memo.context())
-    reason = plan.against or exclusions.against_call(plan, params)
-    key = (plan.number, memo.context(), *outs)
-    if reason is not None:
-      memo.stats.bypass(plan.name, reason)
-    else:
-      found = self._entries.get(key)
-      if found is not None and (known := self._recall(found, {})) is not None:
-        memo.stats.hits_of[plan.name] += 1
-        return known
-      memo.stats.misses_of[plan.name] += 1
-    given = dict(zip(numbers, args))
-    keep = [n not in given and n not in outs[:i] for i, n in enumerate(outs)]
-    narrowed = narrow(scope, plan, primitive, params, numbers, avals, keep)
-    if narrowed is None:
-      results = self._run(plain, primitive, trace, args, avals, params)
-    else:
-      if narrowed.params is not None and (
-          any(keep) or jaxprs.has_effects_inside(params)):
-        staged = self._run(
-            plain, primitive, trace, [args[i] for i in narrowed.operands],
-            [avals[i] for i in narrowed.operands], narrowed.params)
-        given = {outs[i]: x for i, x in zip(narrowed.results, staged)} | given
-      results = [given[n] for n in outs]
+               for n in self.numbers(trace, args)]
+    call = Call(scope, primitive, params, numbers, avals, memo.context())
+    reason = plan.reason_against(params)
+    key = (plan.number, memo.context(), *call.outs)
+    found = None if reason else self._entries.get(key)
+    results = None if found is None else self.recall(found, {})
+    memo.count(plan, results is not None, reason)
+    if results is not None:
+      return results
+    known = dict(zip(numbers, args))
+    rest = call.rest(known)
+    computed = [] if rest.params is None else self._run(
+        plain, primitive, trace, [args[i] for i in rest.operands],
+        [avals[i] for i in rest.operands], rest.params)
+    results = call.results(known, rest, computed)
     if reason is None:
-      self._store(key, {}, results)
+      self.store(key, None, numbers, {}, results)
     return results
 
   def _run(self, plain, primitive, trace, args, avals, params):
@@ -156,7 +122,23 @@ class TransformTable:
     own = self.memo.numbering.arrays.own_shared
     return own(out) if plan.multiple_results else own((out,))[0]
 
-  def _recall(self, entry, params):
+  # What the gate asks.
+
+  def numbers(self, trace, args) -> list[int | None]:
+    known, number = self.values.by_id.get, self._numbering.number
+    numbers = []
+    for x in args:
+      found = known(id(x))   # most operands are results of this trace
+      numbers.append(found[1].number if found and found[0]() is x else
+                     number(x))
+    return numbers
+
+  def look_up(self, plan, numbers, avals, params):
+    keys.put_in_order(plan, numbers, avals, eager=not self.traced)
+    return keys.find(self._entries.get, plan, self.memo.context(), numbers,
+                     params)
+
+  def recall(self, entry, params):
     if not keys.agree(params, entry[0]):
       return None
     outs = [value.revive() for value in entry[1:]]
@@ -167,12 +149,10 @@ class TransformTable:
       outs = self.memo.numbering.arrays.own(outs)
     return outs
 
-  def _store(self, key, params, outs) -> None:
+  def store(self, key, found, numbers, params, outs) -> None:
     if not self.traced and len(self._entries) >= _MAX_EAGER_ENTRIES:
       self._entries.clear()
       self.values.clear()
-    numbering = self.memo.numbering
-    numbering.traced = self.traced   # the rule may have traced something else
-    values = [numbering.of(x) for x in outs]
+    values = [self._numbering.of(x) for x in outs]
     if not any(value is None for value in values):
       self._entries[key] = (params, *values)

@@ -10,20 +10,20 @@ that compute the same share it, whatever function objects they were made from:
 
 A `custom_jvp` call is known by its operands, its function and its rule, not by
 what is inside alone, since its derivative is not that of what is inside. What
-has effects, is a barrier or has a rule for cotangents (`custom_vjp`) has new
-numbers every time; what is pure beside it is numbered as ever.
+has effects or has a rule for cotangents (`custom_vjp`) has new numbers every
+time, and so has what is excluded; what is pure beside it is numbered as ever.
 """
 
 from jax_cse import compat
+from jax_cse.compat import jaxprs
 from jax_cse.numbering import custom_rules
-from jax_cse.numbering.jaxpr_numbering import as_binders, number_body, rules
 
 
 def _number_jit(scope, params, numbers, avals, context):
-  leaves = as_binders(scope, params["jaxpr"], numbers, avals)
+  leaves = scope.binders(params["jaxpr"], numbers, avals)
   donates = True in params["donated_invars"]
   if compat.is_plainly_placed(params) and not donates:
-    body = number_body(scope, params["jaxpr"], leaves)
+    body = scope.body(params["jaxpr"], leaves)
     return body.outs, [body]
   for i, (where, donated) in enumerate(zip(compat.placements_in(params),
                                            params["donated_invars"])):
@@ -32,39 +32,28 @@ def _number_jit(scope, params, numbers, avals, context):
     elif where is not None:
       leaves[i] = scope.of(("placed", where), leaves[i])
   options = params["compiler_options_kvs"]
-  body = number_body(scope, params["jaxpr"], leaves)
+  body = scope.body(params["jaxpr"], leaves)
   outs = [n if where is None and not options else
           scope.of(("placed", where, options), n)
           for n, where in zip(body.outs, compat.placements_out(params))]
-  return _private(scope, outs) if donates else outs, [body]
-
-
-def _private(scope, outs):
-  """New numbers, equal where the old ones are."""
-  new = {n: scope.leaf() for n in outs}
-  return [new[n] for n in outs]
+  return scope.private(outs) if donates else outs, [body]
 
 
 def _body(scope, closed_jaxpr, numbers, avals):
-  return number_body(scope, closed_jaxpr,
-                     as_binders(scope, closed_jaxpr, numbers, avals))
+  return scope.body(closed_jaxpr, scope.binders(closed_jaxpr, numbers, avals))
 
 
-def _number_closed_call(scope, params, numbers, avals, context):
-  body = _body(scope, params["call_jaxpr"], numbers, avals)
+def _number_call(scope, params, numbers, avals, context):
+  inside, = jaxprs.in_order(params)
+  body = _body(scope, inside, numbers, avals)
   return body.outs, [body]
-
-
-def _number_remat(scope, params, numbers, avals, context):
-  body = _body(scope, params["jaxpr"], numbers, avals)
-  return _private(scope, body.outs), [body]
 
 
 def _number_custom_jvp(scope, params, numbers, avals, context):
   body = _body(scope, params["call_jaxpr"], numbers, avals)
   rule = custom_rules.rule_of(params["jvp_jaxpr_fun"])
   if custom_rules.acts(scope.numbering.acting_rules, rule, params, avals):
-    return _private(scope, body.outs), [body]
+    return scope.private(body.outs), [body]
   call = scope.of(("custom_jvp", rule, params["symbolic_zeros"], context),
                   *numbers, *body.outs)
   return [scope.of(("result", i), call) for i in range(len(body.outs))], [body]
@@ -72,7 +61,7 @@ def _number_custom_jvp(scope, params, numbers, avals, context):
 
 def _number_custom_vjp(scope, params, numbers, avals, context):
   body = _body(scope, params["call_jaxpr"], numbers, avals)
-  return _private(scope, body.outs), [body]
+  return scope.private(body.outs), [body]
 
 
 def _number_cond(scope, params, numbers, avals, context):
@@ -94,8 +83,8 @@ def _number_solve(scope, params, numbers, avals, context):
     if jaxpr is not None:
       bound = [scope.of(("bound", scope.depth, i, v.aval))
                for i, v in enumerate(jaxpr.jaxpr.invars[length:])]
-      body = number_body(scope, jaxpr, [
-          *as_binders(scope, jaxpr, numbers[start:stop], avals[start:stop]),
+      body = scope.body(jaxpr, [
+          *scope.binders(jaxpr, numbers[start:stop], avals[start:stop]),
           *bound])
       bodies.append(body)
       maps.append(scope.of("map", *body.outs))
@@ -107,13 +96,13 @@ def _number_solve(scope, params, numbers, avals, context):
   return [scope.of(("result", i), solve) for i in range(count)], bodies
 
 
-rules.update({
+RULES = {
     compat.jit_p: _number_jit,
-    compat.call_p: _number_closed_call,
-    compat.closed_call_p: _number_closed_call,
-    compat.remat_p: _number_remat,
+    compat.call_p: _number_call,
+    compat.closed_call_p: _number_call,
+    compat.remat_p: _number_call,
     compat.custom_jvp_call_p: _number_custom_jvp,
     compat.custom_vjp_call_p: _number_custom_vjp,
     compat.cond_p: _number_cond,
     compat.linear_solve_p: _number_solve,
-})
+}

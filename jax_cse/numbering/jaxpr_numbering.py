@@ -10,16 +10,22 @@ equals only those of the same context.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-import weakref
+from typing import Any
 
-from jax_cse import compat
 from jax_cse.compat import jaxprs
+from jax_cse.numbering import call_numbering
 from jax_cse.numbering import identities
 from jax_cse.numbering import keys
+from jax_cse.numbering import loop_numbering
 from jax_cse.numbering.algebra import Algebra
+from jax_cse.numbering.bodies import Body, Step, equations
 from jax_cse.numbering.expressions import Expressions
 from jax_cse.primitives import exclusions
+
+# How the results of a primitive with jaxprs inside are numbered. A rule takes a
+# scope, the params, the numbers and the types of the operands and the context,
+# and returns the numbers of the results and the bodies.
+RULES: dict[Any, Callable] = call_numbering.RULES | loop_numbering.RULES
 
 
 class Scope:
@@ -32,14 +38,13 @@ class Scope:
     depth: how many loops are around what is numbered. What is bound in one,
       an element or a value of a carry, is named by it, lest it be taken for
       what is bound in another around it.
-    repeats: whether a body computed the same twice since this was last reset.
     keeps_steps: whether bodies keep their steps, to be rewritten. If every one
       did, they would be half of what the garbage collector walks.
     narrowed: calls that were specialised; see `narrowing`.
     is_weak: whether the cases of selects are weakly typed; see `identities`.
   """
   __slots__ = ("numbering", "mode", "expressions", "context", "algebra",
-               "depth", "repeats", "keeps_steps", "narrowed", "is_weak",
+               "depth", "keeps_steps", "narrowed", "is_weak",
                "_bitwise", "_foretold", "__weakref__")
 
   def __init__(self, numbering, context: Callable[[Any], Any] | None = None,
@@ -50,7 +55,6 @@ class Scope:
     self.context = context or (lambda ctx: ctx)
     self.algebra = None if mode == "exact" else Algebra(self, mode)
     self.depth = 0
-    self.repeats = False
     self.keeps_steps = keeps_steps
     self.narrowed: dict[tuple, Any] = {}
     self.is_weak: dict[int, bool] = {}
@@ -61,6 +65,9 @@ class Scope:
 
   def leaf(self) -> int:
     return self.expressions.leaf()
+
+  def leaves(self, count: int) -> list[int]:
+    return [self.leaf() for _ in range(count)]
 
   def of(self, operation, *parts: int) -> int:
     return self.expressions.of(operation, parts)
@@ -120,11 +127,86 @@ class Scope:
       return number
     return found[1][0] if keys.agree(params, found[0]) else self.leaf()
 
-  def number_call(self, primitive, params, numbers, avals, context
-                  ) -> list[int]:
-    """The numbers of the results of a primitive with jaxprs inside."""
-    return list(number_call(self, primitive, params, list(numbers), avals,
-                            context)[0])
+  def apply(self, plan, context, numbers, avals, params, count
+            ) -> Sequence[int]:
+    """The numbers of the `count` results of an equation that may be merged. May
+    put `numbers` in order."""
+    key, outs = self.look_up(plan, context, numbers, avals, params)
+    if key is None:
+      return self.leaves(count)
+    if outs is None:
+      return self.expressions.enter(key, len(numbers), count, params)
+    return outs
+
+  # Jaxprs inside of equations.
+
+  def call(self, primitive, params, numbers, avals, context
+           ) -> tuple[Sequence[int], list[Body]]:
+    """The numbers of the results of a primitive with jaxprs inside, and these
+    jaxprs."""
+    outs, bodies = RULES[primitive](self, params, list(numbers), avals, context)
+    if primitive.name in exclusions.NEVER:
+      outs = self.private(outs)
+    return outs, bodies
+
+  def private(self, numbers: Sequence[int]) -> list[int]:
+    """New numbers, equal where the old ones are."""
+    new = {n: self.leaf() for n in numbers}
+    return [new[n] for n in numbers]
+
+  def body(self, closed_jaxpr, operands: Sequence[int]) -> Body:
+    """Numbers a jaxpr on the numbers of its operands."""
+    jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
+    binders: list[int] = []
+    steps: list[Step] = []
+    seen: set[int] = set()
+    repeats = False
+    described = iter(equations(jaxpr))
+
+    def constant(x):
+      n = self.numbering.number(x)
+      binders.append(self.leaf() if n is None else n)
+      return binders[-1]
+
+    def results(eqn, numbers):
+      nonlocal repeats
+      # Numbering may put them in order.
+      kept = list(numbers) if self.keeps_steps else None
+      outs, bodies = self._equation(next(described), numbers)
+      if kept is not None:
+        steps.append(Step(kept, outs, bodies))
+      repeats = (repeats or any(body.repeats for body in bodies)
+                 or bool(outs and outs[0] in seen and seen.issuperset(outs)))
+      seen.update(outs)
+      return outs
+
+    outs = jaxprs.interpret(closed_jaxpr, operands, constant, self._literal,
+                            results)
+    return Body(closed_jaxpr, [*binders, *operands], steps, outs, repeats)
+
+  def _literal(self, atom) -> int:
+    value = self.numbering.of_literal(atom)
+    return self.leaf() if value is None else value.number
+
+  def _equation(self, equation, numbers):
+    eqn, plan, _, avals, is_opaque = equation
+    if is_opaque:
+      return self.leaves(len(eqn.outvars)), []
+    context = self.context(eqn.ctx)
+    if plan.is_structured:
+      return self.call(eqn.primitive, eqn.params, numbers, avals, context)
+    return self.apply(plan, context, numbers, avals, eqn.params,
+                      len(eqn.outvars)), []
+
+  def binders(self, closed_jaxpr, numbers, avals) -> list[int]:
+    """The numbers of operands as a jaxpr takes them, which may be as another
+    type (weak or not)."""
+    jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
+    return [n if v.aval is have or v.aval == have
+            else self.of(("as", v.aval), n)
+            for v, n, have in zip(jaxpr.invars, numbers, avals)]
+
+  # What has a number.
 
   def operation(self, number):
     """Plan number and context, operands and params of what has a number."""
@@ -136,131 +218,3 @@ class Scope:
     if operation is None or operation[0][0] != plan.number:
       return ()
     return operation[1]
-
-
-class Step(NamedTuple):
-  """An equation of a body: the numbers of its operands and results, and the
-  bodies inside of it."""
-  operands: list[int]
-  results: Sequence[int]
-  bodies: list["Body"]
-
-
-class Body(NamedTuple):
-  """A jaxpr in the params of an equation, numbered.
-
-  Bodies stand in the order of the names of the params.
-
-  Attributes:
-    closed_jaxpr: the jaxpr.
-    binders: the numbers of its constants and operands.
-    steps: its equations, if the scope keeps them.
-    outs: the numbers of its results.
-  """
-  closed_jaxpr: Any
-  binders: list[int]
-  steps: list[Step]
-  outs: list[int]
-
-
-class Equation(NamedTuple):
-  """What no call of a jaxpr changes about one of its equations."""
-  eqn: Any
-  plan: keys.Plan
-  excluded: str | None
-  avals: list[Any]
-  is_opaque: bool
-
-
-# How the results of a primitive with jaxprs inside are numbered. A rule takes a
-# scope, the params, the numbers and the types of the operands and the context,
-# and returns the numbers of the results and the bodies.
-rules: dict[Any, Callable] = {}
-
-_equations: weakref.WeakKeyDictionary[Any, list[Equation]] = (
-    weakref.WeakKeyDictionary())
-
-
-def equations(jaxpr) -> list[Equation]:
-  """The equations of a jaxpr with what is known about them beforehand."""
-  found = _equations.get(jaxpr)
-  if found is None:
-    found = _equations[jaxpr] = [_look_at(eqn) for eqn in jaxpr.eqns]
-  return found
-
-
-def _look_at(eqn):
-  plan = keys.plan_of(eqn.primitive)
-  excluded = plan.against
-  if excluded is None and (plan.carries_jaxprs or plan.is_structured):
-    excluded = exclusions.against_call(plan, eqn.params)
-  opaque = (any(type(v.aval) is not compat.ShapedArray for v in eqn.outvars)
-            or (excluded is not None if not plan.is_structured
-                else jaxprs.uses_references(eqn.params)))
-  return Equation(eqn, plan, excluded, [atom.aval for atom in eqn.invars],
-                  opaque)
-
-
-def number_equation(scope: Scope, equation: Equation, numbers: list[int]
-                    ) -> tuple[Sequence[int], list[Body]]:
-  """The numbers of the results, and of the operands of the jaxprs inside."""
-  eqn, plan = equation.eqn, equation.plan
-  if equation.is_opaque:
-    return [scope.leaf() for _ in eqn.outvars], []
-  if plan.is_structured:
-    return number_call(scope, eqn.primitive, eqn.params, numbers,
-                       equation.avals, scope.context(eqn.ctx))
-  key, outs = scope.look_up(plan, scope.context(eqn.ctx), numbers,
-                            equation.avals, eqn.params)
-  if key is None:
-    return [scope.leaf() for _ in eqn.outvars], []
-  if outs is None:
-    outs = scope.expressions.enter(key, len(numbers), len(eqn.outvars),
-                                   eqn.params)
-  return outs, []
-
-
-def number_call(scope: Scope, primitive, params, numbers, avals, context
-                ) -> tuple[Sequence[int], list[Body]]:
-  """`number_equation` for a primitive that has jaxprs inside."""
-  return rules[primitive](scope, params, numbers, avals, context)
-
-
-def number_body(scope: Scope, closed_jaxpr, leaves: Sequence[int]) -> Body:
-  """Numbers a jaxpr on the numbers of its operands."""
-  jaxpr, consts = jaxprs.open_jaxpr(closed_jaxpr)
-  numbering = scope.numbering
-  known = lambda n: scope.leaf() if n is None else n
-  binders = [*(known(numbering.number(x)) for x in consts), *leaves]
-  numbers = dict(zip((*jaxpr.constvars, *jaxpr.invars), binders))
-
-  def read(atom):
-    if type(atom) is not compat.Literal:
-      return numbers[atom]
-    value = numbering.of_literal(atom)
-    return scope.leaf() if value is None else value.number
-
-  steps: list[Step] = []
-  seen: set[int] = set()
-  for equation in equations(jaxpr):
-    operands = [read(atom) for atom in equation.eqn.invars]
-    # Numbering may put them in order.
-    kept = list(operands) if scope.keeps_steps else None
-    outs, bodies = number_equation(scope, equation, operands)
-    if kept is not None:
-      steps.append(Step(kept, outs, bodies))
-    numbers.update(zip(equation.eqn.outvars, outs))
-    if outs and outs[0] in seen and seen.issuperset(outs):
-      scope.repeats = True
-    seen.update(outs)
-  return Body(closed_jaxpr, binders, steps,
-              [read(atom) for atom in jaxpr.outvars])
-
-
-def as_binders(scope, closed_jaxpr, numbers, avals) -> list[int]:
-  """The numbers of operands as a jaxpr takes them, which may be as another
-  type (weak or not)."""
-  jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
-  return [n if v.aval is have or v.aval == have
-          else scope.of(("as", v.aval), n)
-          for v, n, have in zip(jaxpr.invars, numbers, avals)]

@@ -20,6 +20,7 @@ from typing import Any
 import weakref
 
 from jax_cse import compat
+from jax_cse.compat import jaxprs
 from jax_cse.numbering import fingerprint
 from jax_cse.primitives import commutative
 from jax_cse.primitives import exclusions
@@ -52,6 +53,17 @@ class Plan:
     # An eager application is a call of what JAX compiles for it and no more.
     self.is_compiled = (
         not self.carries_jaxprs and compat.runs_compiled(primitive))
+
+  def reason_against(self, params: dict[str, Any]) -> str | None:
+    """Why an application with these params is not merged, or None if it may
+    be."""
+    if self.against is None and self.carries_jaxprs:
+      return exclusions.against_call(self.is_jit, params)
+    return self.against
+
+  def looks_inside(self, params: dict[str, Any]) -> bool:
+    """Whether results are known by the jaxprs among these params."""
+    return self.is_structured and not jaxprs.uses_references(params)
 
 
 # By id of the primitive. A plan dies with its primitive, so that the id is its

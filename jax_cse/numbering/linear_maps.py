@@ -119,8 +119,8 @@ class Maps:
       numbers[i] = scope.of(("operand", avals[i]))
     primitive = plan.reference()
     if plan.is_structured:
-      number, *more = scope.number_call(primitive, params, numbers, avals,
-                                        context)
+      (number, *more), _ = scope.call(primitive, params, numbers, avals,
+                                      context)
       if more:
         return None
     else:

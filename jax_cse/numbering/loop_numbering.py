@@ -13,7 +13,6 @@ whatever else the loops compute. A constant is a carry that stays.
 
 from jax_cse import compat
 from jax_cse.numbering import congruence
-from jax_cse.numbering.jaxpr_numbering import as_binders, number_body, rules
 
 
 class _Carries:
@@ -56,13 +55,13 @@ def _number_scan(scope, params, numbers, avals, context):
   way = (length, params["reverse"], params["unroll"])
   num_consts, num_carries = compat.constants_and_carries(params)
   num_fixed = num_consts + num_carries
-  fixed = as_binders(scope, body, numbers[:num_fixed], avals)
+  fixed = scope.binders(body, numbers[:num_fixed], avals)
   consts, starts = fixed[:num_consts], fixed[num_consts:]
   elements = [scope.of(("element", way, scope.depth), n)
               for n in numbers[num_fixed:]]
   carries = _Carries(
       scope, starts, consts,
-      lambda leaves: number_body(scope, body, consts + leaves + elements))
+      lambda leaves: scope.body(body, consts + leaves + elements))
   types = zip(body.in_avals[num_consts:], body.out_avals)
   outs = [scope.of(("final", way), carries.sequences[leaf])
           if length and leaf in carries.sequences else
@@ -80,14 +79,14 @@ def _number_scan(scope, params, numbers, avals, context):
 def _number_while(scope, params, numbers, avals, context):
   test, body = params["cond_jaxpr"], params["body_jaxpr"]
   num_test = params["cond_nconsts"]
-  inner = as_binders(scope, body, numbers[num_test:], avals[num_test:])
-  test_consts = as_binders(scope, test, numbers[:num_test], avals)
+  inner = scope.binders(body, numbers[num_test:], avals[num_test:])
+  test_consts = scope.binders(test, numbers[:num_test], avals)
   consts = inner[:params["body_nconsts"]]
   starts = inner[params["body_nconsts"]:]
   carries = _Carries(
       scope, starts, consts,
-      lambda leaves: number_body(scope, body, consts + leaves))
-  tested = number_body(scope, test, test_consts + carries.leaves)
+      lambda leaves: scope.body(body, consts + leaves))
+  tested = scope.body(test, test_consts + carries.leaves)
   until = scope.expressions.substitute(tested.outs, carries.now)
   outs = [starts[i] if leaf not in carries.sequences else
           scope.of("until", carries.sequences[leaf], *until)
@@ -95,7 +94,7 @@ def _number_while(scope, params, numbers, avals, context):
   return outs, [carries.body, tested]
 
 
-rules.update({
+RULES = {
     compat.scan_p: _number_scan,
     compat.while_p: _number_while,
-})
+}

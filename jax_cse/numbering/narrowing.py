@@ -8,151 +8,103 @@ The carries of a loop are such operands and results. Everything else about the
 call stays: its name, what it donates and where it is placed, how often a loop
 runs and how it is unrolled, its effects.
 
-First the bodies are rewritten so that each value is read from the first that
-has it, which leaves the interface as it was, then what nobody reads is dropped
-by JAX's own rules for dead code.
-
-Limits: a function of the user's with a rule of its own (`custom_jvp`) keeps its
-operands, since its rule takes them; inside, its body is rewritten.
+First the bodies are rewritten (`rewriting`), which leaves the interface as it
+was, then what nobody reads is dropped by JAX's own rules for dead code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jax_cse import compat
 from jax_cse.compat import jaxprs
-from jax_cse.numbering import call_numbering  # noqa: F401, for the rules
 from jax_cse.numbering import keys
-from jax_cse.numbering import loop_numbering  # noqa: F401, for the rules
-from jax_cse.numbering.jaxpr_numbering import (
-    Body, Scope, number_body, number_call)
-from jax_cse.numbering.value_numbering import Numbering
+from jax_cse.numbering import rewriting
+from jax_cse.numbering.jaxpr_numbering import Scope
 
 
-class Narrowed(NamedTuple):
+class Call:
+  """A primitive with jaxprs inside, on operands that have numbers.
+
+  Attributes:
+    outs: the numbers of its results.
+  """
+
+  def __init__(self, scope: Scope, primitive, params: dict[str, Any],
+               numbers: Sequence[int], avals: Sequence[Any], context: Any):
+    """`avals`: the types of the operands."""
+    self._scope = scope
+    self._primitive = primitive
+    self._params = params
+    self._numbers = numbers
+    self._avals = avals
+    self.outs, bodies = scope.call(primitive, params, numbers, avals, context)
+    self._repeats = any(body.repeats for body in bodies)
+
+  def rest(self, known: Container[int]) -> "Rest":
+    """What is left of it to be computed, if the results with these numbers are
+    known."""
+    keep = [n not in known and n not in self.outs[:i]
+            for i, n in enumerate(self.outs)]
+    if not any(keep) and not jaxprs.has_effects_inside(self._params):
+      return Rest(None, None, [], [])
+    if (all(keep) and len(set(self._numbers)) == len(self._numbers)
+        and not self._repeats):
+      return Rest(self._params, None, range(len(self._numbers)),
+                  range(len(keep)))
+    return _narrowed(self._scope, self._primitive, self._params, self._numbers,
+                     self._avals, keep)
+
+
+  def results(self, known: Mapping[int, Any], rest: "Rest",
+              computed: Sequence[Any]) -> list[Any]:
+    """All results: those that are known, and what was computed of the rest."""
+    found = {self.outs[i]: x for i, x in zip(rest.results, computed)}
+    found.update(known)
+    return [found[n] for n in self.outs]
+
+
+class Rest(NamedTuple):
   """A primitive with fewer operands and results.
 
   Attributes:
     params: its params; None if nothing is left of it.
-    effects: what it does beside.
+    effects: what it does beside; None if it is whole.
     operands: which of the operands it takes.
     results: which of the results it gives.
   """
   params: dict[str, Any] | None
   effects: Any
-  operands: list[int]
-  results: list[int]
+  operands: Sequence[int]
+  results: Sequence[int]
+
+  @property
+  def is_whole(self) -> bool:
+    """Whether nothing about it was changed."""
+    return self.params is not None and self.effects is None
 
 
-def narrow(scope: Scope, plan, primitive, params: dict[str, Any],
-           numbers: Sequence[int], avals: Sequence[Any], keep: Sequence[bool]
-           ) -> Narrowed | None:
-  """Specialises a primitive that has jaxprs inside, if there is anything to it.
-
-  The same call narrowed alike is the same object, so that what JAX caches for
-  its jaxprs is found.
-
-  Args:
-    scope: where what was narrowed is kept.
-    plan: the plan of the primitive.
-    primitive: the primitive.
-    params: its params.
-    numbers: of the operands; equal ones are the same value.
-    avals: their types.
-    keep: which of the results are wanted.
-
-  Returns:
-    None if its operands are distinct, its results all wanted, and nothing is
-    computed twice inside, as `scope.repeats` says after numbering it.
-  """
-  if all(keep) and len(set(numbers)) == len(numbers) and not scope.repeats:
-    return None
+def _narrowed(scope, primitive, params, numbers, avals, keep) -> Rest:
+  """The same call narrowed alike is the same object, so that what JAX caches
+  for its jaxprs is found."""
   classes: dict[int, int] = {}
   pattern = [classes.setdefault(n, len(classes)) for n in numbers]
+  plan = keys.plan_of(primitive)
   key, found = keys.find(scope.narrowed.get, plan, None, (*pattern, *keep),
                          params)
   if found is not None and keys.agree(params, found[0]):
     return found[1]
   local = Scope(scope.numbering, mode=scope.mode, keeps_steps=True)
-  leaves = [local.leaf() for _ in classes]
+  leaves = local.leaves(len(classes))
   eqn = jaxprs.equation(primitive, params, len(numbers), len(keep))
-  _, bodies = number_call(local, primitive, params,
-                          [leaves[c] for c in pattern], avals, None)
-  operands, new = jaxprs.drop_dead(_with_bodies(eqn, bodies), keep)
+  _, bodies = local.call(primitive, params, [leaves[c] for c in pattern], avals,
+                         None)
+  operands, new = jaxprs.drop_dead(rewriting.with_bodies(eqn, bodies), keep)
   if new is None:
-    narrowed = Narrowed(None, None, [], [])
+    rest = Rest(None, None, [], [])
   else:
     place = {var: i for i, var in enumerate(eqn.outvars)}
-    narrowed = Narrowed(new.params, new.effects,
-                        [i for i, used in enumerate(operands) if used],
-                        [place[var] for var in new.outvars])
+    rest = Rest(new.params, new.effects,
+                [i for i, used in enumerate(operands) if used],
+                [place[var] for var in new.outvars])
   if key is not None:
-    scope.narrowed[key] = params, narrowed
-  return narrowed
-
-
-class _Alone(Numbering):
-  """Numbers in a jaxpr by itself, which may close over tracers: they are what
-  any constant is of which nothing is known."""
-
-  def number(self, x: Any) -> int | None:
-    return None if isinstance(x, compat.Tracer) else super().number(x)
-
-
-def _no_table(trace: Any) -> Any:
-  raise AssertionError(f"a tracer of {trace} was to have a number")
-
-
-def numbered(closed_jaxpr, mode: str) -> Body:
-  """A closed jaxpr by itself, numbered, with its steps."""
-  numbering = _Alone(_no_table)
-  numbering.traced = True
-  scope = Scope(numbering, mode=mode, keeps_steps=True)
-  jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
-  return number_body(scope, closed_jaxpr, [scope.leaf() for _ in jaxpr.invars])
-
-
-def rewrite(closed_jaxpr, mode: str):
-  """A closed jaxpr that computes everything once; its interface is kept."""
-  return _rewrite(numbered(closed_jaxpr, mode))
-
-
-def _with_bodies(eqn, bodies):
-  new = list(map(_rewrite, bodies))
-  if all(x is body.closed_jaxpr for x, body in zip(new, bodies)):
-    return eqn
-  return eqn.replace(params=jaxprs.with_jaxprs(eqn.params, iter(new)))
-
-
-def _rewrite(body):
-  jaxpr, _ = jaxprs.open_jaxpr(body.closed_jaxpr)
-  first: dict[int, Any] = {}   # number to what has it first
-  for n, var in zip(body.binders, (*jaxpr.constvars, *jaxpr.invars)):
-    first.setdefault(n, var)
-  eqns, changed = [], False
-  for eqn, (operands, outs, bodies) in zip(jaxpr.eqns, body.steps,
-                                          strict=True):
-    keep = [n not in first and n not in outs[:i] for i, n in enumerate(outs)]
-    stays = not compat.benign(eqn.effects) or not outs
-    if not any(keep) and not stays:
-      changed = True
-      continue
-    invars = [first.get(n, atom) for n, atom in zip(operands, eqn.invars)]
-    new = eqn
-    if any(a is not b for a, b in zip(invars, eqn.invars)):
-      new = eqn.replace(invars=invars)
-    if bodies:
-      new = _with_bodies(new, bodies)
-      if not all(keep) or len(set(operands)) < len(operands):
-        _, new = jaxprs.drop_dead(new, keep)
-    changed = changed or new is not eqn
-    if new is not None:
-      eqns.append(new)
-    for n, var, wanted in zip(outs, eqn.outvars, keep):
-      if wanted:
-        first[n] = var
-  outvars = [atom if type(atom) is compat.Literal else first[n]
-             for n, atom in zip(body.outs, jaxpr.outvars)]
-  if not changed and all(a is b for a, b in zip(outvars, jaxpr.outvars)):
-    return body.closed_jaxpr
-  return jaxprs.with_equations(body.closed_jaxpr, eqns, outvars)
+    scope.narrowed[key] = params, rest
+  return rest

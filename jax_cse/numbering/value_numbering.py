@@ -23,6 +23,7 @@ traced program: their bits are read.
 """
 
 from collections.abc import Callable
+import copy
 from itertools import count
 from typing import Any
 import weakref
@@ -41,33 +42,66 @@ _MAX_CONSTANT_BYTES = 16 << 20
 _SCALAR_BYTES = 256
 
 
+class _Constants:
+  """Constants by their keys, and the numbers of those without axes."""
+
+  def __init__(self, fresh: Callable[[], int]):
+    self._fresh = fresh
+    self._known: dict[Any, Constant] = {}
+    self.scalars: dict[int, Any] = {}
+    self.nbytes = 0
+
+  def __len__(self) -> int:
+    return len(self._known)
+
+  def get(self, key) -> Constant | None:
+    return self._known.get(key)
+
+  def enter(self, key, obj, nbytes=_SCALAR_BYTES, of_buffer=False) -> Constant:
+    self.nbytes += nbytes
+    if self.nbytes > _MAX_CONSTANT_BYTES:
+      self.clear()
+      self.nbytes = nbytes
+    value = self._known[key] = Constant(self._fresh(), obj, of_buffer)
+    if compat.is_scalar(obj):
+      self.scalars[value.number] = obj
+    return value
+
+  def clear(self) -> None:
+    self._known.clear()
+    self.scalars.clear()
+    self.nbytes = 0
+
+
 class Numbering:
-  """Numbers for everything that can be an operand of a bind.
+  """Numbers of the operands of binds, in a program that is traced.
 
   `table(trace)` returns what keeps the values of a trace: an object with
-  `variables` and `revivable` for a jaxpr's, with `values` for others. `traced`
-  says whether the operands looked at belong to a program that is being traced.
+  `variables` and `revivable` for a jaxpr's, with `values` for others.
   """
 
   def __init__(self, table: Callable[[Any], Any]):
-    self.traced = False
+    self.traced = True
     self.fresh = count().__next__
     self._table = table
-    self._constants: dict[Any, Constant] = {}
-    self.scalars: dict[int, Any] = {}    # numbers of constants without axes
+    self._constants = _Constants(self.fresh)
+    self.scalars = self._constants.scalars
     self.acting_rules: dict[Any, bool] = {}   # whether rules have effects
-    self._constant_bytes = 0
     self.arrays = Arrays(self.fresh)
     self._scalars = Arrays(self.fresh)   # by their bits, for traced programs
+
+  def eager(self) -> "Numbering":
+    """The same numbers, for operands that are evaluated at once."""
+    other = copy.copy(self)
+    other.traced = False
+    return other
 
   def clear(self) -> None:
     """Forgets every array and constant. Numbers are not used again."""
     self.arrays.clear()
     self._scalars.clear()
     self._constants.clear()
-    self.scalars.clear()
     self.acting_rules.clear()
-    self._constant_bytes = 0
 
   def number(self, x: Any) -> int | None:
     """The number of an operand, or None if it has none."""
@@ -124,20 +158,8 @@ class Numbering:
 
   # Constants.
 
-  def _constant(self, key, obj, nbytes=_SCALAR_BYTES, of_buffer=False
-                ) -> Constant:
-    value = self._constants.get(key)
-    if value is None:
-      self._constant_bytes += nbytes
-      if self._constant_bytes > _MAX_CONSTANT_BYTES:
-        self._constants.clear()
-        self.scalars.clear()
-        self._constant_bytes = nbytes
-      value = self._constants[key] = Constant(
-          self.fresh(), obj, of_buffer)
-      if compat.is_scalar(obj):
-        self.scalars[value.number] = obj
-    return value
+  def _constant(self, key, obj, *size) -> Constant:
+    return self._constants.get(key) or self._constants.enter(key, obj, *size)
 
   def _of_scalar(self, x):
     return self._of_number(compat.SCALARS[type(x)], x, compat.typeof(x))
@@ -160,7 +182,7 @@ class Numbering:
       # changed before the program runs, so is the program. So it must be not
       # merely an equal array but this one, and unchanged.
       return self._constant((*key, compat.host_address(x)), x, 2 * len(bits))
-    return self._constants.get(key) or self._constant(
+    return self._constants.get(key) or self._constants.enter(
         key, compat.frozen_host_array(x, bits), len(bits), not self.traced)
 
   def _of_zero(self, x):
@@ -191,7 +213,6 @@ class Numbering:
 
   def separate(self, tracer, parts: tuple) -> tuple:
     """`parts` of `tracer`, with copies of the arrays that have more owners."""
-    self.traced = False
     value = self.of(tracer) if isinstance(tracer, compat.Tracer) else None
     if not (isinstance(value, Composite) and value.shared):
       return tuple(self.arrays.own_shared(parts))

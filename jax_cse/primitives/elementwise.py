@@ -69,15 +69,11 @@ class _Look(NamedTuple):
 
 def _dependent(jaxpr, operands, look) -> list[bool]:
   """Which results depend on the operands that are marked."""
-  jaxpr, _ = jaxprs.open_jaxpr(jaxpr)
-  marked = {v for v, is_marked in zip(jaxpr.invars, operands) if is_marked}
-  marks = lambda atoms: [
-      type(x) is not compat.Literal and x in marked for x in atoms]
-  for eqn in jaxpr.eqns:
-    if any(ins := marks(eqn.invars)):
-      outs = _rule_of(eqn)(eqn, ins, look)
-      marked.update(v for v, is_marked in zip(eqn.outvars, outs) if is_marked)
-  return marks(jaxpr.outvars)
+  unmarked = lambda _: False
+  return jaxprs.interpret(
+      jaxpr, operands, unmarked, unmarked,
+      lambda eqn, ins: _rule_of(eqn)(eqn, ins, look) if any(ins)
+      else [False] * len(eqn.outvars))
 
 
 Rule = Callable[..., Sequence[bool]]

@@ -153,9 +153,9 @@ def _look_inside(jaxpr):
   return None
 
 
-def against_call(plan, params: dict[str, Any]) -> str | None:
+def against_call(is_jit: bool, params: dict[str, Any]) -> str | None:
   """Why a primitive that carries jaxprs is not merged, or None if it may be."""
-  if plan.is_jit and True in params["donated_invars"]:
+  if is_jit and True in params["donated_invars"]:
     return DONATES
   for jaxpr in compat.jaxprs_in_params(params):
     reason = reason_inside(jaxpr)

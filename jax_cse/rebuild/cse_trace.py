@@ -21,7 +21,6 @@ call, so that the rule is there for whoever differentiates the result; only at
 the top, where nobody can, it is looked into.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -30,12 +29,10 @@ from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.numbering import custom_rules
 from jax_cse.numbering import keys
-from jax_cse.numbering import narrowing
 from jax_cse.numbering import scalars
-from jax_cse.numbering.jaxpr_numbering import number_call
 from jax_cse.numbering.linear_maps import is_in_ring
-from jax_cse.primitives import exclusions
-from jax_cse.rebuild.deferred import Call, CseTracer, DeferredTrace
+from jax_cse.numbering.narrowing import Call
+from jax_cse.rebuild.deferred import Application, CseTracer, DeferredTrace
 
 
 class CseTrace(DeferredTrace):
@@ -172,45 +169,30 @@ class CseTrace(DeferredTrace):
         tracer.aval.dtype)
 
   def _apply(self, plan, primitive, tracers, params, out_avals):
-    reason = plan.against
-    if reason is None and plan.carries_jaxprs:
-      reason = exclusions.against_call(plan, params)
-    key, outs = None, None
-    if reason is None:
-      numbers = [x.number for x in tracers]
-      key, outs = self._scope.look_up(
-          plan, compat.current_eqn_context(), numbers,
-          [x.aval for x in tracers], params)
-      if key is not None and outs is None:
-        outs = self._scope.expressions.enter(
-            key, len(numbers), len(out_avals), params)
-    if outs is None:
-      outs = tuple([self._scope.leaf() for _ in out_avals])
+    if plan.reason_against(params) is None:
+      outs = self._scope.apply(
+          plan, compat.current_eqn_context(), [x.number for x in tracers],
+          [x.aval for x in tracers], params, len(out_avals))
+    else:
+      outs = self._scope.leaves(len(out_avals))
     return self._provide(primitive, params, tracers, outs, out_avals)
 
   def _call(self, plan, primitive, tracers, params, out_avals):
-    scope = self._scope
     numbers = [x.number for x in tracers]
-    avals = [x.aval for x in tracers]
-    scope.repeats = False
-    outs, _ = number_call(scope, primitive, params, list(numbers), avals,
-                          compat.current_eqn_context())
-    keep = [n not in numbers and n not in outs[:i] for i, n in enumerate(outs)]
-    narrowed = narrowing.narrow(scope, plan, primitive, params, numbers, avals,
-                                keep)
-    given: Sequence[int] = range(len(outs))
-    if narrowed is not None:
-      tracers = [tracers[i] for i in narrowed.operands]
-      given, params = narrowed.results, narrowed.params
-    if params is not None:
-      self._provide(primitive, params, tracers, [outs[i] for i in given],
-                    [out_avals[i] for i in given])
-    return [CseTracer(self, aval, n) for n, aval in zip(outs, out_avals)]
+    call = Call(self._scope, primitive, params, numbers,
+                [x.aval for x in tracers], compat.current_eqn_context())
+    rest = call.rest(numbers)
+    if rest.params is not None:
+      self._provide(primitive, rest.params, [tracers[i] for i in rest.operands],
+                    [call.outs[i] for i in rest.results],
+                    [out_avals[i] for i in rest.results])
+    return [CseTracer(self, aval, n) for n, aval in zip(call.outs, out_avals)]
 
   def _provide(self, primitive, params, tracers, outs, out_avals):
     """Notes how to compute the results that are not known."""
-    call = Call(primitive, params, tracers, list(outs), list(out_avals),
-                compat.current_eqn_context(), compat.current_source())
+    call = Application(
+        primitive, params, tracers, list(outs), list(out_avals),
+        compat.current_eqn_context(), compat.current_source())
     for n in outs:
       if n not in self._typed and n not in self._calls:
         self._calls[n] = call
@@ -218,22 +200,19 @@ class CseTrace(DeferredTrace):
 
   def inline(self, closed_jaxpr, operands):
     """The results of a jaxpr, equation by equation."""
-    jaxpr, consts = jaxprs.open_jaxpr(closed_jaxpr)
-    env = dict(zip(jaxpr.constvars, map(self.lift, consts)))
-
-    def read(atom):
-      return self.lift(atom.val) if type(atom) is compat.Literal else env[atom]
-
+    jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
     with compat.set_current_trace(self):
-      for var, x in zip(jaxpr.invars, operands):
-        env[var] = self.lift(compat.varying(self.lift(x), var.aval))
-      for eqn in jaxpr.eqns:
-        with compat.at(eqn.ctx, compat.source_of(eqn)):
-          outs = self._equation(eqn, [read(x) for x in eqn.invars])
-        env.update(zip(eqn.outvars, outs))
-    return [read(x) for x in jaxpr.outvars]
+      return jaxprs.interpret(
+          closed_jaxpr,
+          [self.lift(compat.varying(self.lift(x), var.aval))
+           for var, x in zip(jaxpr.invars, operands)],
+          self.lift, lambda literal: self.lift(literal.val), self._equation)
 
   def _equation(self, eqn, operands):
+    with compat.at(eqn.ctx, compat.source_of(eqn)):
+      return self._results_of_equation(eqn, operands)
+
+  def _results_of_equation(self, eqn, operands):
     primitive = eqn.primitive
     if primitive not in compat.CALLS_OF_FUNCTIONS:
       outs = self._process(primitive, operands, eqn.params,

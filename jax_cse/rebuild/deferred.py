@@ -1,10 +1,10 @@
 """Values that are put off: a number each, and a way to compute it when needed.
 
-A tracer is a number of a type. What was applied to it is noted as a `Call`, or
-known to the ring as an element; `values` chooses the cheapest way to what is
-wanted, and binds that at the parent trace. `results` gives it the type, and the
-placement, that it has without CSE: a constant is an array, where its operands
-are. What is bound on such tracers, and how it is noted, is `cse_trace`.
+A tracer is a number of a type. A primitive on tracers is noted as an
+`Application`, or known to the ring as an element. `values` chooses the cheapest
+way to the values that are wanted, and binds it at the parent trace. `results`
+gives them the types and the placement that they have without CSE: a constant is
+an array, where its operands are. `cse_trace` says what is noted, and how.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ from jax_cse.ring.linear_ring import LinearRing
 from jax_cse.ring.normal_form import NormalForms
 
 
-class Call(NamedTuple):
+class Application(NamedTuple):
   """An application of a primitive that has not been bound yet."""
   primitive: Any
   params: dict[str, Any]
@@ -123,7 +123,6 @@ class DeferredTrace(compat.Trace):
     self._is_placed = False   # any operand
     self._foreign: dict[int, _Foreign] = {}
     self._numbering = Numbering(self._table)
-    self._numbering.traced = True
     # Calls are numbered by what is inside as it is: the parts of a sum inside
     # of a call are nowhere to be had outside.
     self._scope = Scope(self._numbering)
@@ -134,7 +133,7 @@ class DeferredTrace(compat.Trace):
     self._collapse = (Collapse(ring, maps)
                       if isinstance(ring, LinearRing) and maps else None)
     self._emission = Emission(ring, scalars.Arithmetic())
-    self._calls: dict[int, Call] = {}
+    self._calls: dict[int, Application] = {}
     self._entered: dict[int, Any] = {}   # keeps what the ids belong to alive
     self._typed: dict[int, Any] = {}
 
@@ -243,7 +242,7 @@ class DeferredTrace(compat.Trace):
              for forms in (None, *self._forms) for collapse in collapses]
     return min(plans, key=lambda plan: price(ring, plan, there))
 
-  def call_of(self, number: int) -> Call | None:
+  def call_of(self, number: int) -> Application | None:
     """The application of a primitive that a number is a result of."""
     call = self._calls.get(number)
     applied = None if call else self.algebra.application(number)
@@ -253,7 +252,7 @@ class DeferredTrace(compat.Trace):
                   for i, n in map_.fixed.items()}
       operands |= {i: self.tracer(x, map_.avals[i])
                    for i, x in zip(map_.slots, parts)}
-      call = self._calls[number] = Call(
+      call = self._calls[number] = Application(
           map_.primitive, map_.params,
           [operands[i] for i in range(len(operands))], [number],
           [map_.out], map_.context, map_.source)
@@ -261,7 +260,7 @@ class DeferredTrace(compat.Trace):
 
   def _operands(self, number):
     return [self.algebra.find(x.number)
-            for x in cast(Call, self.call_of(number)).operands]
+            for x in cast(Application, self.call_of(number)).operands]
 
   def _value(self, tracer):
     number = tracer.number
@@ -271,7 +270,7 @@ class DeferredTrace(compat.Trace):
     return self._typed[number]
 
   def _compute(self, number):
-    call = cast(Call, self.call_of(number))
+    call = cast(Application, self.call_of(number))
     params = call.params
     if keys.plan_of(call.primitive).is_structured:
       params = jaxprs.with_jaxprs(params, iter(

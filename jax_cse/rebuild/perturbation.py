@@ -87,9 +87,7 @@ def perturbed(closed_jaxpr):
   """
   def evaluate(setting, operands):
     draw = _Draw(setting, (jnp.uint32(0), jnp.int32(0)))
-    consts = [draw.data(x) for x in closed_jaxpr.consts]
-    outs = draw.evaluate(closed_jaxpr.jaxpr, consts,
-                         [draw.data(x) for x in operands])
+    outs = draw.evaluate(closed_jaxpr, map(draw.data, operands), draw.data)
     return outs, draw.state[1]
   return evaluate
 
@@ -150,51 +148,48 @@ class _Draw:
 
   # Evaluation.
 
-  def evaluate(self, jaxpr, consts, operands):
-    env = dict(zip(jaxpr.constvars, consts)) | dict(zip(jaxpr.invars, operands))
+  def evaluate(self, jaxpr, operands, constant=lambda x: x):
+    return jaxprs.interpret(jaxpr, operands, constant, self._literal,
+                            self._results)
 
-    def read(atom):
-      if type(atom) is not compat.Literal:
-        return env[atom]
-      aval: Any = atom.aval
-      if not compat.is_number(aval.dtype):
-        return atom.val
-      # With the type that it has in the jaxpr, whatever is configured now.
-      x = np.asarray(atom.val, aval.dtype)
-      x = self.data(x)
-      return compat.convert(x, aval) if aval.weak_type else x
+  def _literal(self, atom):
+    aval: Any = atom.aval
+    if not compat.is_number(aval.dtype):
+      return atom.val
+    # With the type that it has in the jaxpr, whatever is configured now.
+    x = self.data(np.asarray(atom.val, aval.dtype))
+    return compat.convert(x, aval) if aval.weak_type else x
 
-    for eqn in jaxpr.eqns:
-      # A stateful equation without results is there for its effect alone.
-      inside = any(True for _ in compat.jaxprs_in_params(eqn.params))
-      enters = eqn.primitive in _RULES or eqn.primitive in _CALLS
-      if not compat.benign(eqn.effects) and not (inside and enters):
-        if not eqn.outvars:
-          continue
-        raise Unrepeatable(
-            f"{eqn.primitive} has an effect ({', '.join(map(str, eqn.effects))}"
-            "), which is not to happen a second time, and a result, so the "
-            "program cannot be evaluated beside itself; at "
-            f"{compat.line_of(eqn)}")
-      outs = self._equation(eqn, [read(x) for x in eqn.invars])
-      env.update((v, compat.convert(y, v.aval)
-                  if compat.is_number(v.aval.dtype) else y)
-                 for v, y in zip(eqn.outvars, outs))
-    return [read(x) for x in jaxpr.outvars]
+  def _results(self, eqn, operands):
+    # A stateful equation without results is there for its effect alone.
+    inside = any(True for _ in compat.jaxprs_in_params(eqn.params))
+    enters = eqn.primitive in _RULES or eqn.primitive in _CALLS
+    if not compat.benign(eqn.effects) and not (inside and enters):
+      if not eqn.outvars:
+        return []
+      raise Unrepeatable(
+          f"{eqn.primitive} has an effect ({', '.join(map(str, eqn.effects))}"
+          "), which is not to happen a second time, and a result, so the "
+          "program cannot be evaluated beside itself; at "
+          f"{compat.line_of(eqn)}")
+    return [compat.convert(y, v.aval) if compat.is_number(v.aval.dtype) else y
+            for v, y in zip(eqn.outvars, self._equation(eqn, operands))]
 
   def _equation(self, eqn, operands):
     if eqn.primitive in _RULES:
       return _RULES[eqn.primitive](self, eqn.params, operands)
     if eqn.primitive in _CALLS:
       body, = jaxprs.in_order(eqn.params)
-      jaxpr, consts = jaxprs.open_jaxpr(body)
-      return self.evaluate(jaxpr, consts, operands)
-    name = eqn.primitive.name
-    types = [v.aval for v in eqn.outvars]
+      return self.evaluate(body, operands)
     bind = lambda xs: compat.bind_later(
         eqn.primitive, xs, eqn.params, eqn.ctx, eqn.source_info)
-    if not any(compat.is_inexact(t.dtype) for t in types):
+    if not any(compat.is_inexact(v.aval.dtype) for v in eqn.outvars):
       return [self._unless_undefined(y, operands) for y in bind(operands)]
+    return self._rounded(eqn, operands, bind)
+
+  def _rounded(self, eqn, operands, bind):
+    """The results of an equation that rounds, unless it is exact."""
+    name = eqn.primitive.name
     if name in _EXACT and not (
         name in _OF_REAL_NUMBERS and jnp.iscomplexobj(operands[0])):
       return bind(operands)
@@ -220,8 +215,8 @@ class _Draw:
       operands = [self.data(x, _LIBRARY) for x in operands]
     units = (1 if name in _BASIC else
              max(abs(eqn.params["y"]), 1) if name == "integer_pow" else
-             _terms(operands[0].size, types[0].size) if name == "reduce_prod"
-             else _LIBRARY)
+             _terms(operands[0].size, eqn.outvars[0].aval.size)
+             if name == "reduce_prod" else _LIBRARY)
     return [self._move(y, units * jnp.abs(y), self._floor(eqn, operands, y))
             if compat.is_inexact(y.dtype) else y for y in bind(operands)]
 
@@ -254,8 +249,7 @@ class _Draw:
 
     def step(carry, xs):
       draw = self._inside(carry[0])
-      outs = draw.evaluate(body.jaxpr, body.consts,
-                           [*operands[:consts], *carry[1], *xs])
+      outs = draw.evaluate(body, [*operands[:consts], *carry[1], *xs])
       return (draw.state, outs[:carries]), outs[carries:]
 
     (self.state, outs), stacked = lax.scan(
@@ -273,15 +267,14 @@ class _Draw:
     def goes_on(state, carry):
       # It is staged twice, of which both have to decide alike.
       draw = _Draw(self._setting, (state[0] + 1, state[1]), [serial])
-      on, = draw.evaluate(test.jaxpr, test.consts, [*operands[:first], *carry])
+      on, = draw.evaluate(test, [*operands[:first], *carry])
       self._serial[0] = max(self._serial[0], *draw._serial)
       return on
 
     def proceed(loop):
       state, count, carry = loop
       draw = self._inside(state)
-      new = draw.evaluate(body.jaxpr, body.consts,
-                          [*operands[first:second], *carry])
+      new = draw.evaluate(body, [*operands[first:second], *carry])
       on = goes_on(state, carry)
       if on.ndim:   # of many loops that `vmap` made one some have ended
         new = [_where(on, x, y) for x, y in zip(new, carry)]
@@ -299,7 +292,7 @@ class _Draw:
     def branch(body):
       def run(state, *xs):
         draw = self._inside(state)
-        outs = draw.evaluate(body.jaxpr, body.consts, xs)
+        outs = draw.evaluate(body, xs)
         return draw.state, outs
       return run
 
@@ -311,9 +304,8 @@ class _Draw:
   def _linear_solve(self, params, operands):
     lengths = params["const_lengths"]
     before = lengths.matvec + lengths.vecmat
-    solve = params["jaxprs"].solve
     return self.evaluate(
-        solve.jaxpr, solve.consts,
+        params["jaxprs"].solve,
         [*operands[before:before + lengths.solve], *operands[sum(lengths):]])
 
 

@@ -4,7 +4,7 @@
     transform(fun, operands, "ring")         the results of a function
     derive(fun, operands, directions, 3)     and its derivatives up to order 3
 
-A jaxpr is first narrowed as it stands (`narrowing`), then evaluated under a
+A jaxpr is first narrowed as it stands (`rewriting`), then evaluated under a
 `CseTrace`, and the new one is taken if it costs less, in equations and in what
 they compute, or as much in fewer equations. That goes on until nothing is
 gained, so a second time changes nothing.
@@ -17,7 +17,7 @@ import weakref
 from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.foundation import counting
-from jax_cse.numbering import narrowing
+from jax_cse.numbering import rewriting
 from jax_cse.numbering.linear_maps import is_in_ring
 from jax_cse.primitives import costs
 from jax_cse.rebuild import nested_jvp
@@ -60,7 +60,7 @@ def simplify(closed_jaxpr, mode: str):
 
 def _merge(closed_jaxpr, mode):
   """Without what is computed twice or for nobody; the rest as it is."""
-  return jaxprs.drop_dead_equations(narrowing.rewrite(closed_jaxpr, mode))
+  return jaxprs.drop_dead_equations(rewriting.rewrite(closed_jaxpr, mode))
 
 
 def _rebuild(closed_jaxpr, mode):

@@ -26,6 +26,7 @@ import numpy as np
 
 from jax_cse import compat
 from jax_cse.compat import core
+from jax_cse.compat import jaxprs
 from jax_cse.foundation.errors import CheckFailed
 from jax_cse.memo import contexts
 from jax_cse.rebuild import rounding
@@ -205,26 +206,21 @@ def _results_of_all(closed_jaxpr, operands, equations):
   found: list[Any] = []
 
   def evaluate(closed_jaxpr, operands):
-    jaxpr = closed_jaxpr.jaxpr
-    env: dict[Any, Any] = {}
-    env.update(zip(jaxpr.constvars, closed_jaxpr.consts))
-    env.update(zip(jaxpr.invars, operands))
-    read = lambda x: x.val if type(x) is compat.Literal else env[x]
-    for eqn in jaxpr.eqns:
-      if eqn.primitive in compat.LOOKS_ON:
-        continue
-      values = [read(x) for x in eqn.invars]
-      if eqn.primitive is compat.jit_p:
-        outs = evaluate(eqn.params["jaxpr"], values)
-      else:
-        outs = compat.bind_later(eqn.primitive, values, eqn.params, eqn.ctx,
-                                 eqn.source_info)
-        for v, x in zip(eqn.outvars, outs):
-          if type(v.aval) is compat.ShapedArray and not compat.is_float0(x):
-            found.append(x)
-            equations.append((eqn, v))
-      env.update(zip(eqn.outvars, outs))
-    return [read(x) for x in jaxpr.outvars]
+    return jaxprs.interpret(closed_jaxpr, operands, lambda x: x,
+                            lambda literal: literal.val, results)
+
+  def results(eqn, values):
+    if eqn.primitive in compat.LOOKS_ON:
+      return []
+    if eqn.primitive is compat.jit_p:
+      return evaluate(eqn.params["jaxpr"], values)
+    outs = compat.bind_later(eqn.primitive, values, eqn.params, eqn.ctx,
+                             eqn.source_info)
+    for v, x in zip(eqn.outvars, outs):
+      if type(v.aval) is compat.ShapedArray and not compat.is_float0(x):
+        found.append(x)
+        equations.append((eqn, v))
+    return outs
 
   evaluate(closed_jaxpr, operands)
   return found

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
-from jax_cse.numbering import narrowing
-from jax_cse.numbering.jaxpr_numbering import equations
+from jax_cse.numbering import rewriting
+from jax_cse.numbering.bodies import equations
 
 
 class Duplicate(NamedTuple):
@@ -33,7 +33,7 @@ class Duplicate(NamedTuple):
 def find(closed_jaxpr, mode: str) -> list[Duplicate]:
   """All of them, in order, those in the bodies of equations that stay too."""
   found: list[Duplicate] = []
-  _find(narrowing.numbered(closed_jaxpr, mode), 1, found)
+  _find(rewriting.numbered(closed_jaxpr, mode), 1, found)
   return found
 
 

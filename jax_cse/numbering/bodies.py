@@ -1,0 +1,79 @@
+"""Jaxprs inside of equations: what is known of them before they are numbered,
+and what is once they are.
+
+Many calls have one jaxpr, so what no call changes about its equations is found
+once for each.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+import weakref
+
+from jax_cse import compat
+from jax_cse.numbering import keys
+
+
+class Equation(NamedTuple):
+  """What no call of a jaxpr changes about one of its equations.
+
+  Attributes:
+    eqn: the equation.
+    plan: of its primitive.
+    excluded: why it is not merged, if it is not.
+    avals: the types of its operands.
+    is_opaque: whether nothing is known of its results.
+  """
+  eqn: Any
+  plan: keys.Plan
+  excluded: str | None
+  avals: list[Any]
+  is_opaque: bool
+
+
+class Step(NamedTuple):
+  """An equation of a body: the numbers of its operands and results, and the
+  bodies inside of it."""
+  operands: list[int]
+  results: Sequence[int]
+  bodies: list["Body"]
+
+
+class Body(NamedTuple):
+  """A jaxpr in the params of an equation, numbered.
+
+  Bodies stand in the order of the names of the params.
+
+  Attributes:
+    closed_jaxpr: the jaxpr.
+    binders: the numbers of its constants and operands.
+    steps: its equations, if the scope keeps them.
+    outs: the numbers of its results.
+    repeats: whether it, or a body inside of it, computes something twice.
+  """
+  closed_jaxpr: Any
+  binders: list[int]
+  steps: list[Step]
+  outs: list[int]
+  repeats: bool
+
+
+_equations: weakref.WeakKeyDictionary[Any, list[Equation]] = (
+    weakref.WeakKeyDictionary())
+
+
+def equations(jaxpr) -> list[Equation]:
+  """The equations of a jaxpr with what is known about them beforehand."""
+  found = _equations.get(jaxpr)
+  if found is None:
+    found = _equations[jaxpr] = [_look_at(eqn) for eqn in jaxpr.eqns]
+  return found
+
+
+def _look_at(eqn):
+  plan = keys.plan_of(eqn.primitive)
+  excluded = plan.reason_against(eqn.params)
+  is_opaque = (any(type(v.aval) is not compat.ShapedArray for v in eqn.outvars)
+               or (not plan.looks_inside(eqn.params) if plan.is_structured
+                   else excluded is not None))
+  return Equation(eqn, plan, excluded, [atom.aval for atom in eqn.invars],
+                  is_opaque)
