@@ -16,6 +16,7 @@ before; of orders 1 and 2 nothing is foreseen.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+import contextlib
 from typing import Any, NamedTuple
 
 import jax
@@ -54,7 +55,9 @@ def taylor(fun: Callable, order: int, v: Any = 1.0) -> Callable:
   return derivative
 
 
-WAYS = ("plain", "cse", "jet")
+# Each way by name, and what makes a derivative of an order.
+WAYS: dict[str, Callable] = {"plain": nested_jvp, "cse": nested_jvp,
+                             "jet": taylor}
 TITLES = {"plain": "nested jvp, without CSE", "cse": "nested jvp, with CSE",
           "jet": "jax.experimental.jet"}
 
@@ -66,6 +69,19 @@ def title(way: str, mode: str) -> str:
   if modes.from_environment()[1]:
     return f"{TITLES[way]} (off by {modes.VARIABLE})"
   return TITLES[way] + (f", {mode!r}" if mode != modes.DEFAULT else "")
+
+
+def context(way: str, mode: str | None = None
+            ) -> contextlib.AbstractContextManager:
+  """The context in which a way is traced; a mode of None as `enabled` has it.
+  """
+  return enabled(mode) if way == "cse" else disabled()
+
+
+def count(way: str, fun: Callable, order: int, v: Any, args: Sequence[Any]
+          ) -> Counter[str]:
+  """The primitives of one way at one order, counted in its `context`."""
+  return count_primitives(WAYS[way](fun, order, v))(*args)
 
 
 class OrderCounts(NamedTuple):
@@ -143,16 +159,15 @@ def count_orders(fun: Callable, order: int, mode: str, v: Any,
 
 
 def _counts_of(way, fun, order, mode, v, max_equations, args):
-  make = taylor if way == "jet" else nested_jvp
   by_order: dict[int, Counter[str]] = {}
   ended = None
-  with enabled(mode) if way == "cse" else disabled():
+  with context(way, mode):
     itself = count_primitives(lambda *args: fun(*args))(*args).total()
     for n in range(1, order + 1):
       ended = _beyond(max_equations, n, by_order)
       if ended is None:
         try:
-          by_order[n] = count_primitives(make(fun, n, v))(*args)
+          by_order[n] = count(way, fun, n, v, args)
         except Exception as e:  # whatever it is, it is said in the picture
           if way != "jet":
             raise
