@@ -176,7 +176,7 @@ class RedundancyTest(parameterized.TestCase):
 
   def test_what_was_given_is_not_grouped_with_what_is_not_known(self):
     eqn = jax.make_jaxpr(lambda x: lax.sin(x))(X).eqns[0]
-    with mock.patch.object(comparison, "_line", lambda eqn: None):
+    with mock.patch.object(comparison, "line_of", lambda eqn: None):
       found = [f for f, _ in comparison._grouped([
           duplicates.Duplicate(eqn, first, 1) for first in (None, eqn)])]
     self.assertEqual([f.is_given for f in found], [True, False])

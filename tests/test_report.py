@@ -22,11 +22,12 @@ import numpy as np
 import jax_cse
 from jax_cse.memo.statistics import Statistics
 from jax_cse.report import comparison
+from jax_cse.report import graph_svg
 from jax_cse.report import jaxpr_graph
-from jax_cse.report import jaxpr_pictures
 from jax_cse.report import recording
 from jax_cse.report import report_page
 from jax_cse.report import run_report
+from jax_cse.report.graph_pairs import graph_pairs
 from jax_cse.report.jaxpr_graph import Graph, Node
 from jax_cse.report.layered_layout import layout
 from jax_cse.report.redundancy_report import Line
@@ -462,7 +463,7 @@ class GraphTest(parameterized.TestCase):
         node("<script>", findings=(1, 2), mark="again", first=1),
         Node("out", "out", "f32[]")],
         [(0, 1), (0, 2), (1, 3), (1, 3)], 2)
-    root = ElementTree.fromstring(jaxpr_graph.svg(graph, 'say "<what>"'))
+    root = ElementTree.fromstring(graph_svg.svg(graph, 'say "<what>"'))
     space = "{http://www.w3.org/2000/svg}"
     boxes = root.findall(f"{space}g")
     self.assertEqual([box.get("class") for box in boxes],
@@ -500,35 +501,35 @@ class GraphTest(parameterized.TestCase):
     self.assertEqual(cut.nodes[-1].first, 2)
 
 
-def pictures(fun, *args, mode="exact", names=()):
+def pairs_of(fun, *args, mode="exact", names=()):
   found = comparison.of(fun, mode)(*args)
-  return found, list(jaxpr_pictures.pictures(found, names))
+  return found, list(graph_pairs(found, names))
 
 
 def equations(graph):
   return [n for n in graph.nodes if n.kind == "equation"]
 
 
-class PicturesTest(parameterized.TestCase):
+class GraphPairsTest(parameterized.TestCase):
 
   def test_what_is_marked(self):
     def fun(x, unused):
       a = lax.sin(x)
       b = lax.sin(x)
       return a * b, lax.optimization_barrier(x), lax.optimization_barrier(x)
-    _, (picture,) = pictures(fun, X, X, names=["x", "unused"])
-    self.assertEqual(picture.name, "the whole function")
+    _, (pair,) = pairs_of(fun, X, X, names=["x", "unused"])
+    self.assertEqual(pair.name, "the whole function")
     self.assertEqual(
-        [(n.label, n.mark, n.findings) for n in picture.before.nodes],
+        [(n.label, n.mark, n.findings) for n in pair.before.nodes],
         [("x", "", ()), ("sin", "before", (1,)), ("sin", "again", (1,)),
          ("mul", "", ()), ("optimization_barrier", "before", (2,)),
          ("optimization_barrier", "apart", (2,)),
          ("out 0", "", ()), ("out 1", "", ()), ("out 2", "", ())])
-    self.assertEqual(picture.before.nodes[2].first, 1)
-    self.assertEqual([(n.label, n.mark) for n in equations(picture.after)][:2],
+    self.assertEqual(pair.before.nodes[2].first, 1)
+    self.assertEqual([(n.label, n.mark) for n in equations(pair.after)][:2],
                      [("sin", "before"), ("mul", "")])
-    self.assertEqual((picture.before.total, picture.after.total), (5, 4))
-    title = picture.before.nodes[2].title
+    self.assertEqual((pair.before.total, pair.after.total), (5, 4))
+    title = pair.before.nodes[2].title
     self.assertIn("equation 2 of 5", title)
     self.assertIn("b = lax.sin(x)", title)
     self.assertIn("computed again: finding 1", title)
@@ -542,7 +543,7 @@ class PicturesTest(parameterized.TestCase):
       y, _ = lax.scan(body, x, length=3)
       z = lax.while_loop(lambda c: c < 3, lambda c: c + 1, x)
       return y + jax.jit(lambda x: lax.exp(x))(z)
-    _, found = pictures(fun, 1.0)
+    _, found = pairs_of(fun, 1.0)
     names = [p.name.replace("(test_report.py:", "(") for p in found]
     at = lambda name: [i for i, n in enumerate(names) if n.startswith(name)]
     self.assertLen(at("scan ("), 1 + 2)   # with the branches inside of it
@@ -556,30 +557,30 @@ class PicturesTest(parameterized.TestCase):
 
   def test_what_shares_a_jaxpr_is_drawn_once(self):
     call = jax.jit(lambda x: lax.sin(x))
-    _, found = pictures(lambda x: call(call(call(x))), X)
+    _, found = pairs_of(lambda x: call(call(call(x))), X)
     self.assertLen(found, 2)
 
   def test_a_jaxpr_that_is_gone(self):
     call = jax.jit(lambda x: lax.sin(lax.cos(x)))
     other = jax.jit(lambda x: lax.sin(lax.cos(x)))
-    _, found = pictures(lambda x: call(x) + other(x), X)
+    _, found = pairs_of(lambda x: call(x) + other(x), X)
     self.assertEqual([p.after is None for p in found], [False, False, True])
 
   def test_a_mode_that_rebuilds(self):
     def body(c, _):
       return lax.cos(c) * c + lax.cos(c) * (c + 1), None
-    _, (whole, inside) = pictures(
+    _, (whole, inside) = pairs_of(
         lambda x: lax.scan(body, x, length=3)[0], 1.0, mode="ring")
     self.assertEqual((whole.before.total, whole.after.total), (1, 1))
     self.assertIn("scan", inside.name)
     self.assertEqual((inside.before.total, inside.after.total), (6, 4))
 
   @parameterized.parameters("value", "grad", "scan", "vmap of jit")
-  def test_each_finding_is_in_a_picture(self, composition):
+  def test_each_finding_is_in_a_graph(self, composition):
     compose = COMPOSITIONS.get(composition) or next(
         c for name, c in COMPOSITIONS.items() if composition.split()[0] in name)
     for spec in SPECS:
-      found, drawn = pictures(compose(spec.fun), 0.7)
+      found, drawn = pairs_of(compose(spec.fun), 0.7)
       duplicates = {id(d.eqn) for _, group in found.findings for d in group}
       marked = [n for p in drawn if p.before for n in p.before.nodes
                 if n.mark in ("again", "apart")]
@@ -715,8 +716,8 @@ class PageTest(parameterized.TestCase):
     graph = chain(jaxpr_graph.LIMIT + 1)
     report = jax_cse.redundancy(lambda x: x, compiled=False)(X)
     page = Tags(report_page.render(run_of(report_page.Entry(
-        "f", None, [], report=report, number_of_pictures=30,
-        pictures=report_page.draw([("all", graph, None)])))))
+        "f", None, [], report=report, number_of_pairs=30,
+        pairs=report_page.draw([("all", graph, None)])))))
     self.assertIn("400 of 401 equations are shown", page.text)
     self.assertIn("1 of 30 graphs are here", page.text)
     self.assertIn("There is no such jaxpr any more", page.text)
@@ -726,10 +727,10 @@ class PageTest(parameterized.TestCase):
     marked = Graph([node(mark="again", findings=(1,))], [], 1)
     graphs = [("whole", small, small)]
     graphs += [(f"small {i}", small, small)
-               for i in range(report_page.PICTURES)]
+               for i in range(report_page.DRAWINGS)]
     graphs += [("large", None, large), ("marked", marked, small)]
     drawn = report_page.draw(graphs)
-    self.assertLen(drawn, report_page.PICTURES)
+    self.assertLen(drawn, report_page.DRAWINGS)
     names = [p.name for p in drawn]
     self.assertEqual((names[0], *names[-2:]), ("whole", "large", "marked"))
     self.assertEqual(drawn[-1].findings, [1])

@@ -109,8 +109,8 @@ def figure(measurements: list[Measurement]):
   Returns:
     A matplotlib figure with one panel a way. Needs the extra `plot`.
   """
-  from jax_cse.report import pictures
-  return pictures.draw_counts("0.3 sin(t) t$^{10}$", [
+  from jax_cse.report import order_figure
+  return order_figure.draw_counts("0.3 sin(t) t$^{10}$", [
       order_counts.OrderCounts(order_counts.TITLES[way], {
           m.order: m.counts for m in measurements if m.way == way})
       for way in WAYS])

@@ -118,7 +118,7 @@ def _grouped(found) -> list[tuple[Finding, list[Any]]]:
   groups: dict[tuple, list] = {}
   for duplicate in found:
     first = duplicate.first
-    key = (_line(duplicate.eqn), first and _line(first), duplicate.reason,
+    key = (line_of(duplicate.eqn), first and line_of(first), duplicate.reason,
            first is None)
     groups.setdefault(key, []).append(duplicate)
   findings = []
@@ -133,7 +133,8 @@ def _grouped(found) -> list[tuple[Finding, list[Any]]]:
       pair[0].flops, pair[0].nbytes, pair[0].equations))
 
 
-def _line(eqn) -> Line | None:
+def line_of(eqn) -> Line | None:
+  """The line of the user's program that an equation is from, if it is known."""
   from jax_cse import compat
   found = compat.user_frame(eqn)
   return found and Line(*found)

@@ -29,9 +29,9 @@ from jax_cse.foundation import version
 from jax_cse.foundation.counting import equations
 from jax_cse.memo.statistics import Statistics
 from jax_cse.report import comparison
-from jax_cse.report import jaxpr_pictures
 from jax_cse.report import recording
 from jax_cse.report import report_page
+from jax_cse.report.graph_pairs import graph_pairs
 from jax_cse.report.redundancy_report import Line
 
 # Of what is said about an error, in characters.
@@ -122,14 +122,14 @@ def _entry(traced: recording.Program, mode: str) -> report_page.Entry:
   report = found.report(flops)
   counts = [Counter(eqn.primitive.name for eqn in equations(x.jaxpr))
             for x in (found.plain, found.merged)]
-  pictures = list(jaxpr_pictures.pictures(found, names))
+  pairs = list(graph_pairs(found, names))
   return entry._replace(
       report=report, flops_error=flops_error,
       files=report_page.sources(report),
       counts=sorted(((name, counts[0][name], counts[1][name])
                      for name in counts[0] | counts[1]),
                     key=lambda row: (row[2] - row[1], -row[1], row[0])),
-      pictures=report_page.draw(pictures), number_of_pictures=len(pictures))
+      pairs=report_page.draw(pairs), number_of_pairs=len(pairs))
 
 
 def _type(leaf) -> str:

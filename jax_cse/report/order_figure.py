@@ -1,7 +1,7 @@
 """What the counts look like: by primitive against order, a panel for each way.
 
-A `Picture` is a matplotlib `Figure` that was made without pyplot, so none stays
-open and no backend is chosen; a notebook shows it all the same.
+A `NotebookFigure` is a matplotlib `Figure` that is made without pyplot: none
+stays open, no backend is chosen, and a notebook shows it all the same.
 
 Colors are those of Okabe and Ito 2008, which are told apart with any kind of
 color vision; what has the same color differs in dashes and in markers.
@@ -26,18 +26,13 @@ _BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _SKY, _GREY = (
 _COLORS = (_BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _SKY)
 
 
-class Picture(Figure):
+class NotebookFigure(Figure):
   """A figure that a notebook shows, also where pyplot was never imported."""
 
   def _repr_png_(self) -> bytes:
     png = io.BytesIO()
     self.savefig(png, format="png", dpi=DPI)
     return png.getvalue()
-
-
-def formats() -> list[str]:
-  """What the name of a file may end in."""
-  return sorted(Picture().canvas.get_supported_filetypes())
 
 
 def plain(text: str) -> str:
@@ -120,14 +115,14 @@ class _Lines:
       self.styles[label] = {"color": _GREY, "marker": "x", "linestyle": "-."}
 
 
-def draw_counts(name: str, ways: Sequence) -> Picture:
+def draw_counts(name: str, ways: Sequence) -> NotebookFigure:
   """Counts by primitive against order, log scale; see `order_counts`.
 
   In a name, what stands between two `$` is a formula; see `plain`.
   """
   lines = _Lines(ways)
   orders = _orders(ways)
-  fig = Picture(figsize=(12, 4.8), layout="constrained")
+  fig = NotebookFigure(figsize=(12, 4.8), layout="constrained")
   axes = fig.subplots(1, len(ways), sharex=True, sharey=True,
                       squeeze=False)[0]
   handles = {}

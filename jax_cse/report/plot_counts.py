@@ -16,16 +16,16 @@ from jax_cse.report import order_counts
 MAX_EQUATIONS = 20_000   # seconds to trace
 
 
-def _pictures() -> Any:
+def _order_figure() -> Any:
   try:
-    from jax_cse.report import pictures
+    from jax_cse.report import order_figure
   except ModuleNotFoundError as e:
     if (e.name or "").partition(".")[0] != "matplotlib":
       raise
     raise ImportError(
         "plot_counts needs matplotlib, which is missing. To install it: "
         "pip install 'jax_cse[plot]'") from e
-  return pictures
+  return order_figure
 
 
 def plot_counts(fun: Callable, order: int = 8, *, mode: str = "exact",
@@ -72,11 +72,12 @@ def plot_counts(fun: Callable, order: int = 8, *, mode: str = "exact",
   order_counts.validate_bound(max_equations)
   modes.validate(mode)
   versions.check()
-  pictures = _pictures()
+  order_figure = _order_figure()
 
   def plot(x: Any, *args: Any) -> Any:
     ways = order_counts.count_orders(fun, order, mode, v, max_equations,
                                      (x, *args))
-    return pictures.draw_counts(pictures.plain(naming.name_of(fun)), ways)
+    return order_figure.draw_counts(
+        order_figure.plain(naming.name_of(fun)), ways)
 
   return plot
