@@ -672,8 +672,7 @@ class PageTest(parameterized.TestCase):
       graph = Graph([node(EVIL, title=EVIL)], [], 1)
       page = report_page.render(run_of(
           report_page.Entry(
-              EVIL, line, [(EVIL, EVIL)], None, report, EVIL,
-              report_page.sources(report), [(EVIL, 2, 1)],
+              EVIL, line, [(EVIL, EVIL)], None, report, EVIL, [(EVIL, 2, 1)],
               report_page.draw([(EVIL, graph, graph)]), 1),
           report_page.Entry(EVIL, line, [], EVIL),
           program=EVIL, command=EVIL, outcome=EVIL, mode=EVIL,
@@ -699,8 +698,8 @@ class PageTest(parameterized.TestCase):
     report = jax_cse.redundancy(lambda x: lax.sin(x) * lax.sin(x))(X)
     graph = chain(3, marked=[1])
     page = report_page.render(run_of(report_page.Entry(
-        "f", None, [], None, report, None, report_page.sources(report),
-        [("sin", 2, 1)], report_page.draw([("all", graph, graph)]), 1)))
+        "f", None, [], None, report, None, [("sin", 2, 1)],
+        report_page.draw([("all", graph, graph)]), 1)))
     self.assertIn("<svg", page)
     # A name of a namespace, which nobody loads.
     page = page.replace('xmlns="http://www.w3.org/2000/svg"', "")

@@ -16,7 +16,8 @@ from jax_cse.memo.statistics import Statistics
 from jax_cse.report.graph_pairs import GraphPair
 from jax_cse.report.graph_svg import svg
 from jax_cse.report.jaxpr_graph import MARKS, cut
-from jax_cse.report.redundancy_report import Finding, Line, Redundancy
+from jax_cse.report.redundancy_report import (
+    UNKNOWN, Finding, Line, Redundancy)
 from jax_cse.report.source_listing import File, listing
 
 _PAGE = pathlib.Path(__file__).parent / "page"
@@ -55,7 +56,6 @@ class Entry(NamedTuple):
     error: why there is nothing more to show; None if there is.
     report: what was found.
     flops_error: why XLA does not say how much is computed; None if it does.
-    files: the lines of the program.
     counts: of each primitive, without CSE and with it.
     pairs: of its jaxprs, at most `DRAWINGS`.
     number_of_pairs: how many there would be.
@@ -66,7 +66,6 @@ class Entry(NamedTuple):
   error: str | None = None
   report: Redundancy | None = None
   flops_error: str | None = None
-  files: Sequence[File] = ()
   counts: Sequence[tuple[str, int, int]] = ()
   pairs: Sequence[DrawnPair] = ()
   number_of_pairs: int = 0
@@ -76,6 +75,11 @@ class Entry(NamedTuple):
     """In the order of their numbers."""
     return ([] if self.report is None
             else [*self.report.findings, *self.report.not_merged])
+
+  @property
+  def files(self) -> list[File]:
+    """The lines of the program that they name."""
+    return listing(self.findings)
 
 
 class Run(NamedTuple):
@@ -122,19 +126,15 @@ def _drawing(graph, description):
       shown.shown, shown.total)
 
 
-def sources(report: Redundancy) -> list[File]:
-  return listing([*report.findings, *report.not_merged])
-
-
 def render(run: Run) -> str:
   """The page."""
   environment = jinja2.Environment(
       loader=jinja2.FileSystemLoader(_PAGE), autoescape=True,
       trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
   environment.filters["number"] = _number
-  environment.globals["marks"] = MARKS
-  environment.globals["inline"] = lambda name: Markup(
-      (_PAGE / name).read_text(encoding="utf-8"))
+  environment.globals |= {
+      "marks": MARKS, "unknown": UNKNOWN,
+      "inline": lambda name: Markup((_PAGE / name).read_text("utf-8"))}
   return environment.get_template("report.html").render(run=run)
 
 

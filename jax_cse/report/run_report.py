@@ -125,7 +125,6 @@ def _entry(traced: recording.Program, mode: str) -> report_page.Entry:
   pairs = list(graph_pairs(found, names))
   return entry._replace(
       report=report, flops_error=flops_error,
-      files=report_page.sources(report),
       counts=sorted(((name, counts[0][name], counts[1][name])
                      for name in counts[0] | counts[1]),
                     key=lambda row: (row[2] - row[1], -row[1], row[0])),
