@@ -534,6 +534,20 @@ class GraphPairsTest(parameterized.TestCase):
     self.assertIn("b = lax.sin(x)", title)
     self.assertIn("computed again: finding 1", title)
 
+  def test_findings_have_the_numbers_of_the_table(self):
+    def fun(x, y):   # what is kept is dearer
+      return (lax.optimization_barrier(x), lax.optimization_barrier(x),
+              lax.sin(y), lax.sin(y))
+    found, (pair,) = pairs_of(fun, X, np.float32(1))
+    report = found.report((None,) * 3)
+    self.assertGreater(report.not_merged[0].flops, report.findings[0].flops)
+    self.assertEqual(
+        [list(finding.primitives) for finding in
+         (*report.findings, *report.not_merged)],
+        [["sin"], ["optimization_barrier"]])
+    self.assertEqual({n.label: n.findings for n in equations(pair.before)},
+                     {"sin": (1,), "optimization_barrier": (2,)})
+
   def test_inner_jaxprs(self):
     def body(c, _):
       return lax.cond(c > 0, lambda: c * lax.sin(c) * lax.sin(c),

@@ -31,8 +31,8 @@ class Comparison(NamedTuple):
     mode: what counted as the same.
     plain, merged: closed jaxprs. What no result depends on is in neither, since
       nobody computes it.
-    findings: what is computed again, the dearest first, and the `Duplicate`s
-      that each stands for.
+    findings: what is computed again, the dearest first and what is kept last,
+      and the `Duplicate`s that each stands for.
     unread: equations as traced that no result depends on.
   """
   name: str
@@ -114,7 +114,11 @@ def _size(closed_jaxpr) -> int:
 
 
 def _grouped(found) -> list[tuple[Finding, list[Any]]]:
-  """By line, by what is computed again and by why it is kept; dearest first."""
+  """By line, by what is computed again and by why it is kept.
+
+  They stand as in the report, where they have their numbers: first those that
+  are merged, the dearest first.
+  """
   groups: dict[tuple, list] = {}
   for duplicate in found:
     first = duplicate.first
@@ -130,7 +134,8 @@ def _grouped(found) -> list[tuple[Finding, list[Any]]]:
         sum(1 + _size_inside(d.eqn) for d in group),
         flops, nbytes, reason, is_given), group))
   return sorted(findings, reverse=True, key=lambda pair: (
-      pair[0].flops, pair[0].nbytes, pair[0].equations))
+      pair[0].reason is None, pair[0].flops, pair[0].nbytes,
+      pair[0].equations))
 
 
 def line_of(eqn) -> Line | None:
