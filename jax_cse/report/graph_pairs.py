@@ -1,12 +1,12 @@
-"""Which graphs show a comparison: of the whole jaxpr and of what is inside.
+"""The graphs of a comparison in pairs, before and after: the whole and inside.
 
-Each jaxpr in the params of an equation has a graph of its own, before and after
-side by side. An equation that stays computes the same variables, by which its
-jaxprs are found again in what CSE leaves; where everything was rebuilt, the
-next equation of the same primitive, name and line is taken.
+Each jaxpr in the params of an equation has a pair of its own. An equation that
+stays computes the same variables; by these its jaxprs are found again in what
+CSE leaves. Where everything was rebuilt, the next equation of the same
+primitive, name and line is taken.
 
 Limits: a jaxpr that several equations share is drawn once. In the modes that
-rebuild, which jaxprs belong together may be guessed wrongly.
+rebuild, a pair is a guess, which may be wrong.
 """
 
 from collections import Counter
@@ -15,7 +15,8 @@ import itertools
 from typing import Any, NamedTuple
 
 from jax_cse import compat
-from jax_cse.report.comparison import Comparison, line_of
+from jax_cse.report.comparison import Comparison
+from jax_cse.report.findings import line_of
 from jax_cse.report.jaxpr_graph import Graph, Mark, called, of_jaxpr
 
 
@@ -33,7 +34,7 @@ class GraphPair(NamedTuple):
 
 def graph_pairs(comparison: Comparison, names: Sequence[str]
                 ) -> Iterator[GraphPair]:
-  """The whole first, then what is inside, in order.
+  """The pair of the whole jaxpr first, then those inside it, in order.
 
   Findings have the numbers of their places in `comparison`, from 1 on.
 
@@ -66,8 +67,9 @@ def graph_pairs(comparison: Comparison, names: Sequence[str]
     yield pair._replace(name=pair.name or "the whole function")
 
 
-def _marks(findings):
-  marks: dict[int, Mark] = {}   # of equations
+def _marks(findings) -> dict[int, Mark]:
+  """The marks of equations, by their ids."""
+  marks: dict[int, Mark] = {}
   for number, (finding, duplicates) in enumerate(findings, start=1):
     for eqn, first, *_ in duplicates:
       kind = "again" if finding.reason is None else "apart"
@@ -103,14 +105,14 @@ def _inside(eqn) -> list[tuple[str, Any]]:
 
 
 def _before_and_after(old, new) -> Iterator[tuple[str, Any, Any]]:
-  """What is inside of an equation and of what it became; one may be None."""
+  """What is inside of an equation, and of what it became; None if nothing."""
   found = [_inside(eqn) if eqn is not None else [] for eqn in (old, new)]
   for a, b in itertools.zip_longest(*found, fillvalue=(None, None)):
     yield a[0] or b[0], a[1], b[1]
 
 
 def _pairs(before, after):
-  """The equations with jaxprs inside, and what became of each."""
+  """The equations with jaxprs inside, and what each became; None if nothing."""
   old, new = ([e for e in jaxpr.eqns if _inside(e)] if jaxpr else []
               for jaxpr in (before, after))
   of_var = {id(v): e for e in new for v in e.outvars}

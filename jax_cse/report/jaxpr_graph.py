@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from jax_cse import compat
-from jax_cse.report.comparison import line_of
+from jax_cse.report.findings import line_of
 
 # 0.1 s to place on one core, 0.3 to 1 s for twice as many; and nobody sees
 # anything in more.
@@ -59,12 +59,12 @@ class Node(NamedTuple):
 
 
 class Graph(NamedTuple):
-  """Nodes, in an order in which each comes after those that it reads.
+  """Nodes, each after those that it reads, and edges.
 
   Attributes:
     nodes: in that order.
     edges: pairs of their indices, in the direction of the values.
-    total: how many equations the jaxpr has; more than nodes if it was cut.
+    total: how many equations the jaxpr has; more than are shown if it was cut.
   """
   nodes: Sequence[Node]
   edges: Sequence[tuple[int, int]]
@@ -161,10 +161,10 @@ def _title(eqn, number, total, mark) -> str:
 
 
 def cut(graph: Graph, limit: int = LIMIT) -> Graph:
-  """At most `limit` equations, those nearest to what is marked.
+  """At most `limit` equations, those nearest to the marked ones.
 
-  If nothing is marked, those nearest to the first one. Inputs and outputs stay
-  that have an edge to one of those.
+  If none is marked, those nearest to the first one. Inputs and outputs stay if
+  they have an edge to one of those.
   """
   nodes = graph.nodes
   if graph.shown <= limit:
