@@ -3,9 +3,9 @@
     f(t) = 0.3 * sin(t) * t**10
 
 is differentiated by nested `jvp`, once more per order. Plain nested `jvp`
-evaluates 2^N copies of what are N + 1 values, so its equations grow
-exponentially; with CSE they grow as a polynomial. `jax.experimental.jet`, which
-propagates Taylor coefficients, stands beside them.
+computes N + 1 values in 2^N copies, so its equations grow exponentially; with
+CSE they grow as a polynomial. `jax.experimental.jet`, which propagates Taylor
+coefficients, stands beside them.
 
 Source: github.com/jax-ml/jax/issues/520, the script and its figure.
 """

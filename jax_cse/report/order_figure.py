@@ -1,10 +1,10 @@
-"""What the counts look like: by primitive against order, a panel for each way.
+"""The figure of counts by order: a panel for each way, a line for a primitive.
 
 A `NotebookFigure` is a matplotlib `Figure` that is made without pyplot: none
 stays open, no backend is chosen, and a notebook shows it all the same.
 
-Colors are those of Okabe and Ito 2008, which are told apart with any kind of
-color vision; what has the same color differs in dashes and in markers.
+Colors are those of Okabe and Ito 2008, which people tell apart with any kind of
+color vision; lines of the same color differ in dashes and markers.
 """
 
 from collections import Counter
@@ -72,7 +72,7 @@ def _shortened(text: str, width: int, most: int) -> str:
 
 
 def _ends(ax, text: str, after: int, highest: int) -> None:
-  """Says, where nothing is drawn, why."""
+  """Writes into the part of a panel without curves why there are none."""
   style = {"ha": "center", "va": "center", "parse_math": False}
   if not after:
     ax.text(0.5, 0.5, _shortened(text, 32, 8), transform=ax.transAxes, **style)
@@ -89,10 +89,10 @@ def _together(names: Sequence[str]) -> str:
 
 
 class _Lines:
-  """What is drawn of some counts: label to primitives, and label to style.
+  """The lines of a figure: the primitives and the style of each label.
 
   Primitives whose counts are equal in every panel share a line, since one would
-  hide the other. Where there are too many, the rarest have one with their sum.
+  hide the other. Of too many, the rarest have one line, with their sum.
   """
 
   def __init__(self, ways):
@@ -118,7 +118,7 @@ class _Lines:
 def draw_counts(name: str, ways: Sequence) -> NotebookFigure:
   """Counts by primitive against order, log scale; see `order_counts`.
 
-  In a name, what stands between two `$` is a formula; see `plain`.
+  In a name, text between two `$` is a formula; see `plain`.
   """
   lines = _Lines(ways)
   orders = _orders(ways)
@@ -159,7 +159,7 @@ def draw_counts(name: str, ways: Sequence) -> NotebookFigure:
 
 
 def _orders(ways) -> list[int]:
-  """All orders that are shown, and one more if nothing goes on to the last."""
+  """All orders with counts, and one more if every way ends before it."""
   orders = sorted(set().union(*(way.by_order for way in ways)))
   if all(way.ended for way in ways):
     orders.append(orders[-1] + 1)

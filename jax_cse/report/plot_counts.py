@@ -1,4 +1,4 @@
-"""A picture of a function: what its derivatives count.
+"""`plot_counts`: the equations of a function's derivatives, as a figure.
 
     jax_cse.plot_counts(f)(1.1).savefig("counts.png")
 
@@ -38,12 +38,11 @@ def plot_counts(fun: Callable, order: int = 8, *, mode: str = "exact",
   Equations of the derivatives of `fun` by primitive, log scale, with a panel
   for nested `jvp` without CSE, one for nested `jvp` with CSE, and one for
   `jax.experimental.jet`; where that refuses, its panel says with which error.
-  The function is traced and not run, and whatever mode one is in makes no
-  difference.
+  The function is traced and not run, and the mode in force makes no difference.
 
   Without CSE the equations, and the time to trace them, grow exponentially with
-  the order. So a panel ends, and says so, before the order that would have more
-  than `max_equations` by the growth between the two orders before.
+  the order. So a panel ends, and says so, before an order that would have more
+  than `max_equations`, as foreseen from the growth between the two before it.
 
   Args:
     fun: a function whose first argument is a pytree of arrays of real or

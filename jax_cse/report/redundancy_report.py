@@ -41,12 +41,12 @@ class Finding(NamedTuple):
       not the user's.
     primitives: name of a primitive to how many equations.
     equations: how many in all, those inside of calls and loops as well.
-    flops: floating-point operations, a multiplication and an addition of a
-      product of matrices being two, a step of a `while` counting once, and of
-      the branches of a `cond` the one that has most.
+    flops: floating-point operations. A multiplication and an addition in a
+      product of matrices are two, a step of a `while` counts once, and of the
+      branches of a `cond` the one that has most.
     nbytes: of the results, in bytes.
     reason: why it is not merged; None if it is.
-    is_given: whether an operand or a constant is that already.
+    is_given: whether an operand or a constant has that value already.
   """
   line: Line | None
   first: Line | None
@@ -65,7 +65,7 @@ class Redundancy(NamedTuple):
     name: of the function.
     mode: what counted as the same.
     findings: what is merged, the dearest first.
-    not_merged: what would be, and why it is not.
+    not_merged: what would be merged, and the reason why it is not.
     plain: equations of the function on which its results depend, inner ones
       included.
     merged: the same with CSE.
