@@ -14,6 +14,7 @@ import io
 import math
 import operator
 import textwrap
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
@@ -125,28 +126,15 @@ def draw_counts(name: str, ways: Sequence) -> NotebookFigure:
   fig = NotebookFigure(figsize=(12, 4.8), layout="constrained")
   axes = fig.subplots(1, len(ways), sharex=True, sharey=True,
                       squeeze=False)[0]
-  handles = {}
+  handles: dict[str, Any] = {}
   for ax, way in zip(axes, ways):
-    for label, names in lines.names.items():
-      points = [(n, size) for n, counts in way.by_order.items()
-                if (size := sum(counts[name] for name in names))]
-      if points:
-        handles[label], = ax.plot(*zip(*points), markersize=4.5, linewidth=1.2,
-                                  **lines.styles[label])
+    handles |= _draw_way(ax, way, lines)
     last = max(way.by_order, default=0)
-    # A log scale has no place for 0.
-    sizes = {n: size for n, size in way.totals.items() if size}
-    if sizes:
-      handles["total"], = ax.plot(*zip(*sizes.items()), color="black",
-                                  linewidth=2.2)
-      end = max(sizes)
-      ax.annotate(f"{sizes[end]:,}", (end, sizes[end]), xytext=(-4, 6),
-                  textcoords="offset points", ha="right", weight="bold")
-    elif last:
+    if last and not any(way.totals.values()):
       _ends(ax, "no equations", 0, last)
-    ax.set_title(way.title)
     if way.ended is not None:
       _ends(ax, way.ended, last, orders[-1])
+    ax.set_title(way.title)
     _over_orders(ax, orders, "linear", 13)
   axes[0].set_xlim(orders[0] - 0.5, orders[-1] + 0.5)
   axes[0].set_ylim(top=2 * axes[0].get_ylim()[1])   # room for the numbers
@@ -156,6 +144,26 @@ def draw_counts(name: str, ways: Sequence) -> NotebookFigure:
              loc="outside right center")
   fig.suptitle(f"Derivatives of {name}: equations by primitive")
   return fig
+
+
+def _draw_way(ax, way, lines: _Lines) -> dict[str, Any]:
+  """Draws the curves of a panel; returns them by label."""
+  handles = {}
+  for label, names in lines.names.items():
+    points = [(n, size) for n, counts in way.by_order.items()
+              if (size := sum(counts[name] for name in names))]
+    if points:
+      handles[label], = ax.plot(*zip(*points), markersize=4.5, linewidth=1.2,
+                                **lines.styles[label])
+  # A log scale has no place for 0.
+  sizes = {n: size for n, size in way.totals.items() if size}
+  if sizes:
+    handles["total"], = ax.plot(*zip(*sizes.items()), color="black",
+                                linewidth=2.2)
+    end = max(sizes)
+    ax.annotate(f"{sizes[end]:,}", (end, sizes[end]), xytext=(-4, 6),
+                textcoords="offset points", ha="right", weight="bold")
+  return handles
 
 
 def _orders(ways) -> list[int]:
