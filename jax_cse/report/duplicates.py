@@ -4,8 +4,8 @@ Two values are the same by the numbers that merging goes by. So these are the
 equations that merging takes away, and those that it keeps for a reason; not
 those that go only since nobody reads them once the others are gone.
 
-Limits: a body of a call or loop is looked at by itself. A value that is computed
-in it and outside of it is not found.
+Limits: a body of a call or loop is looked at by itself. What is computed in it
+and outside of it is not found.
 """
 
 from typing import Any, NamedTuple
