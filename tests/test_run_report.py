@@ -12,6 +12,7 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+import jax_cse
 from jax_cse.report import comparison
 from jax_cse.report import report_page
 from jax_cse.report import run_report
@@ -44,7 +45,8 @@ class RunTest(parameterized.TestCase):
     self.assertIn(" with CSE. By XLA’s count ", " ".join(page.text.split()))
 
   def test_the_example(self):
-    path = pathlib.Path(__file__).parent.parent / "examples" / "twice.py"
+    root = pathlib.Path(jax_cse.__file__).parent.parent
+    path = root / "examples" / "twice.py"
     with self.written():
       runpy.run_path(str(path), run_name="__main__")
     page = Tags(self.out.read_text())
