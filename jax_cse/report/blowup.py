@@ -20,9 +20,6 @@ import jax.numpy as jnp
 
 from jax_cse.report import order_counts
 from jax_cse.report.order_counts import WAYS
-# The two ways to a derivative, for those who measure them beside this.
-from jax_cse.report.order_counts import nested_jvp as nested_jvp
-from jax_cse.report.order_counts import taylor as taylor
 
 POINT = 1.1
 
