@@ -132,10 +132,10 @@ class PageTest(parameterized.TestCase):
     marked = Graph([node(mark="again", findings=(1,))], [], 1)
     graphs = [("whole", small, small)]
     graphs += [(f"small {i}", small, small)
-               for i in range(report_page.DRAWINGS)]
+               for i in range(report_page.MOST_PAIRS)]
     graphs += [("large", None, large), ("marked", marked, small)]
     drawn = report_page.draw(graphs)
-    self.assertLen(drawn, report_page.DRAWINGS)
+    self.assertLen(drawn, report_page.MOST_PAIRS)
     names = [p.name for p in drawn]
     self.assertEqual((names[0], *names[-2:]), ("whole", "large", "marked"))
     self.assertEqual(drawn[-1].findings, [1])

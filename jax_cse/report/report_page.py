@@ -21,8 +21,8 @@ from jax_cse.report.redundancy_report import (
 from jax_cse.report.source_listing import File, listing
 
 _PAGE = pathlib.Path(__file__).parent / "page"
-# Drawings of one function: its own, and those with something marked first.
-DRAWINGS = 24
+# Pairs of one function: its own first, then those with something marked.
+MOST_PAIRS = 24
 
 
 class Drawing(NamedTuple):
@@ -57,7 +57,7 @@ class Entry(NamedTuple):
     report: what was found.
     flops_error: why XLA does not say how much is computed; None if it does.
     counts: of each primitive, without CSE and with it.
-    pairs: of its jaxprs, at most `DRAWINGS`.
+    pairs: of its jaxprs, at most `MOST_PAIRS`.
     number_of_pairs: how many there would be.
   """
   name: str
@@ -114,7 +114,7 @@ def draw(pairs: Sequence[GraphPair]) -> list[DrawnPair]:
   return [DrawnPair(name, marked[i], _drawing(before, f"{name}, without CSE"),
                     _drawing(after, f"{name}, with CSE"))
           for i, (name, before, after) in enumerate(pairs)
-          if i in chosen[:DRAWINGS]]
+          if i in chosen[:MOST_PAIRS]]
 
 
 def _drawing(graph, description):
