@@ -14,7 +14,7 @@ from jax_cse.transforms.cse import cse_jaxpr as cse_jaxpr
 from jax_cse.transforms.cse import polysimp as polysimp
 from jax_cse.transforms.jarrett import jarrett as jarrett
 from jax_cse.transforms.laplacian import laplacian as laplacian
-from jax_cse.report.plots import plot_counts as plot_counts
+from jax_cse.report.plot_counts import plot_counts as plot_counts
 from jax_cse.transforms.pushfwd import pushfwd as pushfwd
 from jax_cse.report.redundancy import redundancy as redundancy
 from jax_cse.report.redundancy_report import Redundancy as Redundancy

@@ -16,7 +16,7 @@ import numpy as np
 import jax_cse
 from jax_cse.report import blowup
 from jax_cse.report import order_counts
-from jax_cse.report import pictures
+from jax_cse.report import order_figure
 from programs import PROGRAMS
 
 thread = blowup.function
@@ -150,7 +150,7 @@ class FiguresTest(parameterized.TestCase):
   def test_what_is_equal_in_all_panels_shares_a_line_that_counts_each(self):
     way = order_counts.OrderCounts("a way", {
         n: Counter(sin=n, cos=n, mul=n * n, tan=4) for n in (1, 2, 3)})
-    ax, = self.check(pictures.draw_counts("f", [way])).axes
+    ax, = self.check(order_figure.draw_counts("f", [way])).axes
     heights = sorted(list(map(int, line.get_ydata()))
                      for line in ax.get_lines())
     self.assertEqual(heights,
@@ -159,10 +159,11 @@ class FiguresTest(parameterized.TestCase):
   def test_too_many_primitives_are_gathered_and_none_is_lost(self):
     counts = Counter({f"p{i}": i + 1 for i in range(40)})
     way = order_counts.OrderCounts("a way", {1: counts, 2: counts})
-    fig = self.check(pictures.draw_counts("f", [way]))
+    fig = self.check(order_figure.draw_counts("f", [way]))
     labels = [t.get_text() for t in fig.legends[0].get_texts()]
-    self.assertLen(labels, pictures.MOST_LINES + 2)
-    self.assertEqual(labels[-2], f"{40 - pictures.MOST_LINES} others in all")
+    self.assertLen(labels, order_figure.MOST_LINES + 2)
+    self.assertEqual(labels[-2],
+                     f"{40 - order_figure.MOST_LINES} others in all")
     *lines, total = [line.get_ydata()[0] for line in fig.axes[0].get_lines()]
     self.assertEqual(sum(lines), total)
 
@@ -198,7 +199,7 @@ class FiguresTest(parameterized.TestCase):
     self.check(jax_cse.plot_counts(fun, 3)(1.1))
     way = order_counts.OrderCounts("a way", {
         n: Counter({r"$\a$": n, r"$\b$": n, r"$\c$": 2}) for n in (1, 2)})
-    self.check(pictures.draw_counts(r"$t^{10}$", [way]))
+    self.check(order_figure.draw_counts(r"$t^{10}$", [way]))
 
   def test_no_equations(self):
     fig = self.check(jax_cse.plot_counts(lambda t: t, 3)(1.1))
@@ -211,13 +212,15 @@ class FiguresTest(parameterized.TestCase):
   def test_no_equations_from_some_order_on(self):
     way = order_counts.OrderCounts("a way", {
         1: Counter(sin=3), 2: Counter(sin=1), 3: Counter()})
-    fig = self.check(pictures.draw_counts("f", [way]))
+    fig = self.check(order_figure.draw_counts("f", [way]))
     self.assertEqual(curve(fig.axes[0], "total"), [[1, 2], [3, 1]])
 
   def test_orders_do_not_run_into_each_other(self):
-    self.assertEqual(pictures._apart(range(1, 9), "linear", 9), [*range(1, 9)])
-    self.assertEqual(pictures._apart(range(1, 9), "linear", 4), [1, 3, 5, 7])
-    kept = pictures._apart(range(1, 41), "log", 20)
+    self.assertEqual(order_figure._apart(range(1, 9), "linear", 9),
+                     [*range(1, 9)])
+    self.assertEqual(order_figure._apart(range(1, 9), "linear", 4),
+                     [1, 3, 5, 7])
+    kept = order_figure._apart(range(1, 41), "log", 20)
     self.assertEqual(kept[:5], [1, 2, 3, 4, 5])
     self.assertGreater(min(np.diff(np.log(kept))), np.log(40) / 21)
 

@@ -17,6 +17,7 @@ import checking
 import jax_cse
 from jax_cse.report import comparison
 from jax_cse.report import duplicates
+from jax_cse.report import findings
 from jax_cse.report import naming
 from jax_cse.report.redundancy_report import Line
 import op_by_op
@@ -176,8 +177,8 @@ class RedundancyTest(parameterized.TestCase):
 
   def test_what_was_given_is_not_grouped_with_what_is_not_known(self):
     eqn = jax.make_jaxpr(lambda x: lax.sin(x))(X).eqns[0]
-    with mock.patch.object(comparison, "_line", lambda eqn: None):
-      found = [f for f, _ in comparison._grouped([
+    with mock.patch.object(findings, "line_of", lambda eqn: None):
+      found = [f for f, _ in findings.grouped([
           duplicates.Duplicate(eqn, first, 1) for first in (None, eqn)])]
     self.assertEqual([f.is_given for f in found], [True, False])
 

@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks import contenders
 import jax_cse
 from jax_cse.report import blowup
+from jax_cse.report import order_counts
 from programs import POINT, PROGRAMS
 
 _V = np.array([0.5, 2.0, 1.2, 0.7])
@@ -95,8 +96,8 @@ FUNCTIONS = {
 } | PROGRAMS
 
 
-WAYS = {"jax_cse": (jax_cse.enabled, blowup.nested_jvp),
-        "jet": (jax_cse.disabled, blowup.taylor),
+WAYS = {"jax_cse": (jax_cse.enabled, order_counts.nested_jvp),
+        "jet": (jax_cse.disabled, order_counts.taylor),
         "jet-array": (jax_cse.disabled, contenders.jet_array)}
 
 
@@ -125,7 +126,7 @@ def main(orders: list[int]) -> None:
   works = dict.fromkeys(columns, 0)
   for name, fun in FUNCTIONS.items():
     low = orders[0]
-    expected = {low: jax.jit(blowup.nested_jvp(fun, low))(POINT)}
+    expected = {low: jax.jit(order_counts.nested_jvp(fun, low))(POINT)}
     row = []
     for way, order in columns:
       text, good = cell(way, fun, order, expected.get(order))

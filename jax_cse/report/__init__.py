@@ -1,9 +1,11 @@
 """What a program computes twice, told and drawn.
 
-    redundancy, redundancy_report, duplicates, comparison   the findings
-    recording, run_report, report_page, source_listing      the page of a run
-    jaxpr_graph, layered_layout, jaxpr_pictures             graphs on it
-    plots, order_counts, pictures                           counts by order
+    duplicates, findings, comparison                       what is found
+    redundancy, redundancy_report                          the report of it
+    recording, run_report, report_page, source_listing     the page of a run
+    jaxpr_graph, graph_pairs, graph_svg, layered_layout    graphs on it
+    order_counts, order_figure, plot_counts, blowup        counts by order
+    naming                                                 names of functions
 
 Nothing else imports it, except what shows it.
 """

@@ -3,25 +3,23 @@
     f(t) = 0.3 * sin(t) * t**10
 
 is differentiated by nested `jvp`, once more per order. Plain nested `jvp`
-evaluates 2^N copies of what are N + 1 values, so its equations grow
-exponentially; with CSE they grow as a polynomial. `jax.experimental.jet`, which
-propagates Taylor coefficients, stands beside them.
+computes N + 1 values in 2^N copies, so its equations grow exponentially; with
+CSE they grow as a polynomial. `jax.experimental.jet`, which propagates Taylor
+coefficients, stands beside them.
 
 Source: github.com/jax-ml/jax/issues/520, the script and its figure.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import time
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jax_cse.foundation.counting import count_primitives
-from jax_cse.memo.contexts import disabled, enabled
-from jax_cse.report.order_counts import (
-    TITLES, WAYS, OrderCounts, nested_jvp, taylor, validate_order)
+from jax_cse.report import order_counts
+from jax_cse.report.order_counts import WAYS
 
 POINT = 1.1
 
@@ -43,13 +41,12 @@ class Measurement(NamedTuple):
 
 def measure(way: str, order: int) -> Measurement:
   """Traces, lowers and compiles one way from cold caches."""
-  make = taylor if way == "jet" else nested_jvp
-  with (enabled if way == "cse" else disabled)():
+  with order_counts.context(way):
     jax.clear_caches()
-    counts = count_primitives(make(function, order))(POINT)
+    counts = order_counts.count(way, function, order, 1.0, (POINT,))
     jax.clear_caches()
     start = time.perf_counter()
-    traced = jax.jit(make(function, order)).trace(POINT)
+    traced = jax.jit(WAYS[way](function, order)).trace(POINT)
     traced_at = time.perf_counter()
     compiled = traced.lower().compile()
     compiled_at = time.perf_counter()
@@ -63,10 +60,14 @@ def run(max_order: int) -> Iterator[Measurement]:
   Raises:
     ValueError: `max_order` is not a whole number of 1 or more.
   """
-  validate_order(max_order)
+  order_counts.validate_order(max_order)
   for order in range(1, max_order + 1):
     for way in WAYS:
       yield measure(way, order)
+
+
+def _cells(row: Iterable[Any], width: int) -> str:
+  return "".join(f"{cell:>{width}}" for cell in row)
 
 
 def table(measurements: list[Measurement]) -> str:
@@ -75,15 +76,14 @@ def table(measurements: list[Measurement]) -> str:
   for m in measurements:
     by_order.setdefault(m.order, {})[m.way] = m
   head = (f"{'':5}|{'equations':^24}|{'trace, ms':^27}|{'compile, ms':^27}\n"
-          f"{'order':5}|" + "".join(f"{w:>8}" for w in WAYS) + "|"
-          + "|".join("".join(f"{w:>9}" for w in WAYS) for _ in range(2)))
+          f"{'order':5}|{_cells(WAYS, 8)}|{_cells(WAYS, 9)}|{_cells(WAYS, 9)}")
   lines = [head, "-" * len(head.splitlines()[1])]
   for order, ways in by_order.items():
     row = [ways[w] for w in WAYS]
     lines.append(
-        f"{order:>5}|" + "".join(f"{m.counts.total():>8}" for m in row) + "|"
-        + "".join(f"{1e3 * m.trace_s:>9.1f}" for m in row) + "|"
-        + "".join(f"{1e3 * m.compile_s:>9.1f}" for m in row))
+        f"{order:>5}|" + _cells([m.counts.total() for m in row], 8) + "|"
+        + _cells([f"{1e3 * m.trace_s:.1f}" for m in row], 9) + "|"
+        + _cells([f"{1e3 * m.compile_s:.1f}" for m in row], 9))
   return "\n".join(lines)
 
 
@@ -94,9 +94,8 @@ def primitive_table(measurements: list[Measurement]) -> str:
   names = sorted(set().union(*counts.values()),
                  key=lambda name: (-counts["plain"][name], name))
   width = max(map(len, names))
-  lines = [f"{'order ' + str(last):<{width}}"
-           + "".join(f"{w:>8}" for w in WAYS)]
-  lines += [f"{name:<{width}}" + "".join(f"{counts[w][name]:>8}" for w in WAYS)
+  lines = [f"{f'order {last}':<{width}}" + _cells(WAYS, 8)]
+  lines += [f"{name:<{width}}" + _cells([counts[w][name] for w in WAYS], 8)
             for name in names]
   return "\n".join(lines)
 
@@ -107,7 +106,8 @@ def figure(measurements: list[Measurement]):
   Returns:
     A matplotlib figure with one panel a way. Needs the extra `plot`.
   """
-  from jax_cse.report import pictures
-  return pictures.draw_counts("0.3 sin(t) t$^{10}$", [
-      OrderCounts(TITLES[way], {m.order: m.counts for m in measurements
-                                if m.way == way}) for way in WAYS])
+  from jax_cse.report import order_figure
+  return order_figure.draw_counts("0.3 sin(t) t$^{10}$", [
+      order_counts.OrderCounts(order_counts.TITLES[way], {
+          m.order: m.counts for m in measurements if m.way == way})
+      for way in WAYS])

@@ -2,7 +2,7 @@
 
 It is traced once, on arrays or on shapes, and nothing of it is run. What is
 merged is then looked up in the program as it was traced: each finding is a line
-of the user's program, and stands for equations that are still at hand.
+of the user's program, and comes with the equations that it stands for.
 
 Limits: a body of a call or a loop is looked at by itself, as when merging.
 """
@@ -20,7 +20,7 @@ from jax_cse.foundation import versions
 from jax_cse.foundation.counting import equations
 from jax_cse.memo import contexts
 from jax_cse.report import naming
-from jax_cse.report.redundancy_report import Finding, Line, Redundancy
+from jax_cse.report.redundancy_report import Finding, Redundancy
 
 
 class Comparison(NamedTuple):
@@ -31,8 +31,8 @@ class Comparison(NamedTuple):
     mode: what counted as the same.
     plain, merged: closed jaxprs. What no result depends on is in neither, since
       nobody computes it.
-    findings: what is computed again, the dearest first, and the `Duplicate`s
-      that each stands for.
+    findings: the findings, in the order of their numbers, each with the
+      `Duplicate`s that it stands for.
     unread: equations as traced that no result depends on.
   """
   name: str
@@ -52,8 +52,16 @@ class Comparison(NamedTuple):
               lowered, lowered.compile(), other.compile()))
       return traced, compiled, after
 
+  def counts(self) -> list[tuple[str, int, int]]:
+    """Each primitive, how many without CSE and with it; the largest fall first.
+    """
+    plain, merged = _primitives(self.plain), _primitives(self.merged)
+    return sorted(((name, plain[name], merged[name])
+                   for name in plain | merged),
+                  key=lambda row: (row[2] - row[1], -row[1], row[0]))
+
   def report(self, flops: tuple[Any, Any, Any]) -> Redundancy:
-    """For a person to read."""
+    """What a person reads."""
     found = [finding for finding, _ in self.findings]
     return Redundancy(
         self.name, self.mode,
@@ -92,69 +100,26 @@ def plainly(fun: Callable) -> Callable[..., Any]:
 
 def of_jaxpr(name: str, traced, mode: str) -> Comparison:
   """The same for a closed jaxpr that is there already."""
-  from jax_cse.report import duplicates
   from jax_cse.compat import jaxprs
+  from jax_cse.report import duplicates
+  from jax_cse.report import findings
   from jax_cse.rebuild import simplification
   with contexts.disabled():
     plain = jaxprs.drop_dead_equations(traced)
     return Comparison(name, mode, plain, simplification.simplify(plain, mode),
-                      _grouped(duplicates.find(plain, mode)),
+                      findings.grouped(duplicates.find(plain, mode)),
                       _size(traced) - _size(plain))
 
 
 def _work(cost) -> float | None:
-  """XLA counts sines and the like apart, and leaves out what there is none of.
-  """
+  """Flops and transcendentals, which XLA counts apart; it leaves out zeros."""
   return sum(cost.get(name, 0) for name in ("flops", "transcendentals")) if (
       cost) else None
 
 
+def _primitives(closed_jaxpr) -> Counter[str]:
+  return Counter(eqn.primitive.name for eqn in equations(closed_jaxpr.jaxpr))
+
+
 def _size(closed_jaxpr) -> int:
-  return sum(1 for _ in equations(closed_jaxpr.jaxpr))
-
-
-def _grouped(found) -> list[tuple[Finding, list[Any]]]:
-  """By line, by what is computed again and by why it is kept; dearest first."""
-  groups: dict[tuple, list] = {}
-  for duplicate in found:
-    first = duplicate.first
-    key = (_line(duplicate.eqn), first and _line(first), duplicate.reason,
-           first is None)
-    groups.setdefault(key, []).append(duplicate)
-  findings = []
-  for (line, first, reason, is_given), group in groups.items():
-    flops, nbytes = map(sum, zip(*(
-        [n * d.times for n in _cost(d.eqn)] for d in group)))
-    findings.append((Finding(
-        line, first, Counter(d.eqn.primitive.name for d in group),
-        sum(1 + _size_inside(d.eqn) for d in group),
-        flops, nbytes, reason, is_given), group))
-  return sorted(findings, reverse=True, key=lambda pair: (
-      pair[0].flops, pair[0].nbytes, pair[0].equations))
-
-
-def _line(eqn) -> Line | None:
-  from jax_cse import compat
-  found = compat.user_frame(eqn)
-  return found and Line(*found)
-
-
-def _size_inside(eqn) -> int:
-  from jax_cse import compat
-  return sum(1 for inner in compat.jaxprs_in_params(eqn.params)
-             for _ in equations(inner))
-
-
-def _cost(eqn) -> tuple[int, int]:
-  """Flops and bytes of one run."""
-  from jax_cse import compat
-  from jax_cse.primitives import costs
-  flops = costs.flops(eqn)
-  inside = [sum(_cost(e)[0] for e in inner.eqns)
-            for inner in compat.jaxprs_in_params(eqn.params)]
-  # One branch of a `cond` runs.
-  flops += eqn.params.get("length", 1) * (
-      max(inside) if "branches" in eqn.params else sum(inside))
-  return flops, sum(
-      v.aval.size * v.aval.dtype.itemsize for v in eqn.outvars
-      if hasattr(v.aval, "dtype"))
+  return _primitives(closed_jaxpr).total()

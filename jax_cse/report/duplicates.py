@@ -1,10 +1,11 @@
-"""Which equations of a jaxpr compute what another computed, and which would if
-they were not left alone.
+"""Which equations of a jaxpr compute again what another computed.
 
-The numbers are those that merging goes by, so these are the equations that it
-takes away, but for what nobody reads any more once they are gone. A body of a
-call or loop is looked at by itself; what is computed in it and outside of it is
-computed twice.
+Two values are the same by the numbers that merging goes by. So these are the
+equations that merging takes away, and those that it keeps for a reason; not
+those that go only since nobody reads them once the others are gone.
+
+Limits: a body of a call or loop is looked at by itself. What is computed in it
+and outside of it is not found.
 """
 
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ class Duplicate(NamedTuple):
 
 
 def find(closed_jaxpr, mode: str) -> list[Duplicate]:
-  """All of them, in order, those in the bodies of equations that stay too."""
+  """All of them in order, also in the bodies of equations that stay."""
   found: list[Duplicate] = []
   _find(rewriting.numbered(closed_jaxpr, mode), 1, found)
   return found

@@ -1,32 +1,40 @@
-"""The graph of a jaxpr, as SVG.
+"""The graph of a jaxpr, and what of it is drawn.
 
 A node is an equation, an input or an output; an edge is a value, from what
-computes it to what reads it. What is computed again is drawn in one color, what
-it repeats in another, with a dashed line between them. The colors are those of
-the page that it stands on: the SVG has classes only,
+computes it to what reads it. A node may carry a mark: that it computes
+something again, or that another one repeats it.
 
-    n        a node, with `in` or `out`; `again`, `before` or `apart`
-    e, pair  the edges; what joins a node with the one that it repeats
-
-and `data-findings` has the numbers of the findings that a node belongs to.
-
-Limits: a large graph is cut to the equations nearest to what is marked. What is
-inside of an equation is a graph of its own.
+Limits: a large graph is cut to the equations nearest to the marked ones. A
+jaxpr inside of an equation is a graph of its own.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
-from markupsafe import escape
-
-from jax_cse.report.layered_layout import layout
+from jax_cse import compat
+from jax_cse.report.findings import line_of
 
 # 0.1 s to place on one core, 0.3 to 1 s for twice as many; and nobody sees
 # anything in more.
 LIMIT = 400
-_CHARACTER = 6.7   # the width of one in a font of 11 px
-_LONGEST = 24
-_HEIGHT = 34
+# Each mark, and what a person reads of it.
+MARKS = {"again": "computed again", "before": "computed here first",
+         "apart": "computed again, and kept"}
+
+
+class Mark(NamedTuple):
+  """What is said about an equation.
+
+  Attributes:
+    kind: one of `MARKS`, or "".
+    findings: numbers of those that it belongs to.
+    eqn: the equation.
+    first: the one that it repeats, or None.
+  """
+  kind: str
+  findings: tuple[int, ...]
+  eqn: Any = None
+  first: Any = None
 
 
 class Node(NamedTuple):
@@ -36,8 +44,8 @@ class Node(NamedTuple):
     kind: "equation", "in" or "out".
     label: its first line, as the name of the primitive.
     type: its second line, the type of what it computes.
-    title: what is said about it when it is pointed at.
-    mark: "again", "before" or "apart" (computed again and kept); else "".
+    title: the text that appears when one points at it.
+    mark: one of `MARKS`, or "".
     findings: numbers of those that it belongs to.
     first: the node that it repeats, or None.
   """
@@ -51,12 +59,12 @@ class Node(NamedTuple):
 
 
 class Graph(NamedTuple):
-  """Nodes, in an order in which each comes after those that it reads.
+  """Nodes, each after those that it reads, and edges.
 
   Attributes:
     nodes: in that order.
     edges: pairs of their indices, in the direction of the values.
-    total: how many equations the jaxpr has; more than nodes if it was cut.
+    total: how many equations the jaxpr has; more than are shown if it was cut.
   """
   nodes: Sequence[Node]
   edges: Sequence[tuple[int, int]]
@@ -67,11 +75,96 @@ class Graph(NamedTuple):
     return sum(node.kind == "equation" for node in self.nodes)
 
 
-def cut(graph: Graph, limit: int = LIMIT) -> Graph:
-  """At most `limit` equations, those nearest to what is marked.
+def of_jaxpr(jaxpr, names: Sequence[str],
+             mark_of: Callable[[Any], Mark | None]) -> Graph:
+  """The graph of all equations of a jaxpr.
 
-  If nothing is marked, those nearest to the first one. Inputs and outputs stay
-  that have an edge to one of those.
+  Args:
+    jaxpr: an open one.
+    names: of its inputs; those without a name are numbered.
+    mark_of: the mark of an equation, or None.
+  """
+  growing = _Growing(_names_of_inputs(jaxpr, names))
+  at: dict[int, int] = {}   # the nodes of equations
+  for number, eqn in enumerate(jaxpr.eqns, start=1):
+    mark = mark_of(eqn) or Mark("", ())
+    at[id(eqn)] = growing.add(eqn.invars, Node(
+        "equation", _label(eqn), ", ".join(map(_type, eqn.outvars)),
+        _title(eqn, number, len(jaxpr.eqns), mark), mark.kind, mark.findings,
+        at.get(id(mark.first))), eqn.outvars)
+  for i, v in enumerate(jaxpr.outvars):
+    if not isinstance(v, compat.Literal):
+      label = f"out {i}" if len(jaxpr.outvars) > 1 else "out"
+      growing.add([v], Node("out", label, _type(v), f"result {i}"))
+  return Graph(growing.nodes, growing.edges, len(jaxpr.eqns))
+
+
+class _Growing:
+  """A graph while nodes are added, each after those that it reads."""
+
+  def __init__(self, inputs: dict[Any, str]):
+    self.nodes: list[Node] = []
+    self.edges: list[tuple[int, int]] = []
+    self._inputs = inputs
+    self._from: dict[Any, int] = {}   # the nodes that compute variables
+
+  def add(self, reads: Iterable, node: Node, computes: Iterable = ()) -> int:
+    """Adds a node, and before it the inputs that it is the first to read."""
+    reads = [v for v in reads if not isinstance(v, compat.Literal)]
+    for v in reads:
+      if v not in self._from:
+        name = self._inputs[v]
+        self._from[v] = len(self.nodes)
+        self.nodes.append(Node("in", name, _type(v), f"input {name}"))
+    this = len(self.nodes)
+    self.nodes.append(node)
+    self.edges += [(self._from[v], this) for v in reads]
+    self._from |= dict.fromkeys(computes, this)
+    return this
+
+
+def _names_of_inputs(jaxpr, names) -> dict[Any, str]:
+  given = dict(zip(jaxpr.invars, names))
+  inputs = {v: given.get(v) or f"in {i}" for i, v in enumerate(jaxpr.invars)}
+  return inputs | dict.fromkeys(jaxpr.constvars, "constant")
+
+
+def called(eqn) -> str:
+  """The primitive, and the name of the function if it calls one."""
+  name = eqn.params.get("name")
+  return f"{eqn.primitive.name} {name}" if isinstance(name, str) else (
+      eqn.primitive.name)
+
+
+def _label(eqn) -> str:
+  """That, and the operands that are plain numbers."""
+  return " ".join([called(eqn), *(
+      str(v.val) for v in eqn.invars
+      if isinstance(v, compat.Literal) and compat.is_scalar(v.val))])
+
+
+def _type(atom) -> str:
+  return atom.aval.str_short(short_dtypes=True)
+
+
+def _title(eqn, number, total, mark) -> str:
+  operands = ", ".join(map(_type, eqn.invars))
+  results = ", ".join(map(_type, eqn.outvars))
+  lines = [f"{_label(eqn)}: equation {number} of {total}",
+           f"{operands} → {results}"]
+  if line := line_of(eqn):
+    lines.append(f"{line}  {line.text}")
+  if mark.kind:
+    lines.append(f"{MARKS[mark.kind]}: finding "
+                 + ", ".join(map(str, mark.findings)))
+  return "\n".join(lines)
+
+
+def cut(graph: Graph, limit: int = LIMIT) -> Graph:
+  """At most `limit` equations, those nearest to the marked ones.
+
+  If none is marked, those nearest to the first one. Inputs and outputs stay if
+  they have an edge to one of those.
   """
   nodes = graph.nodes
   if graph.shown <= limit:
@@ -97,64 +190,3 @@ def cut(graph: Graph, limit: int = LIMIT) -> Graph:
       [nodes[i]._replace(first=place.get(nodes[i].first)) for i in chosen],
       [(place[a], place[b]) for a, b in graph.edges
        if a in place and b in place], graph.total)
-
-
-def svg(graph: Graph, description: str) -> str:
-  """The picture, for a page of HTML; everything in it is escaped."""
-  texts = [(_short(node.label), _short(node.type)) for node in graph.nodes]
-  widths = [max(40, 16 + _CHARACTER * max(map(len, pair))) for pair in texts]
-  edges = sorted(set(graph.edges))
-  places, paths, (width, height) = layout(widths, edges)
-  parts = [
-      (f'<svg class="graph" xmlns="http://www.w3.org/2000/svg" width='
-      f'"{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} '
-      f'{height:.0f}" role="img" aria-label="{escape(description)}">')]
-  if paths:
-    parts.append(f'<path class="e" d="{"".join(map(_curve, paths))}"/>')
-  for node, (x, y) in zip(graph.nodes, places):
-    if node.first is not None:
-      to_x, to_y = places[node.first]
-      parts.append(f'<path class="pair"{_findings(node)} d="M{to_x:.0f} '
-                   f'{to_y:.0f}L{x:.0f} {y:.0f}"/>')
-  for node, pair, place, w in zip(graph.nodes, texts, places, widths):
-    parts.append(_box(node, pair, place, w))
-  return "".join([*parts, "</svg>"])
-
-
-def _box(node, texts, place, width):
-  classes = " ".join(filter(None, (
-      "n", node.kind if node.kind != "equation" else "", node.mark)))
-  label, kind = map(escape, texts)
-  title = f"<title>{escape(node.title)}</title>" if node.title else ""
-  focus = ' tabindex="0"' if node.findings else ""
-  return (
-      f'<g class="{classes}"{_findings(node)}{focus} transform="translate('
-      f'{place[0]:.0f},{place[1]:.0f})">{title}<rect x="{-width / 2:.0f}" y="'
-      f'{-_HEIGHT // 2}" width="{width:.0f}" height="{_HEIGHT}" rx="'
-      f'{5 if node.kind == "equation" else _HEIGHT // 2}"/><text y="-3">{label}'
-      f'</text><text class="t" y="11">{kind}</text></g>')
-
-
-def _findings(node):
-  if not node.findings:
-    return ""
-  return f' data-findings="{" ".join(map(str, node.findings))}"'
-
-
-def _curve(points):
-  """A line through points that leaves and enters each one downwards."""
-  (x, y), *rest = points
-  y += _HEIGHT / 2
-  parts = [f"M{x:.0f} {y:.0f}"]
-  for i, (to_x, to_y) in enumerate(rest):
-    if i == len(rest) - 1:
-      to_y -= _HEIGHT / 2
-    half = (y + to_y) / 2
-    parts.append(f"C{x:.0f} {half:.0f} {to_x:.0f} {half:.0f} {to_x:.0f} "
-                 f"{to_y:.0f}")
-    x, y = to_x, to_y
-  return "".join(parts)
-
-
-def _short(text):
-  return text if len(text) <= _LONGEST else text[:_LONGEST - 1] + "…"

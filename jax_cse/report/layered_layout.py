@@ -1,14 +1,14 @@
 """Where the nodes of an acyclic graph are drawn: in layers, edges downwards.
 
-The layer of a node is the length of the longest path to it, and lower if that
-does not make its edges longer. An edge that spans several layers passes through
-a point in each, so that it goes around the nodes there; edges from one node
-share their points. In which order the nodes of a layer stand, so that few edges
-cross, is for `igraph` to say (Sugiyama, Tagawa and Toda 1981). It knows no
-widths, so they are placed here: layer by layer, down and up, each as near to
-the mean of its neighbors as the room that all of them need allows.
+The layer of a node is the length of the longest path to it; a node moves
+further down where that does not make its edges longer. An edge that spans
+several layers passes through a point in each, so that it goes around the nodes
+there; edges from one node share their points. `igraph` orders the nodes of a
+layer so that few edges cross (Sugiyama, Tagawa and Toda 1981). It knows no
+widths, so the nodes get their places here: layer by layer, down and up, each as
+near to the mean of its neighbors as the room for all of them allows.
 
-Limits: this ends after some sweeps, not when nothing moves any more.
+Limits: this ends after some sweeps, also if nodes would still move.
 """
 
 from collections.abc import Sequence
@@ -106,7 +106,7 @@ def _xs(rows, edges, widths):
     for row in rows if others is not down else reversed(rows):
       wanted = [sum(xs[j] for j in others[i]) / len(others[i])
                 if others[i] else xs[i] for i in row]
-      # Bends in edges are worse than boxes aside.
+      # A bend in an edge is worse than a box off its place.
       weights = [1.0 if widths[i] else 4.0 for i in row]
       for i, x in zip(row, _apart(wanted, weights, [room[i] for i in row])):
         xs[i] = x
@@ -117,10 +117,11 @@ def _xs(rows, edges, widths):
 
 def _apart(wanted: Sequence[float], weights: Sequence[float],
            room: Sequence[float]) -> list[float]:
-  """The positions nearest to some, by least squares, that leave room.
+  """The positions that leave room and are nearest to those wanted.
 
-  Less the room to the left of each, they must not decrease: a violation is
-  mended by giving all of a block their mean (pool adjacent violators).
+  Nearest by least squares. With the room to its left subtracted, no position is
+  less than the one before; where it would be, all of a block get their mean
+  (pool adjacent violators).
   """
   offsets = [0.0]
   for a, b in itertools.pairwise(room):

@@ -1,6 +1,6 @@
 """Equations against the order of differentiation, three ways.
 
-    plain    nested `jvp`, without CSE: 2^n copies of what are n + 1 values
+    plain    nested `jvp`, without CSE: n + 1 values in 2^n copies
     cse      the same, in `enabled()`
     jet      `jax.experimental.jet`, which propagates Taylor coefficients
 
@@ -8,14 +8,15 @@ The derivative is the one along a direction, of any function of a pytree of
 arrays. Counts are of one trace for each order, inner jaxprs included, and
 nothing is run.
 
-Limits: how long a count takes grows with what is counted, so plain nesting
-takes exponentially long as well. A bound on the number of equations ends a way
-before the order that would pass it, which is foreseen from the two orders
-before; of orders 1 and 2 nothing is foreseen.
+Limits: the more equations, the longer the count takes, so plain nesting takes
+exponentially long. A bound on the number of equations ends a way before the
+order that would pass it. That order is foreseen from the two orders before it;
+of orders 1 and 2 nothing is foreseen.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+import contextlib
 from typing import Any, NamedTuple
 
 import jax
@@ -54,18 +55,33 @@ def taylor(fun: Callable, order: int, v: Any = 1.0) -> Callable:
   return derivative
 
 
-WAYS = ("plain", "cse", "jet")
+# The ways by name, and the derivative of an order by each.
+WAYS: dict[str, Callable] = {"plain": nested_jvp, "cse": nested_jvp,
+                             "jet": taylor}
 TITLES = {"plain": "nested jvp, without CSE", "cse": "nested jvp, with CSE",
           "jet": "jax.experimental.jet"}
 
 
 def title(way: str, mode: str) -> str:
-  """What stands above the counts of a way."""
+  """The title above the counts of a way."""
   if way != "cse":
     return TITLES[way]
   if modes.from_environment()[1]:
     return f"{TITLES[way]} (off by {modes.VARIABLE})"
   return TITLES[way] + (f", {mode!r}" if mode != modes.DEFAULT else "")
+
+
+def context(way: str, mode: str | None = None
+            ) -> contextlib.AbstractContextManager:
+  """The context in which a way is traced; a mode of None as `enabled` has it.
+  """
+  return enabled(mode) if way == "cse" else disabled()
+
+
+def count(way: str, fun: Callable, order: int, v: Any, args: Sequence[Any]
+          ) -> Counter[str]:
+  """The primitives of one way at one order, counted in its `context`."""
+  return count_primitives(WAYS[way](fun, order, v))(*args)
 
 
 class OrderCounts(NamedTuple):
@@ -134,8 +150,8 @@ def count_orders(fun: Callable, order: int, mode: str, v: Any,
                  ) -> list[OrderCounts]:
   """The counts of each way at orders 1 to `order`, as far as they come.
 
-  What nested `jvp` raises is raised; where `jet` refuses, its counts end and
-  say with which error.
+  Errors of nested `jvp` are raised; where `jet` refuses, its counts end, with
+  the error.
   """
   v = direction(args[0], v)
   return [_counts_of(way, fun, order, mode, v, max_equations, args)
@@ -143,17 +159,16 @@ def count_orders(fun: Callable, order: int, mode: str, v: Any,
 
 
 def _counts_of(way, fun, order, mode, v, max_equations, args):
-  make = taylor if way == "jet" else nested_jvp
   by_order: dict[int, Counter[str]] = {}
   ended = None
-  with enabled(mode) if way == "cse" else disabled():
+  with context(way, mode):
     itself = count_primitives(lambda *args: fun(*args))(*args).total()
     for n in range(1, order + 1):
       ended = _beyond(max_equations, n, by_order)
       if ended is None:
         try:
-          by_order[n] = count_primitives(make(fun, n, v))(*args)
-        except Exception as e:  # whatever it is, it is said in the picture
+          by_order[n] = count(way, fun, n, v, args)
+        except Exception as e:  # of any kind: the figure names it
           if way != "jet":
             raise
           ended = f"refuses order {n}: {_in_one_line(e)}"

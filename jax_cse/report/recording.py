@@ -11,15 +11,16 @@ and calls it. When compiled code runs, nothing of this does. What is traced
 inside of another jitted function is a part of that, and no program of its own.
 
 A function can be traced again when the program has ended. An object that is
-called may only work inside of a call that it prepared, as that of `nnx.jit` of
-flax, so it is traced at once, before JAX traces it.
+called may only work inside of a call that prepares it, as one of `nnx.jit` of
+flax does, so it is traced at once, before JAX traces it.
 
-Limits: whoever took `jax.jit` from JAX before, as JAX itself did, keeps that.
-A function that was traced inside of another first, and is called by itself with
-the same types later, is not traced again, and so not seen. Of a jitted function
-that is differentiated or batched from outside, the function itself is noted.
-A static argument that is a `jax.ShapeDtypeStruct` is taken for an array, and so
-is a reference: what reads or writes it cannot be traced again.
+Limits: a name that got `jax.jit` before, as those in JAX itself, records
+nothing. A function that was traced inside of another first, and is called by
+itself with the same types later, is not traced again, and so not seen. Of a
+jitted function that is differentiated or batched from outside, the function
+itself is noted. A static argument that is a `jax.ShapeDtypeStruct` is taken for
+an array. So is a reference, and a function that reads or writes one cannot be
+traced again.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,11 +39,11 @@ from jax_cse.report import naming
 
 # A program keeps what its function closes over, and takes compiling twice.
 LIMIT = 50
-# Where a function keeps its wrapper: each time that one function is jitted, JAX
-# must see one wrapper, or it would trace again what it has traced.
+# Where a function keeps its wrapper: JAX must see the same one each time that
+# the function is jitted, or it would trace it again.
 _WRAPPER = "_jax_cse_recorded"
 _RECORDING = "_jax_cse_recording"
-# What is traced when the program has ended.
+# Types of functions that are traced when the program has ended.
 _TRACED_LATER = (types.FunctionType, types.MethodType, types.BuiltinMethodType,
                  functools.partial, type(jax.jit(lambda: None)))
 
@@ -53,7 +54,7 @@ class Program(NamedTuple):
   Attributes:
     fun: the function.
     args, kwargs: its arguments, `jax.ShapeDtypeStruct` in the place of arrays.
-    called: file, line and function of the user's from where; None if that is
+    called: from which file, line and function of the user's; None if that is
       not known.
     plain: its closed jaxpr without CSE, if it was traced meanwhile.
     x64: whether numbers had 64 bits where JAX was not told how many.
@@ -70,7 +71,7 @@ class Program(NamedTuple):
     return naming.name_of(self.fun)
 
   def leaves(self) -> list[tuple[str, Any]]:
-    """What each leaf of the arguments is called, and the leaf."""
+    """The name of each leaf of the arguments, and the leaf."""
     names = self._names_of_args()
     found = []
     for (which, first, *rest), leaf in jax.tree_util.tree_leaves_with_path(
@@ -80,7 +81,7 @@ class Program(NamedTuple):
     return found
 
   def on_arrays(self) -> tuple[Callable, list[jax.ShapeDtypeStruct], list[str]]:
-    """The function of its arrays alone, their shapes and what they are."""
+    """The function of its arrays alone, and their shapes and names."""
     named = self.leaves()
     tree = jax.tree.structure((self.args, self.kwargs))
     places = [i for i, (_, leaf) in enumerate(named)
@@ -109,7 +110,7 @@ class Program(NamedTuple):
 
 
 def _identity(fun) -> tuple[int, ...]:
-  """Of a method too, which each look at it binds anew."""
+  """Equal for the same method too, which Python binds anew at each access."""
   if isinstance(fun, types.MethodType):
     return id(fun.__self__), id(fun.__func__)
   return id(fun),
@@ -120,9 +121,9 @@ class Recording:
 
   Attributes:
     programs: the first `LIMIT` of them.
-    left_out: how many there were beside, the same one counting each time:
-      those after the first `LIMIT`, and those whose arguments cannot be put
-      together with shapes for arrays.
+    left_out: how many more there were, the same one counting each time: those
+      after the first `LIMIT`, and those whose arguments cannot be put together
+      with shapes for arrays.
   """
 
   def __init__(self):
@@ -132,16 +133,17 @@ class Recording:
     self._lock = threading.Lock()
     self._inside = threading.local()
     self._is_open = True
-    # By the id of what cannot keep its own, which each keeps alive.
+    # Of objects that cannot keep their own, by id; a wrapper keeps its object
+    # alive.
     self._wrappers: dict[int, Callable] = {}
 
   def close(self) -> None:
-    """Makes every wrapper that is still there call its function only."""
+    """From now on every wrapper only calls its function."""
     self._is_open = False
     self._wrappers.clear()
 
   def watch(self, fun: Callable) -> Callable:
-    """What to jit in the place of `fun`."""
+    """The wrapper to jit in the place of `fun`."""
     if (not callable(fun) or inspect.isgeneratorfunction(fun)
         or inspect.iscoroutinefunction(fun)):   # JAX says what is wrong
       return fun

@@ -8,6 +8,8 @@ import pathlib
 import textwrap
 from typing import NamedTuple
 
+UNKNOWN = "a line that is not known"
+
 
 class Line(NamedTuple):
   """A line of the user's program.
@@ -39,12 +41,12 @@ class Finding(NamedTuple):
       not the user's.
     primitives: name of a primitive to how many equations.
     equations: how many in all, those inside of calls and loops as well.
-    flops: floating-point operations, a multiplication and an addition of a
-      product of matrices being two, a step of a `while` counting once, and of
-      the branches of a `cond` the one that has most.
+    flops: floating-point operations. A multiplication and an addition in a
+      product of matrices are two, a step of a `while` counts once, and of the
+      branches of a `cond` the one that has most.
     nbytes: of the results, in bytes.
     reason: why it is not merged; None if it is.
-    is_given: whether an operand or a constant is that already.
+    is_given: whether an operand or a constant has that value already.
   """
   line: Line | None
   first: Line | None
@@ -63,7 +65,7 @@ class Redundancy(NamedTuple):
     name: of the function.
     mode: what counted as the same.
     findings: what is merged, the dearest first.
-    not_merged: what would be, and why it is not.
+    not_merged: what would be merged, and the reason why it is not.
     plain: equations of the function on which its results depend, inner ones
       included.
     merged: the same with CSE.
@@ -103,22 +105,15 @@ class Redundancy(NamedTuple):
     if self.not_merged:
       lines.append("not merged:")
     for finding in self.not_merged:
-      lines += [*_lines(finding), f"{'':36}since it {finding.reason}"]
+      lines += _lines(finding)
     return "\n".join(lines)
 
   def __repr__(self) -> str:
     return str(self)
 
   def _repr_html_(self) -> str:
-    rows = []
-    for finding in (*self.findings, *self.not_merged):
-      cells = [f"{n:,}" for n in (finding.equations, finding.flops,
-                                  finding.nbytes)]
-      cells += [_described(finding.line),
-                "what it was given" if finding.is_given else
-                _described(finding.first),
-                _primitives(finding), finding.reason or ""]
-      rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
+    rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(finding))
+            for finding in (*self.findings, *self.not_merged)]
     head = "".join(f"<th>{name}</th>" for name in (
         "equations", "flops", "bytes", "computed again", "computed before",
         "primitives", "not merged since it"))
@@ -127,20 +122,29 @@ class Redundancy(NamedTuple):
             + "".join(f"<tr>{row}</tr>" for row in rows) + "</tbody></table>")
 
 
+def _cells(finding: Finding) -> list[str]:
+  """A row of the table."""
+  return [*(f"{n:,}" for n in (finding.equations, finding.flops,
+                               finding.nbytes)),
+          _described(finding.line),
+          "what it was given" if finding.is_given else
+          _described(finding.first),
+          ", ".join(f"{name} {n}" if n > 1 else name
+                    for name, n in finding.primitives.most_common()),
+          finding.reason or ""]
+
+
 def _lines(finding: Finding) -> list[str]:
-  numbers = (f"{finding.equations:>10,}{finding.flops:>12,}"
-             f"{finding.nbytes:>12,}  ")
-  return [numbers + _described(finding.line) + f"  ({_primitives(finding)})",
-          f"{'':36}again what it was given" if finding.is_given else
-          f"{'':36}again what was computed at {_described(finding.first)}"]
+  """The same for a terminal, below each other."""
+  equations, flops, nbytes, again, before, primitives, reason = _cells(finding)
+  if not finding.is_given:
+    before = f"what was computed at {before}"
+  lines = [f"{equations:>10}{flops:>12}{nbytes:>12}  {again}  ({primitives})",
+           f"{'':36}again {before}"]
+  return lines + [f"{'':36}since it {reason}"] * bool(reason)
 
 
 def _described(line: Line | None) -> str:
   if line is None:
-    return "a line that is not known"
+    return UNKNOWN
   return f"{line}  {textwrap.shorten(line.text, 60, placeholder=' ...')}"
-
-
-def _primitives(finding: Finding) -> str:
-  return ", ".join(f"{name} {n}" if n > 1 else name
-                   for name, n in finding.primitives.most_common())

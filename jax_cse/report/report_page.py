@@ -13,33 +13,37 @@ import jinja2
 from markupsafe import Markup
 
 from jax_cse.memo.statistics import Statistics
-from jax_cse.report.jaxpr_graph import Graph, cut, svg
-from jax_cse.report.redundancy_report import Finding, Line, Redundancy
+from jax_cse.report.graph_pairs import GraphPair
+from jax_cse.report.graph_svg import svg
+from jax_cse.report.jaxpr_graph import MARKS, cut
+from jax_cse.report.redundancy_report import (
+    UNKNOWN, Finding, Line, Redundancy)
 from jax_cse.report.source_listing import File, listing
 
 _PAGE = pathlib.Path(__file__).parent / "page"
-# Pictures of one function: its own, and those with something marked first.
-PICTURES = 24
+# Pairs of one function: its own first, then those with something marked.
+MOST_PAIRS = 24
 
 
-class Side(NamedTuple):
-  """A drawn graph, how many of its equations that are, and of how many."""
+class Drawing(NamedTuple):
+  """The picture of a graph: how many equations it shows, and of how many."""
   svg: Markup
   shown: int
   total: int
 
 
-class Picture(NamedTuple):
-  """A jaxpr before and after, either of which may not be there.
+class DrawnPair(NamedTuple):
+  """A `GraphPair` as it is drawn.
 
   Attributes:
     name: what the chooser calls it.
     findings: numbers of those that are in it.
+    before, after: its drawings; None where there is no graph.
   """
   name: str
   findings: Sequence[int]
-  before: Side | None
-  after: Side | None
+  before: Drawing | None
+  after: Drawing | None
 
 
 class Entry(NamedTuple):
@@ -52,10 +56,9 @@ class Entry(NamedTuple):
     error: why there is nothing more to show; None if there is.
     report: what was found.
     flops_error: why XLA does not say how much is computed; None if it does.
-    files: the lines of the program.
     counts: of each primitive, without CSE and with it.
-    pictures: of its jaxprs, at most `PICTURES`.
-    number_of_pictures: how many there would be.
+    pairs: of its jaxprs, at most `MOST_PAIRS`.
+    number_of_pairs: how many there would be.
   """
   name: str
   called: Line | None
@@ -63,16 +66,20 @@ class Entry(NamedTuple):
   error: str | None = None
   report: Redundancy | None = None
   flops_error: str | None = None
-  files: Sequence[File] = ()
   counts: Sequence[tuple[str, int, int]] = ()
-  pictures: Sequence[Picture] = ()
-  number_of_pictures: int = 0
+  pairs: Sequence[DrawnPair] = ()
+  number_of_pairs: int = 0
 
   @property
   def findings(self) -> list[Finding]:
     """In the order of their numbers."""
     return ([] if self.report is None
             else [*self.report.findings, *self.report.not_merged])
+
+  @property
+  def files(self) -> list[File]:
+    """The lines of the program that they name."""
+    return listing(self.findings)
 
 
 class Run(NamedTuple):
@@ -98,29 +105,25 @@ class Run(NamedTuple):
   statistics: Statistics | None
 
 
-def draw(graphs: Sequence[tuple[str, Graph | None, Graph | None]]
-         ) -> list[Picture]:
-  """The pictures of one function, of its jaxprs before and after."""
+def draw(pairs: Sequence[GraphPair]) -> list[DrawnPair]:
+  """The pairs of one function that have room on the page, drawn."""
   marked = [sorted({n for node in before.nodes for n in node.findings})
-            if before else [] for _, before, _ in graphs]
-  chosen = sorted(range(len(graphs)), key=lambda i: (
-      i > 0, not marked[i], -max(g.total for g in graphs[i][1:] if g)))
-  return [Picture(name, marked[i], _side(before, f"{name}, without CSE"),
-                  _side(after, f"{name}, with CSE"))
-          for i, (name, before, after) in enumerate(graphs)
-          if i in chosen[:PICTURES]]
+            if before else [] for _, before, _ in pairs]
+  chosen = sorted(range(len(pairs)), key=lambda i: (
+      i > 0, not marked[i], -max(g.total for g in pairs[i][1:] if g)))
+  return [DrawnPair(name, marked[i], _drawing(before, f"{name}, without CSE"),
+                    _drawing(after, f"{name}, with CSE"))
+          for i, (name, before, after) in enumerate(pairs)
+          if i in chosen[:MOST_PAIRS]]
 
 
-def _side(graph, description):
+def _drawing(graph, description):
   if graph is None:
     return None
   shown = cut(graph)
-  return Side(Markup(svg(shown, f"{description}: {graph.total} equations")),
-              shown.shown, shown.total)
-
-
-def sources(report: Redundancy) -> list[File]:
-  return listing([*report.findings, *report.not_merged])
+  return Drawing(
+      Markup(svg(shown, f"{description}: {graph.total} equations")),
+      shown.shown, shown.total)
 
 
 def render(run: Run) -> str:
@@ -129,8 +132,9 @@ def render(run: Run) -> str:
       loader=jinja2.FileSystemLoader(_PAGE), autoescape=True,
       trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
   environment.filters["number"] = _number
-  environment.globals["inline"] = lambda name: Markup(
-      (_PAGE / name).read_text(encoding="utf-8"))
+  environment.globals |= {
+      "marks": MARKS, "unknown": UNKNOWN,
+      "inline": lambda name: Markup((_PAGE / name).read_text("utf-8"))}
   return environment.get_template("report.html").render(run=run)
 
 

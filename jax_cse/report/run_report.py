@@ -1,18 +1,17 @@
 """`python -m jax_cse run --report`: from a program that runs to a page.
 
-When the program has ended, however it does, each function that it jitted is
-traced once more, without CSE and on shapes alone (an object that is called,
-before: see `recording`), and compared with what CSE makes of it. A function
-that cannot be traced again is listed with the reason.
+When the program has ended, in whatever way, each function that it jitted is
+traced once more, without CSE and on shapes alone, and compared with what CSE
+makes of it. An object that is called is traced earlier: see `recording`. A
+function that cannot be traced again is listed with the reason.
 
 Limits: a function sees the globals and the objects that it closes over as they
-are when the program has ended. What it does while it is traced, as printing, it
-does once more. Of what a `with` sets around it only the width of numbers, x64,
-is set again; not a mesh or the precision of products of matrices. A program
-that ends itself by `os._exit` or a signal leaves no page.
+are when the program has ended. One that prints while it is traced prints once
+more. Of the settings that a `with` makes around it only the width of numbers,
+x64, is made again; not a mesh or the precision of products of matrices. A
+program that ends itself by `os._exit` or a signal leaves no page.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 import contextlib
 from importlib import metadata
@@ -26,17 +25,17 @@ import jax
 
 from jax_cse import compat
 from jax_cse.foundation import version
-from jax_cse.foundation.counting import equations
 from jax_cse.memo.statistics import Statistics
 from jax_cse.report import comparison
-from jax_cse.report import jaxpr_pictures
 from jax_cse.report import recording
 from jax_cse.report import report_page
+from jax_cse.report.graph_pairs import graph_pairs
 from jax_cse.report.redundancy_report import Line
 
-# Of what is said about an error, in characters.
+# The most that is said about an error, in characters.
 _LONGEST = 2000
-# Arguments that are shown; what is derived from these has a `repr` of its own.
+# Types of arguments that are shown; one derived from these is not, since it may
+# have any `repr`.
 _SHOWN = (bool, int, float, complex, str, jax.ShapeDtypeStruct)
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 100
@@ -111,7 +110,7 @@ def _entry(traced: recording.Program, mode: str) -> report_page.Entry:
     fun, arrays, names = traced.on_arrays()
     found = (comparison.of(fun, mode)(*arrays) if traced.plain is None
              else comparison.of_jaxpr(traced.name, traced.plain, mode))
-  # Of whatever the program does when it is traced, such as to end itself.
+  # The program may do anything when it is traced, such as end itself.
   except (Exception, SystemExit) as e:
     return entry._replace(error=_said(e))
   flops, flops_error = (None,) * 3, None
@@ -119,17 +118,11 @@ def _entry(traced: recording.Program, mode: str) -> report_page.Entry:
     flops = found.flops()
   except Exception as e:   # of a compiler
     flops_error = _said(e)
-  report = found.report(flops)
-  counts = [Counter(eqn.primitive.name for eqn in equations(x.jaxpr))
-            for x in (found.plain, found.merged)]
-  pictures = list(jaxpr_pictures.pictures(found, names))
+  pairs = list(graph_pairs(found, names))
   return entry._replace(
-      report=report, flops_error=flops_error,
-      files=report_page.sources(report),
-      counts=sorted(((name, counts[0][name], counts[1][name])
-                     for name in counts[0] | counts[1]),
-                    key=lambda row: (row[2] - row[1], -row[1], row[0])),
-      pictures=report_page.draw(pictures), number_of_pictures=len(pictures))
+      report=found.report(flops), flops_error=flops_error,
+      counts=found.counts(), pairs=report_page.draw(pairs),
+      number_of_pairs=len(pairs))
 
 
 def _type(leaf) -> str:

@@ -40,15 +40,15 @@ class File(NamedTuple):
 
 
 def listing(findings: Iterable[Finding], around: int = AROUND) -> list[File]:
-  """The files of some findings, which are numbered from 1 on.
+  """The lines of some findings, file by file; the numbers start at 1.
 
   Args:
     findings: in the order of their numbers.
     around: how many lines to show above and below each.
 
   Returns:
-    The files in the order in which they are found first. A line that cannot be
-    read is left out.
+    The files in the order in which findings name them first. A line that cannot
+    be read is left out.
   """
   marks: dict[str, dict[int, tuple[set[int], set[int]]]] = {}
   for number, finding in enumerate(findings, start=1):

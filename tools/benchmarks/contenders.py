@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from benchmarks.frame import BEHIND, SLOWER, Ratio
 import jax_cse
-from jax_cse.report import blowup
+from jax_cse.report import order_counts
 
 # Names of ways, of this project and others, in the order in which they are
 # printed. A contest says which of them it has no form of.
@@ -60,15 +60,15 @@ def _by_derivatives(fun, order):
 
 
 def _explicit(fun, order):
-  return jax_cse.cse(blowup.nested_jvp(fun, order))
+  return jax_cse.cse(order_counts.nested_jvp(fun, order))
 
 
 # Of a function of one number and an order; "memo" and "Enzyme-JAX" are "plain".
 DERIVATIVE: dict[str, Callable[[Callable, int], Callable]] = {
-    "plain": blowup.nested_jvp,
+    "plain": order_counts.nested_jvp,
     "explicit": _explicit,
     "derivatives": _by_derivatives,
-    "jet": blowup.taylor,
+    "jet": order_counts.taylor,
     "jet-array": jet_array,
 }
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from benchmarks.frame import Case, enabled, entry
 import jax_cse
 from jax_cse.report import blowup
+from jax_cse.report.order_counts import nested_jvp
 from specs import SMOOTH
 
 
@@ -54,7 +55,7 @@ def explicit_over_memo(quick: bool) -> Iterator[Case]:
       (spec.name, spec.fun) for spec in SMOOTH
       if spec.name in ("tanh mlp", "attention")]):
     for order in (4, 6):
-      make = lambda order=order, fun=fun: blowup.nested_jvp(fun, order)
+      make = lambda order=order, fun=fun: nested_jvp(fun, order)
       plain = lambda make=make: jax.jit(make())
       explicit = lambda make=make: jax.jit(jax_cse.cse(make()))
       for stage, run in (("trace", lambda f: f.trace(0.3)),

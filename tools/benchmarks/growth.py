@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.frame import Line, entry, seconds
 import jax_cse
-from jax_cse.report import blowup
+from jax_cse.report import order_counts
 from programs import POINT, PROGRAMS
 from specs import SPECS
 
@@ -30,10 +30,10 @@ def _sizes(fun, orders, context):
     with context():
       jax.clear_caches()
       counts.append(jax_cse.count_primitives(
-          blowup.nested_jvp(fun, order))(POINT).total())
+          order_counts.nested_jvp(fun, order))(POINT).total())
       jax.clear_caches()
       times.append(seconds(lambda order=order: jax.jit(
-          blowup.nested_jvp(fun, order)).trace(POINT)))
+          order_counts.nested_jvp(fun, order)).trace(POINT)))
   return counts, times
 
 

@@ -10,13 +10,14 @@ from benchmarks.contests import Contest
 from benchmarks.frame import Case, enabled, entry
 import jax_cse
 from jax_cse.report import blowup
+from jax_cse.report import order_counts
 from programs import POINT, PROGRAMS
 
 
 @entry("nested jvp of the thread's function, from cold caches")
 def nested_jvp(quick: bool) -> Iterator[Case]:
   for order in (2, 4, 6, 8):
-    make = lambda order=order: blowup.nested_jvp(blowup.function, order)
+    make = lambda order=order: order_counts.nested_jvp(blowup.function, order)
     counts = jax_cse.count_primitives(make())(blowup.POINT).total()
     with jax_cse.enabled():
       merged = jax_cse.count_primitives(make())(blowup.POINT).total()
@@ -43,11 +44,12 @@ def growth_of_tracing(quick: bool) -> Iterator[Case]:
   for name, fun in PROGRAMS.items():
     def trace(order, fun=fun):
       with jax_cse.enabled():
-        return jax.jit(blowup.nested_jvp(fun, order)).trace(POINT)
+        return jax.jit(order_counts.nested_jvp(fun, order)).trace(POINT)
 
     with jax_cse.enabled():
-      low, high = (jax_cse.count_primitives(blowup.nested_jvp(fun, order))(
-          POINT).total() for order in (4, 8))
+      low, high = (
+          jax_cse.count_primitives(order_counts.nested_jvp(fun, order))(
+              POINT).total() for order in (4, 8))
     assert high <= 10 * low, (name, low, high)
     yield Case(name, functools.partial(trace, 4), functools.partial(trace, 8),
                limit=10, turns=3, prepare=jax.clear_caches, ours=False)

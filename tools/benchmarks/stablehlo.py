@@ -10,6 +10,7 @@ from benchmarks.contests import operations
 from benchmarks.frame import Line, Ratio, enabled, entry
 import jax_cse
 from jax_cse.report import blowup
+from jax_cse.report.order_counts import nested_jvp
 
 
 def _operations(fun, *args) -> int:
@@ -25,10 +26,9 @@ def _nested_grad(fun, order):
 @entry("StableHLO operations before XLA, every way over plain")
 def stablehlo_operations(quick: bool) -> Iterator[Line]:
   for name, fun in (
-      ("tanh, nested jvp", blowup.nested_jvp(lax.tanh, 3 if quick else 7)),
+      ("tanh, nested jvp", nested_jvp(lax.tanh, 3 if quick else 7)),
       ("tanh, nested grad", _nested_grad(lax.tanh, 2 if quick else 6)),
-      ("thread, nested jvp", blowup.nested_jvp(blowup.function,
-                                               3 if quick else 7))):
+      ("thread, nested jvp", nested_jvp(blowup.function, 3 if quick else 7))):
     ways = {
         "plain": lambda fun=fun: _operations(fun, 0.5),
         "memo": enabled(lambda fun=fun: _operations(lambda t: fun(t), 0.5)),

@@ -1,10 +1,10 @@
-"""What the counts look like: by primitive against order, a panel for each way.
+"""The figure of counts by order: a panel for each way, a line for a primitive.
 
-A `Picture` is a matplotlib `Figure` that was made without pyplot, so none stays
-open and no backend is chosen; a notebook shows it all the same.
+A `NotebookFigure` is a matplotlib `Figure` that is made without pyplot: none
+stays open, no backend is chosen, and a notebook shows it all the same.
 
-Colors are those of Okabe and Ito 2008, which are told apart with any kind of
-color vision; what has the same color differs in dashes and in markers.
+Colors are those of Okabe and Ito 2008, which people tell apart with any kind of
+color vision; lines of the same color differ in dashes and markers.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ import io
 import math
 import operator
 import textwrap
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
@@ -26,18 +27,13 @@ _BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _SKY, _GREY = (
 _COLORS = (_BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _SKY)
 
 
-class Picture(Figure):
+class NotebookFigure(Figure):
   """A figure that a notebook shows, also where pyplot was never imported."""
 
   def _repr_png_(self) -> bytes:
     png = io.BytesIO()
     self.savefig(png, format="png", dpi=DPI)
     return png.getvalue()
-
-
-def formats() -> list[str]:
-  """What the name of a file may end in."""
-  return sorted(Picture().canvas.get_supported_filetypes())
 
 
 def plain(text: str) -> str:
@@ -77,7 +73,7 @@ def _shortened(text: str, width: int, most: int) -> str:
 
 
 def _ends(ax, text: str, after: int, highest: int) -> None:
-  """Says, where nothing is drawn, why."""
+  """Writes into the part of a panel without curves why there are none."""
   style = {"ha": "center", "va": "center", "parse_math": False}
   if not after:
     ax.text(0.5, 0.5, _shortened(text, 32, 8), transform=ax.transAxes, **style)
@@ -94,10 +90,10 @@ def _together(names: Sequence[str]) -> str:
 
 
 class _Lines:
-  """What is drawn of some counts: label to primitives, and label to style.
+  """The lines of a figure: the primitives and the style of each label.
 
   Primitives whose counts are equal in every panel share a line, since one would
-  hide the other. Where there are too many, the rarest have one with their sum.
+  hide the other. Of too many, the rarest have one line, with their sum.
   """
 
   def __init__(self, ways):
@@ -120,38 +116,25 @@ class _Lines:
       self.styles[label] = {"color": _GREY, "marker": "x", "linestyle": "-."}
 
 
-def draw_counts(name: str, ways: Sequence) -> Picture:
+def draw_counts(name: str, ways: Sequence) -> NotebookFigure:
   """Counts by primitive against order, log scale; see `order_counts`.
 
-  In a name, what stands between two `$` is a formula; see `plain`.
+  In a name, text between two `$` is a formula; see `plain`.
   """
   lines = _Lines(ways)
   orders = _orders(ways)
-  fig = Picture(figsize=(12, 4.8), layout="constrained")
+  fig = NotebookFigure(figsize=(12, 4.8), layout="constrained")
   axes = fig.subplots(1, len(ways), sharex=True, sharey=True,
                       squeeze=False)[0]
-  handles = {}
+  handles: dict[str, Any] = {}
   for ax, way in zip(axes, ways):
-    for label, names in lines.names.items():
-      points = [(n, size) for n, counts in way.by_order.items()
-                if (size := sum(counts[name] for name in names))]
-      if points:
-        handles[label], = ax.plot(*zip(*points), markersize=4.5, linewidth=1.2,
-                                  **lines.styles[label])
+    handles |= _draw_way(ax, way, lines)
     last = max(way.by_order, default=0)
-    # A log scale has no place for 0.
-    sizes = {n: size for n, size in way.totals.items() if size}
-    if sizes:
-      handles["total"], = ax.plot(*zip(*sizes.items()), color="black",
-                                  linewidth=2.2)
-      end = max(sizes)
-      ax.annotate(f"{sizes[end]:,}", (end, sizes[end]), xytext=(-4, 6),
-                  textcoords="offset points", ha="right", weight="bold")
-    elif last:
+    if last and not any(way.totals.values()):
       _ends(ax, "no equations", 0, last)
-    ax.set_title(way.title)
     if way.ended is not None:
       _ends(ax, way.ended, last, orders[-1])
+    ax.set_title(way.title)
     _over_orders(ax, orders, "linear", 13)
   axes[0].set_xlim(orders[0] - 0.5, orders[-1] + 0.5)
   axes[0].set_ylim(top=2 * axes[0].get_ylim()[1])   # room for the numbers
@@ -163,8 +146,28 @@ def draw_counts(name: str, ways: Sequence) -> Picture:
   return fig
 
 
+def _draw_way(ax, way, lines: _Lines) -> dict[str, Any]:
+  """Draws the curves of a panel; returns them by label."""
+  handles = {}
+  for label, names in lines.names.items():
+    points = [(n, size) for n, counts in way.by_order.items()
+              if (size := sum(counts[name] for name in names))]
+    if points:
+      handles[label], = ax.plot(*zip(*points), markersize=4.5, linewidth=1.2,
+                                **lines.styles[label])
+  # A log scale has no place for 0.
+  sizes = {n: size for n, size in way.totals.items() if size}
+  if sizes:
+    handles["total"], = ax.plot(*zip(*sizes.items()), color="black",
+                                linewidth=2.2)
+    end = max(sizes)
+    ax.annotate(f"{sizes[end]:,}", (end, sizes[end]), xytext=(-4, 6),
+                textcoords="offset points", ha="right", weight="bold")
+  return handles
+
+
 def _orders(ways) -> list[int]:
-  """All orders that are shown, and one more if nothing goes on to the last."""
+  """All orders with counts, and one more if every way ends before it."""
   orders = sorted(set().union(*(way.by_order for way in ways)))
   if all(way.ended for way in ways):
     orders.append(orders[-1] + 1)

@@ -1,4 +1,4 @@
-"""A picture of a function: what its derivatives count.
+"""`plot_counts`: the equations of a function's derivatives, as a figure.
 
     jax_cse.plot_counts(f)(1.1).savefig("counts.png")
 
@@ -16,16 +16,16 @@ from jax_cse.report import order_counts
 MAX_EQUATIONS = 20_000   # seconds to trace
 
 
-def _pictures() -> Any:
+def _order_figure() -> Any:
   try:
-    from jax_cse.report import pictures
+    from jax_cse.report import order_figure
   except ModuleNotFoundError as e:
     if (e.name or "").partition(".")[0] != "matplotlib":
       raise
     raise ImportError(
         "plot_counts needs matplotlib, which is missing. To install it: "
         "pip install 'jax_cse[plot]'") from e
-  return pictures
+  return order_figure
 
 
 def plot_counts(fun: Callable, order: int = 8, *, mode: str = "exact",
@@ -38,12 +38,11 @@ def plot_counts(fun: Callable, order: int = 8, *, mode: str = "exact",
   Equations of the derivatives of `fun` by primitive, log scale, with a panel
   for nested `jvp` without CSE, one for nested `jvp` with CSE, and one for
   `jax.experimental.jet`; where that refuses, its panel says with which error.
-  The function is traced and not run, and whatever mode one is in makes no
-  difference.
+  The function is traced and not run, and the mode in force makes no difference.
 
   Without CSE the equations, and the time to trace them, grow exponentially with
-  the order. So a panel ends, and says so, before the order that would have more
-  than `max_equations` by the growth between the two orders before.
+  the order. So a panel ends, and says so, before an order that would have more
+  than `max_equations`, as foreseen from the growth between the two before it.
 
   Args:
     fun: a function whose first argument is a pytree of arrays of real or
@@ -72,11 +71,12 @@ def plot_counts(fun: Callable, order: int = 8, *, mode: str = "exact",
   order_counts.validate_bound(max_equations)
   modes.validate(mode)
   versions.check()
-  pictures = _pictures()
+  order_figure = _order_figure()
 
   def plot(x: Any, *args: Any) -> Any:
     ways = order_counts.count_orders(fun, order, mode, v, max_equations,
                                      (x, *args))
-    return pictures.draw_counts(pictures.plain(naming.name_of(fun)), ways)
+    return order_figure.draw_counts(
+        order_figure.plain(naming.name_of(fun)), ways)
 
   return plot
