@@ -8,8 +8,8 @@ from unittest import mock
 from absl.testing import absltest
 from absl.testing import parameterized
 
-import endurance
 from jax_cse.numbering import value_numbering
+from long_training import endurance
 
 STEPS = 160
 MAX_BYTES = 1 << 20           # of the eager table, full after 12 steps

@@ -10,7 +10,7 @@ from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
-import gallery
+from documents import gallery
 
 LINES = gallery.lines(gallery.PAGE.read_text())
 

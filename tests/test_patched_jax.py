@@ -14,7 +14,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 from jax_cse.foundation import versions
-import patched_jax
+from patched import overlay as patched_jax
 
 TESTS = pathlib.Path(__file__).parent
 
@@ -398,7 +398,7 @@ class PatchedTest(absltest.TestCase):
 class CommandTest(absltest.TestCase):
 
   def test_runs_on_the_overlay(self):
-    tool = TESTS.parent / "tools" / "patched_jax.py"
+    tool = TESTS.parent / "tools" / "patched" / "overlay.py"
     done = run(tool, "--", sys.executable, "-c",
                "import jax; print(jax.__version__, jax.core.enable_cse)")
     self.assertEqual(done.stdout, f"{jax.__version__} False\n")
@@ -412,7 +412,7 @@ class CommandTest(absltest.TestCase):
       self.assertTrue(os.path.samefile(done.stdout.strip(), folder))
 
   def test_wrong_use(self):
-    tool = TESTS.parent / "tools" / "patched_jax.py"
+    tool = TESTS.parent / "tools" / "patched" / "overlay.py"
     for arguments, message in ((["--regenerate", "--", "true"], "no command"),
                                (["--", "no such"], "no such: No such file")):
       done = subprocess.run([sys.executable, tool, *arguments],

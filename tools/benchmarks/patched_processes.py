@@ -24,7 +24,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-import patched_jax
+from patched import overlay
 
 
 _TOOLS = pathlib.Path(__file__).parent.parent
@@ -76,18 +76,18 @@ _PROCESSES = 13
 @contextlib.contextmanager
 def servers() -> Iterator[tuple[Callable[[str], None], ...]]:
   """Two functions that do a turn: on JAX without patches, on JAX with them."""
-  version, base = patched_jax.installed()
+  version, base = overlay.installed()
   with contextlib.ExitStack() as stack:
     yield tuple(
         _in_turn([_server(stack, *jax_of) for _ in range(_PROCESSES)])
         for jax_of in (
             (_overlay(f"{version}-unpatched", base, []), "False"),
-            (_overlay(version, base, patched_jax.series(version)), "True")))
+            (_overlay(version, base, overlay.series(version)), "True")))
 
 
 def _overlay(name, base, patches):
-  path = patched_jax.OVERLAYS / name
-  patched_jax.make(path, base, patches)
+  path = overlay.OVERLAYS / name
+  overlay.make(path, base, patches)
   return str(path)
 
 

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "gallery.md"
 MOST_BYTES = 150_000   # of a picture, since a clone has them all
 _SETTING = """

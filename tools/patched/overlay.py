@@ -37,7 +37,7 @@ import sys
 import tempfile
 from typing import NamedTuple
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PATCHES = ROOT / "patches"
 OVERLAYS = pathlib.Path(sys.prefix) / "patched_jax"
 _NAME = re.compile(r"\d{4}-[a-z]+(-[a-z]+)+\.patch")
@@ -242,7 +242,8 @@ def _hunks(base, overlay, name):
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+  parser = argparse.ArgumentParser(
+      prog="tools/patched_jax", description=__doc__.split("\n\n")[0])
   parser.add_argument("--regenerate", action="store_true", help="rewrite the "
                       "patches from the overlay as it was edited")
   parser.add_argument("command", nargs=argparse.REMAINDER,
