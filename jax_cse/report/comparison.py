@@ -15,10 +15,13 @@ import jax
 from jax import jit   # as it was imported, which nobody records
 from jax.extend import core
 
+from jax_cse.compat import jaxprs
 from jax_cse.foundation import modes
-from jax_cse.foundation import versions
 from jax_cse.foundation.counting import equations
 from jax_cse.memo import contexts
+from jax_cse.rebuild import simplification
+from jax_cse.report import duplicates
+from jax_cse.report import findings
 from jax_cse.report import naming
 from jax_cse.report.redundancy_report import Finding, Redundancy
 
@@ -81,7 +84,6 @@ def of(fun: Callable, mode: str) -> Callable[..., Comparison]:
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
   """
   modes.validate(mode)
-  versions.check()
 
   def compare(*args, **kwargs):
     return of_jaxpr(naming.name_of(fun), plainly(fun)(*args, **kwargs), mode)
@@ -100,10 +102,6 @@ def plainly(fun: Callable) -> Callable[..., Any]:
 
 def of_jaxpr(name: str, traced, mode: str) -> Comparison:
   """The same for a closed jaxpr that is there already."""
-  from jax_cse.compat import jaxprs
-  from jax_cse.report import duplicates
-  from jax_cse.report import findings
-  from jax_cse.rebuild import simplification
   with contexts.disabled():
     plain = jaxprs.drop_dead_equations(traced)
     return Comparison(name, mode, plain, simplification.simplify(plain, mode),

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from jax_cse.foundation import modes
-from jax_cse.foundation import versions
 from jax_cse.report import naming
 from jax_cse.report import order_counts
 
@@ -70,7 +69,6 @@ def plot_counts(fun: Callable, order: int = 8, *, mode: str = "exact",
   order_counts.validate_order(order)
   order_counts.validate_bound(max_equations)
   modes.validate(mode)
-  versions.check()
   order_figure = _order_figure()
 
   def plot(x: Any, *args: Any) -> Any:

@@ -17,7 +17,8 @@ from jax.extend import core
 
 from jax_cse.foundation import inputs
 from jax_cse.foundation import modes
-from jax_cse.foundation import versions
+from jax_cse.rebuild import simplification
+from jax_cse.rebuild import verification
 
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
@@ -59,11 +60,9 @@ def cse(fun: Callable[_P, _Result], mode: str = "ring", *, check: bool = False
   """
   inputs.require_callable(fun, "cse")
   modes.validate(mode)
-  versions.check()
 
   @functools.wraps(fun)
   def simplified(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
-    from jax_cse.rebuild import simplification
     leaves, structure = jax.tree.flatten((args, kwargs))
     store: list[Any] = []
 
@@ -78,7 +77,6 @@ def cse(fun: Callable[_P, _Result], mode: str = "ring", *, check: bool = False
           lambda _, *tracers: flat(*tracers), xs, mode)
 
     if check:
-      from jax_cse.rebuild import verification
       outs = verification.checked(flat, leaves, verification.Road(
           f'cse(mode="{mode}")', lambda flat: flat, rebuilt))
     else:
@@ -145,10 +143,7 @@ def cse_jaxpr(closed_jaxpr: _ClosedJaxpr, mode: str = "ring", *,
     raise TypeError("closed_jaxpr must be a ClosedJaxpr, as jax.make_jaxpr "
                     f"returns; got {type(closed_jaxpr).__name__}")
   modes.validate(mode)
-  versions.check()
-  from jax_cse.rebuild import simplification
   simpler: _ClosedJaxpr = simplification.simplify(closed_jaxpr, mode)
   if check:
-    from jax_cse.rebuild import verification
     verification.check_jaxpr(closed_jaxpr, simpler, mode)
   return simpler

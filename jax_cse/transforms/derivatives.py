@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_cse.foundation import inputs
-from jax_cse.foundation import versions
+from jax_cse.rebuild import nested_jvp
+from jax_cse.rebuild import simplification
+from jax_cse.rebuild import verification
 
 _Result = TypeVar("_Result", covariant=True)
 
@@ -63,11 +65,9 @@ def derivatives(fun: Callable[[Any], _Result], order: int, *,
     raise TypeError(f"order must be an integer; got {order!r}")
   if order < 0:
     raise ValueError(f"order must be 0 or more; got {order}")
-  versions.check()
 
   @functools.wraps(fun)
   def derived(x: Any, v: Any = None) -> tuple[_Result, ...]:
-    from jax_cse.rebuild import simplification
     leaves, structure = jax.tree.flatten(x)
     leaves = [inputs.require_dtype(
         leaf, jnp.inexact, "derivatives requires real- or complex-valued "
@@ -96,10 +96,6 @@ def derivatives(fun: Callable[[Any], _Result], order: int, *,
 def _checked(flat: Callable[..., Any], leaves: list[Any],
              directions: list[Any], order: int) -> list[list[Any]]:
   """The derivatives, compared with those of nested `jvp`."""
-  from jax_cse.rebuild import nested_jvp
-  from jax_cse.rebuild import simplification
-  from jax_cse.rebuild import verification
-
   def split(operands: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
     given = iter(operands[len(leaves):])
     return list(operands[:len(leaves)]), [

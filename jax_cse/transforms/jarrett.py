@@ -18,8 +18,10 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_cse import compat
+from jax_cse.compat import jaxprs
 from jax_cse.foundation import inputs
-from jax_cse.foundation import versions
+from jax_cse.primitives import elementwise
 
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
@@ -69,11 +71,9 @@ def jarrett(fun: Callable[_P, _Result]) -> Callable[_P, _Result]:
   Source: the thread, github.com/jax-ml/jax/issues/520, and #525 there.
   """
   inputs.require_callable(fun, "jarrett")
-  versions.check()
 
   @functools.wraps(fun)
   def as_one(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
-    from jax_cse import compat
     if compat.outside_transformations():
       return fun(*args, **kwargs)
     paths, structure = jax.tree_util.tree_flatten_with_path((args, kwargs))
@@ -101,8 +101,6 @@ def _is_array(x) -> bool:
 
 def _closed_over(fun, leaves):
   """The tracers that a function closes over, and it as one of these too."""
-  from jax_cse import compat
-  from jax_cse.compat import jaxprs
   jaxpr, shapes = jax.make_jaxpr(fun, return_shape=True)(*leaves)
   jaxpr, constants = jaxprs.open_jaxpr(jaxpr)
   captured = [c for c in constants if isinstance(c, compat.Tracer)]
@@ -181,8 +179,6 @@ def _with_slopes(fun, names, which):
 
 def _check(linear, one, name):
   """How the results depend on an operand; raises if not elementwise."""
-  from jax_cse import compat
-  from jax_cse.primitives import elementwise
   try:
     return elementwise.check(jax.make_jaxpr(linear)(one))
   except elementwise.NotElementwise as error:

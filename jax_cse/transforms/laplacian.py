@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 
 from jax_cse.foundation import inputs
-from jax_cse.foundation import versions
 from jax_cse.transforms.cse import cse
 
 _Result = TypeVar("_Result")
@@ -50,7 +49,6 @@ def laplacian(fun: Callable[[Any], _Result], *, check: bool = False
   out of nested `jvp`, by linearity, is what Dangel et al. 2025 call collapsing.
   """
   inputs.require_callable(fun, "laplacian")
-  versions.check()
 
   @functools.wraps(fun)
   def summed(x: Any) -> Any:
