@@ -16,11 +16,12 @@ import jax
 from jax_cse.foundation import versions
 import patched_jax
 
-TESTS = pathlib.Path(__file__).parent
+ROOT = pathlib.Path(__file__).parents[2]
+PROGRAMS = ROOT / "tests" / "programs"
 
 
 def run(*command, overlay=None, **environment):
-  path = [str(TESTS)] if overlay is None else [str(overlay), str(TESTS)]
+  path = [str(PROGRAMS)] if overlay is None else [str(overlay), str(PROGRAMS)]
   done = subprocess.run(
       [sys.executable, *map(str, command)], capture_output=True, text=True,
       env=os.environ | {"PYTHONPATH": os.pathsep.join(path)} | environment)
@@ -45,7 +46,7 @@ class SeriesTest(parameterized.TestCase):
       self.assertIn("@@", patch.hunks)
       self.assertRegex(patch.header, r"^[A-Z].*\.\n\n")
       for test in patch.header.partition("Test: ")[2].split():
-        self.assertTrue((TESTS.parent / test).exists(), test)
+        self.assertTrue((ROOT / test).exists(), test)
       self.assertIn("Test: ", patch.header)
     files = [name for patch in patches for name in patch.files]
     self.assertLen(set(files), len(files))
@@ -214,8 +215,8 @@ def script(text):
 class PatchedTest(absltest.TestCase):
 
   def test_the_same_as_from_outside(self):
-    plain = run(TESTS / "patched_program.py")
-    patched = run(TESTS / "patched_program.py", overlay=overlay())
+    plain = run(PROGRAMS / "patched_program.py")
+    patched = run(PROGRAMS / "patched_program.py", overlay=overlay())
     self.assertEqual((plain.stderr.split()[-1], patched.stderr.split()[-1]),
                      ("plain", "patched"))
     plain, patched = (list(map(json.loads, done.stdout.splitlines()))
@@ -398,21 +399,21 @@ class PatchedTest(absltest.TestCase):
 class CommandTest(absltest.TestCase):
 
   def test_runs_on_the_overlay(self):
-    tool = TESTS.parent / "tools" / "patched_jax.py"
+    tool = ROOT / "tools" / "patched_jax.py"
     done = run(tool, "--", sys.executable, "-c",
                "import jax; print(jax.__version__, jax.core.enable_cse)")
     self.assertEqual(done.stdout, f"{jax.__version__} False\n")
     self.assertEqual(pathlib.Path(run(tool).stdout.strip()), overlay())
 
   def test_where_it_is_run(self):
-    tool = TESTS.parent / "tools" / "patched_jax"
+    tool = ROOT / "tools" / "patched_jax"
     with tempfile.TemporaryDirectory() as folder:
       done = subprocess.run([tool, "--", "pwd"], cwd=folder, check=True,
                             capture_output=True, text=True)
       self.assertTrue(os.path.samefile(done.stdout.strip(), folder))
 
   def test_wrong_use(self):
-    tool = TESTS.parent / "tools" / "patched_jax.py"
+    tool = ROOT / "tools" / "patched_jax.py"
     for arguments, message in ((["--regenerate", "--", "true"], "no command"),
                                (["--", "no such"], "no such: No such file")):
       done = subprocess.run([sys.executable, tool, *arguments],
