@@ -1,4 +1,4 @@
-"""The layers of the package, read from its source."""
+"""The layers of the package and the folders of tests, read from the source."""
 
 import ast
 import pathlib
@@ -17,6 +17,11 @@ ROOT = pathlib.Path(jax_cse.__file__).parent
 # From the ground up: a folder imports only those before it.
 FOLDERS = ("foundation", "compat", "ring", "primitives", "numbering", "memo",
            "rebuild", "report", "transforms")
+
+TESTS = ROOT.parent / "tests"
+# Tests of more than one folder, and what tests share.
+WIDER = ("end_to_end", "project")
+SHARED = ("programs", "comparing")
 
 
 def imports(path):
@@ -40,6 +45,12 @@ MODULES = {_name(path): imports(path) for path in ROOT.rglob("*.py")}
 OWN = {module: {name.removeprefix("jax_cse.") for name in names
                 if name.startswith("jax_cse.")} & MODULES.keys()
        for module, names in MODULES.items()}
+
+
+def misplaced(files):
+  """Those files under tests/ that are in no folder for their kind."""
+  return [file for file in files if str(file.parent) not in (
+      FOLDERS + WIDER if file.name.startswith("test_") else SHARED)]
 
 
 class StructureTest(absltest.TestCase):
@@ -118,6 +129,15 @@ class StructureTest(absltest.TestCase):
       if path.stem != "version":
         self.assertIsNotNone(ast.get_docstring(ast.parse(text)), path)
       self.assertLess(text.count("\n"), 400, path)
+
+  def test_each_test_is_in_a_folder_of_the_package_or_a_wider_one(self):
+    self.assertEqual(
+        misplaced(path.relative_to(TESTS) for path in TESTS.rglob("*.py")),
+        [pathlib.Path("conftest.py")])
+    wrong = [pathlib.Path(name) for name in (
+        "test_a.py", "rings/test_a.py", "ring/a.py", "programs/test_a.py")]
+    right = [pathlib.Path("ring/test_a.py"), pathlib.Path("programs/a.py")]
+    self.assertEqual(misplaced(wrong + right), wrong)
 
   def test_what_is_structured_has_a_rule(self):
     from jax_cse import compat
