@@ -10,7 +10,7 @@ changes, as it is in the wheel:
 
     What is inserted, and why.
 
-    Test: tests/test_patched_jax.py
+    Test: tests/compat/test_patched_jax.py
     sha256: 9f86d08...  jax/_src/core.py
     --- a/jax/_src/core.py
     +++ b/jax/_src/core.py

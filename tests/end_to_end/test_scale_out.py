@@ -19,7 +19,8 @@ import sys
 from absl.testing import absltest
 from absl.testing import parameterized
 
-PROGRAM = pathlib.Path(__file__).parent / "scale_out_program.py"
+PROGRAMS = pathlib.Path(__file__).parents[1] / "programs"
+PROGRAM = PROGRAMS / "scale_out_program.py"
 # The mesh is that of the operand alone; none is set.
 EXPLICIT = """
 import jax, jax_cse, numpy as np

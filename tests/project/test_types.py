@@ -8,8 +8,8 @@ import sys
 
 from absl.testing import absltest
 
-TESTS = pathlib.Path(__file__).parent
-PROGRAM = TESTS / "typed_program.py"
+ROOT = pathlib.Path(__file__).parents[2]
+PROGRAM = ROOT / "tests" / "programs" / "typed_program.py"
 _WANTED = re.compile(r"# error: ([a-z-]+)$")
 _FOUND = re.compile(r"^(.+):(\d+): error: .*\[([a-z-]+)\]$", re.MULTILINE)
 
@@ -24,8 +24,8 @@ def refused(program: pathlib.Path) -> list[tuple[str, int, str]]:
       [sys.executable, "-m", "mypy", "--config-file=", "--strict",
        "--follow-imports=silent", "--no-pretty", "--no-color-output",
        "--show-error-codes", "--hide-error-context",
-       f"--cache-dir={TESTS.parent / '.mypy_cache' / 'user'}", str(program)],
-      cwd=TESTS.parent, env=os.environ | {"MYPYPATH": str(TESTS.parent)},
+       f"--cache-dir={ROOT / '.mypy_cache' / 'user'}", str(program)],
+      cwd=ROOT, env=os.environ | {"MYPYPATH": str(ROOT)},
       text=True, capture_output=True)
   if found.stderr or found.returncode not in (0, 1):
     raise AssertionError(found.stderr + found.stdout)

@@ -18,6 +18,11 @@ def size(closed_jaxpr) -> int:
   return sum(1 for _ in equations(closed_jaxpr.jaxpr))
 
 
+def count(fun, *args) -> int:
+  """Equations of what JAX traces, inner jaxprs included."""
+  return size(jax.make_jaxpr(fun)(*args))
+
+
 def attempt(fun, *args):
   """What `fun` gives, or the exception that it raises."""
   try:
@@ -35,6 +40,15 @@ def bits(tree) -> list:
 def assert_same_bits(actual, expected, message=""):
   assert bits(actual) == bits(expected), (
       f"{message}\n  with CSE:    {actual}\n  without CSE: {expected}")
+
+
+def assert_close(actual, expected):
+  """The same types, weak or not, and values that rounding may move."""
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(
+      a, b, rtol=2e-3, atol=2e-4), actual, expected)
+  types = lambda tree: [core.typeof(x).strip_weak_type()
+                        for x in jax.tree.leaves(tree)]
+  assert types(actual) == types(expected)
 
 
 def check_cse(fun, args, delta):

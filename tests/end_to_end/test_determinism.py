@@ -1,6 +1,7 @@
 """The same program gives the same text in every process."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ CODE = """
 import sys
 junk = [object() for _ in range(int(sys.argv[1]))]  # other addresses
 import jax, jax.numpy as jnp, jax_cse
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {programs!r})
 from specs import COMPOSITIONS, SPECS, nested
 with jax_cse.enabled():
   for spec in SPECS:
@@ -23,12 +24,12 @@ with jax_cse.enabled():
 class DeterminismTest(absltest.TestCase):
 
   def test_text_in_three_processes(self):
-    tests = os.path.dirname(os.path.abspath(__file__))
+    programs = str(pathlib.Path(__file__).parents[1] / "programs")
     outputs = set()
     for seed, junk in (("0", "0"), ("1", "1000"), ("77", "54321")):
       env = {**os.environ, "PYTHONHASHSEED": seed, "JAX_PLATFORMS": "cpu"}
       run = subprocess.run(
-          [sys.executable, "-c", CODE.format(tests=tests), junk], env=env,
+          [sys.executable, "-c", CODE.format(programs=programs), junk], env=env,
           capture_output=True, text=True, timeout=300, check=True)
       outputs.add(run.stdout)
     self.assertLen(outputs, 1)

@@ -6,12 +6,12 @@ each is run eagerly and under jit, twice in a row inside one context, so that
 the second run is made of hits, and must give the bits that plain JAX gives, or
 raise what plain JAX raises.
 
-  python tests/primitive_corpus.py [--part I/N] [--roads ROADS...] [SUBSTRING]
+  tools/primitive_corpus [--part I/N] [--roads ROADS...] [SUBSTRING]
 
 runs all of it (or the I-th of N parts, or the cases whose name has SUBSTRING),
 that way, named "hits", and through the roads of roads.py, used as
 corpus_roads.py says; with JAX_ENABLE_X64=1 there are 7,526 cases instead of
-5,594. tests/test_primitive_corpus.py runs a sample.
+5,594. tests/end_to_end/test_primitive_corpus.py runs a sample.
 """
 
 import argparse

@@ -11,7 +11,7 @@ import yaml
 
 from jax_cse.foundation import versions
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 
 

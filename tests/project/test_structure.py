@@ -1,8 +1,9 @@
-"""The layers of the package, read from its source."""
+"""The layers of the package and the folders of tests, read from the source."""
 
 import ast
 import pathlib
 import re
+from unittest import mock
 
 from absl.testing import absltest
 import jax
@@ -17,6 +18,11 @@ ROOT = pathlib.Path(jax_cse.__file__).parent
 # From the ground up: a folder imports only those before it.
 FOLDERS = ("foundation", "compat", "ring", "primitives", "numbering", "memo",
            "rebuild", "report", "transforms")
+
+TESTS = ROOT.parent / "tests"
+# Tests of more than one folder, and what tests share.
+WIDER = ("end_to_end", "project")
+SHARED = ("programs", "comparing")
 
 
 def imports(path):
@@ -40,6 +46,12 @@ MODULES = {_name(path): imports(path) for path in ROOT.rglob("*.py")}
 OWN = {module: {name.removeprefix("jax_cse.") for name in names
                 if name.startswith("jax_cse.")} & MODULES.keys()
        for module, names in MODULES.items()}
+
+
+def misplaced(files):
+  """Those files under tests/ that are in no folder for their kind."""
+  return [file for file in files if str(file.parent) not in (
+      FOLDERS + WIDER if file.name.startswith("test_") else SHARED)]
 
 
 class StructureTest(absltest.TestCase):
@@ -107,17 +119,40 @@ class StructureTest(absltest.TestCase):
 
   def test_init_only_names(self):
     tree = ast.parse((ROOT / "__init__.py").read_text())
-    for node in tree.body[1:-1]:
-      self.assertIsInstance(node, ast.ImportFrom)
-      for alias in node.names:
-        self.assertIsNotNone(alias.asname)
+    lazy, = [node for node in tree.body if isinstance(node, ast.If)]
+    for node in lazy.body:
+      self.assertEqual([alias.asname for alias in node.names],
+                       [alias.name for alias in node.names])
+    # What a type checker sees is what is loaded when it is asked for.
+    self.assertEqual(
+        {alias.name: node.module for node in lazy.body for alias in node.names},
+        {name: f"jax_cse.{module}"
+         for name, module in jax_cse._MODULE_OF.items()})
+
+  def test_what_is_loaded_late_is_refused_on_another_jax(self):
+    with mock.patch.object(jax, "__version__", "9.9.9"):
+      for name in jax_cse._MODULE_OF:
+        with self.assertRaisesRegex(jax_cse.UnsupportedJaxVersion, "9.9.9"):
+          jax_cse.__getattr__(name)
+    with self.assertRaisesRegex(AttributeError, "no attribute 'nothing'"):
+      jax_cse.nothing   # noqa: B018
+    self.assertContainsSubset(jax_cse._MODULE_OF, dir(jax_cse))
 
   def test_every_module_has_a_docstring_and_is_short(self):
-    for path in ROOT.rglob("*.py"):
+    for path in (*ROOT.rglob("*.py"), *TESTS.rglob("*.py")):
       text = path.read_text()
       if path.stem != "version":
         self.assertIsNotNone(ast.get_docstring(ast.parse(text)), path)
       self.assertLess(text.count("\n"), 400, path)
+
+  def test_each_test_is_in_a_folder_of_the_package_or_a_wider_one(self):
+    self.assertEqual(
+        misplaced(path.relative_to(TESTS) for path in TESTS.rglob("*.py")),
+        [pathlib.Path("conftest.py")])
+    wrong = [pathlib.Path(name) for name in (
+        "test_a.py", "rings/test_a.py", "ring/a.py", "programs/test_a.py")]
+    right = [pathlib.Path("ring/test_a.py"), pathlib.Path("programs/a.py")]
+    self.assertEqual(misplaced(wrong + right), wrong)
 
   def test_what_is_structured_has_a_rule(self):
     from jax_cse import compat

@@ -4,8 +4,8 @@
 process starts, and reads a line of JSON for each case:
 
   XLA_FLAGS=--xla_force_host_platform_device_count=8 \
-    python tests/scale_out_program.py devices
-  python tests/scale_out_program.py process ADDRESS NUMBER
+    python tests/programs/scale_out_program.py devices
+  python tests/programs/scale_out_program.py process ADDRESS NUMBER
 
 Numbers are small whole ones where XLA compiles several operations together: all
 their sums and products are exact, so that the bits do not depend on what it

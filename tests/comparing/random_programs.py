@@ -1,6 +1,6 @@
 """Random programs, drawn by hypothesis and compared with plain JAX.
 
-  python tests/random_programs.py [--programs N] [--seed S] [--kinds KINDS...]
+  tools/fuzz [--programs N] [--seed S] [--kinds KINDS...]
 
 draws N of them, or those of some kinds, in rounds of their own seeds, and goes
 on after a program in which CSE can be seen; hypothesis prints the smallest.

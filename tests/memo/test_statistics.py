@@ -1,0 +1,28 @@
+"""The statistics of a context, as numbers and as a table."""
+
+from absl.testing import absltest
+
+from jax_cse.memo import statistics
+
+
+class StatisticsTest(absltest.TestCase):
+
+  def test_table(self):
+    stats = statistics.Statistics()
+    stats.hits_of["sin"] += 2
+    stats.misses_of["sin"] += 1
+    stats.bypass("io_callback", "a reason")
+    stats.evict("cos", 4096)
+    self.assertEqual((stats.hits, stats.misses, stats.bypassed, stats.evicted,
+                      stats.evicted_bytes), (2, 1, 1, 1, 4096))
+    self.assertEqual(stats.by_primitive["sin"]["hits"], 2)
+    self.assertEqual(stats.bypass_reasons, {"a reason": 1})
+    text = str(stats)
+    for part in ("sin", "io_callback", "a reason", "4,096 bytes", "total"):
+      self.assertIn(part, text)
+    stats.clear()
+    self.assertEqual((stats.hits, stats.evicted_bytes), (0, 0))
+
+
+if __name__ == "__main__":
+  absltest.main()
