@@ -52,7 +52,7 @@ def check(closed_jaxpr) -> Dependence:
   jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
   operand, = jaxpr.invars
   look = _Look(operand.aval.ndim, [])
-  return Dependence(_dependent(jaxpr, [True], look), not look.parts)
+  return Dependence(_dependent(closed_jaxpr, [True], look), not look.parts)
 
 
 class _Look(NamedTuple):
