@@ -12,6 +12,7 @@ import numpy as np
 
 import checking
 import jax_cse
+from jax_cse import compat
 from specs import derivative
 
 X = jnp.arange(4.0) + 1
