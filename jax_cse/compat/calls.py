@@ -52,9 +52,6 @@ if VERSION < (0, 11):
   CALLS_OF_FUNCTIONS |= {call_p, closed_call_p}
 else:
   CARRIES_JAXPRS |= {closed_call_p}
-_INLINE_DEFAULTS = (("in_shardings", UNSPECIFIED),
-                    ("out_shardings", UNSPECIFIED),
-                    ("in_layouts", None), ("out_layouts", None))
 # What `jit` is given as `inline` to be inlined when it is staged out.
 # 0.11.0: there are several ways to inline; `True` is one that stages a call.
 INLINE = True if VERSION < (0, 11) else jax.Inline.JAX_EARLY
@@ -68,9 +65,13 @@ def is_inline_call(params: dict[str, Any]) -> bool:
 def is_plainly_placed(params: dict[str, Any]) -> bool:
   """Whether a `jit` says nothing about placement and compilation."""
   # `count` compares by identity first, in C: this runs for every `jnp` call.
-  return not params["compiler_options_kvs"] and all(
-      params[name].count(default) == len(params[name])
-      for name, default in _INLINE_DEFAULTS)
+  ins, outs = params["in_shardings"], params["out_shardings"]
+  ways_in, ways_out = params["in_layouts"], params["out_layouts"]
+  return (not params["compiler_options_kvs"]
+          and ins.count(UNSPECIFIED) == len(ins)
+          and outs.count(UNSPECIFIED) == len(outs)
+          and ways_in.count(None) == len(ways_in)
+          and ways_out.count(None) == len(ways_out))
 
 
 def placements_in(params: dict[str, Any]) -> list:

@@ -39,14 +39,12 @@ def interpret(x, operands: Iterable[Any], constant: Callable[[Any], Any],
   jaxpr, consts = open_jaxpr(x)
   env = dict(zip(jaxpr.constvars, map(constant, consts)))
   env.update(zip(jaxpr.invars, operands))
-
-  def read(atom):
-    return literal(atom) if type(atom) is compat.Literal else env[atom]
-
   for eqn in jaxpr.eqns:
-    env.update(zip(eqn.outvars,
-                   equation(eqn, [read(atom) for atom in eqn.invars])))
-  return [read(atom) for atom in jaxpr.outvars]
+    values = [literal(x) if type(x) is compat.Literal else env[x]
+              for x in eqn.invars]
+    env.update(zip(eqn.outvars, equation(eqn, values)))
+  return [literal(x) if type(x) is compat.Literal else env[x]
+          for x in jaxpr.outvars]
 
 
 def with_equations(x, eqns, outvars):

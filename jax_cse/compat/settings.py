@@ -53,6 +53,11 @@ def checks_key_reuse() -> bool:
   return config.debug_key_reuse.value
 
 
+def watches_tracing() -> bool:
+  """Whether JAX is told to do more than trace where it traces."""
+  return config.debug_key_reuse.value or config.eager_constant_folding.value
+
+
 def has_64_bits() -> bool:
   """Whether numbers have 64 bits where JAX is not told how many."""
   return config.enable_x64.value

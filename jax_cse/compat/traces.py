@@ -80,7 +80,7 @@ def is_staging() -> bool:
   return isinstance(core.trace_ctx.trace, DynamicJaxprTrace)
 
 
-def literal_tracer(trace, literal, source):
+def literal_tracer(trace, source, literal):
   """A tracer for a literal that stands in a jaxpr."""
   return DynamicJaxprTracer(trace, literal.aval, literal, source)
 

@@ -50,14 +50,30 @@ class EvalTable:
     self._compiled: dict[tuple, weakref.ref[Callable]] = {}
 
   def bind(self, plain, primitive, trace, args, avals, params):
+    # Calls of small functions would take a tenth of the time of an operation,
+    # so what happens for each is written out here.
     memo = self.memo
     plan = keys.plans.get(id(primitive))
     if plan is None or plan.impl is not primitive.__dict__.get("impl"):
       plan = keys.plan_of(primitive)
-    reason = self._reason_against(plan, params)
-    key = None
+    reason = plan.against_eager or self.against
+    if plan.carries_jaxprs or compat.checks_every_result():
+      reason = reason or self._reason_against(plan, params)
+    numbers: list[int] = []
+    known = plan.is_compiled
     if reason is None:
-      numbers, known, args, reason = self._numbers(args, plan.is_compiled)
+      entry_of = memo.numbering.arrays.known.get
+      for x in args:
+        entry = entry_of(id(x))
+        if type(entry) is tuple:
+          numbers.append(entry[0])
+        elif entry is not None and entry() is x:
+          numbers.append(entry.number)
+        else:
+          args, reason = self._number_other(x, args, numbers)
+          if reason is not None:
+            break
+          known = known and not isinstance(x, compat.Tracer)
     if reason is None:
       if plan.commutes:
         keys.put_in_order(plan, numbers, avals, eager=True)
@@ -66,71 +82,67 @@ class EvalTable:
       if key is None:
         reason = exclusions.NO_KEY
     if reason is not None:
-      if memo.depth and memo.shares_arrays and (
-          reason is exclusions.DONATES or plan.makes_aliases):
-        args = memo.numbering.arrays.own(args)
-      return memo.bypass(plain, reason, primitive, trace, args, avals, params)
-    run = known and self._compiled_for(plan, context, primitive, params)
+      return self._bypass(plain, plan, reason, primitive, trace, args, avals,
+                          params)
+    run = None
+    if known:
+      # `plain` would look at what is known by now: not looking again took a
+      # miss from 1.43 to 1.31 times plain (`sin`, scalar).
+      which, found = keys.find(self._compiled.get, plan, context, (), params)
+      run = (found and found()) or self._compile(which, primitive, params)
+    return self._answer(key, entry, plan, run, plain, primitive, trace, args,
+                        avals, params)
+
+  def _answer(self, key, entry, plan, run, plain, primitive, trace, args, avals,
+              params):
+    """What is held, if its arrays are there, or what is computed; `run`
+    computes it without looking, if it is not None."""
+    stats = self.memo.stats
     if entry is not None:
       outs = self._recall(entry, params, args, run)
       if outs is not None:
-        memo.stats.hits_of[plan.name] += 1
+        stats.hits_of[plan.name] += 1
         return outs if plan.multiple_results else outs[0]
       self.results.discard(key)
       self._release(entry)
-    memo.stats.misses_of[plan.name] += 1
-    out = (plain(primitive, trace, args, avals, params) if not run else
+    stats.misses_of[plan.name] += 1
+    out = (plain(primitive, trace, args, avals, params) if run is None else
            compat.plainly(run, args))
     self._store(key, plan, params, args, out)
     return out
 
   def _reason_against(self, plan, params) -> str | None:
-    reason = plan.against_eager or self.against
-    if reason is None and plan.carries_jaxprs:
-      if plan.is_jit and self.memo.depth == 0:
-        return exclusions.COMPILED
-      reason = exclusions.against_call(plan.is_jit, params)
-    if reason is None and compat.checks_every_result():
-      return exclusions.CHECKED
-    return reason
+    if plan.is_jit and self.memo.depth == 0:
+      return exclusions.COMPILED
+    return (plan.reason_against(params) or
+            (exclusions.CHECKED if compat.checks_every_result() else None))
 
-  def _numbers(self, args, known):
-    """Numbers of operands, whether all are `known` to be what JAX compiles for,
-    the operands to compute with, and a reason against it or None."""
+  def _bypass(self, plain, plan, reason, primitive, trace, args, avals, params):
+    memo = self.memo
+    if memo.depth and memo.shares_arrays and (
+        reason is exclusions.DONATES or plan.makes_aliases):
+      args = memo.numbering.arrays.own(args)
+    return memo.bypass(plain, reason, primitive, trace, args, avals, params)
+
+  def _number_other(self, x, args, numbers):
+    """Numbers an operand that was not seen before, or is no array. Returns the
+    operands to compute with, and why it has no number or None."""
     numbering = self.memo.eager_numbering
-    arrays = numbering.arrays
-    entry_of = arrays.known.get
-    numbers: list[int] = []
-    for x in args:
-      entry = entry_of(id(x))
-      if type(entry) is tuple:
-        numbers.append(entry[0])
-      elif entry is not None and entry() is x:
-        numbers.append(entry.number)
-      elif type(x) is compat.ArrayImpl:
-        numbers.append(arrays.see(x, numbering.fresh()))
-      else:
-        value = numbering.of(x)
-        if value is None:
-          return [], known, args, exclusions.NO_NUMBER
-        if compat.guards_host_transfers():
-          return [], known, args, exclusions.GUARDED
-        known = known and not isinstance(x, compat.Tracer)
-        if isinstance(x, np.ndarray):
-          # The runtime may read it after this returns, and after it was
-          # changed. What is held must belong to the bits in the key.
-          args = list(args)
-          args[len(numbers)] = value.revive()
-        numbers.append(value.number)
-    return numbers, known, args, None
-
-  def _compiled_for(self, plan, context, primitive, params):
-    """What JAX compiles for a primitive. `plain` would look at what is known by
-    now: not looking again took a miss from 1.43 to 1.31 times plain (`sin`,
-    scalar)."""
-    key, found = keys.find(self._compiled.get, plan, context, (), params)
-    run = found and found()
-    return self._compile(key, primitive, params) if run is None else run
+    if type(x) is compat.ArrayImpl:
+      numbers.append(numbering.arrays.see(x, numbering.fresh()))
+      return args, None
+    value = numbering.of(x)
+    if value is None:
+      return args, exclusions.NO_NUMBER
+    if compat.guards_host_transfers():
+      return args, exclusions.GUARDED
+    if isinstance(x, np.ndarray):
+      # The runtime may read it after this returns, and after it was changed.
+      # What is held must belong to the bits in the key.
+      args = list(args)
+      args[len(numbers)] = value.revive()
+    numbers.append(value.number)
+    return args, None
 
   def _compile(self, key, primitive, params):
     if len(self._compiled) >= _MAX_COMPILED:
@@ -155,7 +167,7 @@ class EvalTable:
       memo.shares_arrays = True
       arrays.shared.update(map(id, held))
       return list(held)
-    if not run or nbytes > _SMALL_BYTES:
+    if run is None or nbytes > _SMALL_BYTES:
       return [arrays.copy(x) for x in held]
     out = compat.plainly(run, args)
     again = out if isinstance(out, (list, tuple)) else (out,)

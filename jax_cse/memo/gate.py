@@ -8,9 +8,9 @@
 
 A table says what its results are and how long they are held:
 
-    numbers(trace, args)                    None for an operand without one
-    look_up(plan, numbers, avals, params)   the key, and the entry under it
-    recall(found, params)                   results, or None if one is gone
+    numbers(trace, args)         None for an operand without one
+    look_up(plan, context, numbers, avals, params)   the key, and its entry
+    recall(found, params)        results, or None if one is gone
     store(key, found, numbers, params, results)
 
 Eager evaluation has a gate of its own (`eval_table`): an operation takes 7 us
@@ -29,7 +29,8 @@ def answer(table, plan, reason, plain, primitive, trace, args, avals, params):
     if None in numbers:
       reason = exclusions.NO_NUMBER
     else:
-      key, found = table.look_up(plan, numbers, avals, params)
+      key, found = table.look_up(plan, table.memo.context(), numbers, avals,
+                                 params)
       if key is None:
         reason = exclusions.NO_KEY
   memo = table.memo

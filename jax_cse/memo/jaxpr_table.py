@@ -14,6 +14,7 @@ Limits: an equation of whose results none is in use is forgotten, and staged
 again if it is asked for again, as it is without CSE.
 """
 
+import functools
 from typing import Any
 import weakref
 
@@ -32,7 +33,7 @@ class JaxprTable:
 
   traced = True   # results end up in a jaxpr
   order = 0       # of nested forward mode
-  __slots__ = ("memo", "against", "variables", "revivable", "_scope",
+  __slots__ = ("memo", "against", "variables", "revivable", "look_up", "_scope",
                "_results", "reference")
 
   def __init__(self, memo):
@@ -42,13 +43,16 @@ class JaxprTable:
     self.variables: dict[Any, int | None] = {}
     self.revivable: dict[Any, Any] = {}
     self._scope = Scope(memo.numbering, memo.context_of, memo.mode)
+    self.look_up = self._scope.look_up
     # Number to weak references to the results of the equation that computed it,
     # and to which of them.
     self._results: dict[int, tuple[tuple, int]] = {}
 
   def bind(self, plain, primitive, trace, args, avals, params):
     plan = keys.plan_of(primitive)
-    reason = self._reason_against(args)
+    reason = self.against
+    if compat.watches_tracing():
+      reason = self._reason_against(args)
     if reason is None and plan.is_structured:
       if (plan.is_jit and not params["jaxpr"].effects
           and compat.is_inline_call(params)):
@@ -58,8 +62,11 @@ class JaxprTable:
             plan, primitive, trace, args, avals, params,
             lambda args, avals, rest: plain(primitive, trace, args, avals,
                                             rest.params))
-    return gate.answer(self, plan, reason or plan.reason_against(params), plain,
-                       primitive, trace, args, avals, params)
+    if reason is None:
+      reason = (plan.reason_against(params) if plan.carries_jaxprs else
+                plan.against)
+    return gate.answer(self, plan, reason, plain, primitive, trace, args, avals,
+                       params)
 
   def _reason_against(self, args) -> str | None:
     """Why nothing is looked up now, whatever the primitive."""
@@ -82,10 +89,6 @@ class JaxprTable:
       else:
         numbers.append(number(x))
     return numbers
-
-  def look_up(self, plan, numbers, avals, params):
-    return self._scope.look_up(plan, self.memo.context(), numbers, avals,
-                               params)
 
   def recall(self, numbers, params):
     """Tracers that have these numbers, or None if one is gone."""
@@ -215,10 +218,10 @@ class JaxprTable:
     entering = lambda x: trace.to_jaxpr_tracer(x, source)
 
     def results(eqn, tracers):
-      _, plan, excluded, avals, _ = next(described)
+      _, plan, excluded, avals, looks_inside, _ = next(described)
       if eqn.ctx is not context:   # the same as nothing else
         return compat.emit(trace, eqn, tracers, source)
-      if plan.looks_inside(eqn.params):
+      if looks_inside:
         return self._call(
             plan, eqn.primitive, trace, tracers, avals, eqn.params,
             lambda tracers, _, rest: compat.emit(
@@ -232,4 +235,4 @@ class JaxprTable:
 
     return jaxprs.interpret(
         closed_jaxpr, map(entering, args), entering,
-        lambda literal: compat.literal_tracer(trace, literal, source), results)
+        functools.partial(compat.literal_tracer, trace, source), results)

@@ -133,10 +133,10 @@ class TransformTable:
                      number(x))
     return numbers
 
-  def look_up(self, plan, numbers, avals, params):
-    keys.put_in_order(plan, numbers, avals, eager=not self.traced)
-    return keys.find(self._entries.get, plan, self.memo.context(), numbers,
-                     params)
+  def look_up(self, plan, context, numbers, avals, params):
+    if plan.commutes:
+      keys.put_in_order(plan, numbers, avals, eager=not self.traced)
+    return keys.find(self._entries.get, plan, context, numbers, params)
 
   def recall(self, entry, params):
     if not keys.agree(params, entry[0]):

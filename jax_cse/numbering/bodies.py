@@ -21,12 +21,14 @@ class Equation(NamedTuple):
     plan: of its primitive.
     excluded: why it is not merged, if it is not.
     avals: the types of its operands.
+    looks_inside: whether its results are known by the jaxprs inside of it.
     is_opaque: whether nothing is known of its results.
   """
   eqn: Any
   plan: keys.Plan
   excluded: str | None
   avals: list[Any]
+  looks_inside: bool
   is_opaque: bool
 
 
@@ -72,8 +74,9 @@ def equations(jaxpr) -> list[Equation]:
 def _look_at(eqn):
   plan = keys.plan_of(eqn.primitive)
   excluded = plan.reason_against(eqn.params)
+  looks_inside = plan.looks_inside(eqn.params)
   is_opaque = (any(type(v.aval) is not compat.ShapedArray for v in eqn.outvars)
-               or (not plan.looks_inside(eqn.params) if plan.is_structured
+               or (not looks_inside if plan.is_structured
                    else excluded is not None))
   return Equation(eqn, plan, excluded, [atom.aval for atom in eqn.invars],
-                  is_opaque)
+                  looks_inside, is_opaque)

@@ -83,7 +83,8 @@ class Scope:
       # What cancels to a constant may be NaN, and stands for no constant.
       if result is not None and not self.algebra.is_known(result[0]):
         in_ring = result[0]
-    keys.put_in_order(plan, numbers, avals, eager=False)
+    if plan.commutes:
+      keys.put_in_order(plan, numbers, avals, eager=False)
     get = self.expressions.known.get
     key, found = keys.find(get, plan, context, numbers, params)
     if found is not None and not keys.agree(params, found[0]):
@@ -189,11 +190,11 @@ class Scope:
     return self.leaf() if value is None else value.number
 
   def _equation(self, equation, numbers):
-    eqn, plan, _, avals, is_opaque = equation
+    eqn, plan, _, avals, looks_inside, is_opaque = equation
     if is_opaque:
       return self.leaves(len(eqn.outvars)), []
     context = self.context(eqn.ctx)
-    if plan.is_structured:
+    if looks_inside:
       return self.call(eqn.primitive, eqn.params, numbers, avals, context)
     return self.apply(plan, context, numbers, avals, eqn.params,
                       len(eqn.outvars)), []

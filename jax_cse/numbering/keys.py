@@ -83,29 +83,20 @@ def plan_of(primitive: compat.Primitive) -> Plan:
 
 
 def put_in_order(plan: Plan, numbers: list[int], avals, eager: bool) -> None:
-  """Swaps the numbers of two operands into order, if that changes no bit."""
-  if plan.commutes and numbers[0] > numbers[1] and commutative.may_swap(
+  """Swaps the numbers of two operands of what commutes into order, if that
+  changes no bit."""
+  if numbers[0] > numbers[1] and commutative.may_swap(
       plan.commutes, avals[0].dtype, eager):
     numbers.reverse()
-
-
-def of(plan: Plan, context: Any, numbers: Sequence[int],
-       params: dict[str, Any]) -> tuple:
-  """The key of a bind whose operands have `numbers`, in the order to compare.
-
-  It may turn out to have no hash; `find` sees to that.
-  """
-  if not params:
-    return (plan.number, context, *numbers)
-  return (plan.number, context, *numbers, *params, *params.values())
 
 
 def find(get: Callable[[tuple], Any], plan: Plan, context: Any,
          numbers: Sequence[int], params: dict[str, Any]
          ) -> tuple[tuple | None, Any]:
-  """The key of a bind, and what `get` finds under it; `None, None` if it has
-  no key."""
-  key = of(plan, context, numbers, params)
+  """The key of a bind whose operands have `numbers`, in the order to compare,
+  and what `get` finds under it; `None, None` if it has no key."""
+  key = ((plan.number, context, *numbers, *params, *params.values()) if params
+         else (plan.number, context, *numbers))
   try:
     return key, get(key)
   except TypeError:  # one of the params has no hash
