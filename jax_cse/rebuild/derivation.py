@@ -169,9 +169,9 @@ class Derivation:
     groups: dict[Base, Element] = {}
     for base, e in form.factors.items():
       if isinstance(base, Polynomial):
-        variables = {m for monomial, _ in base for m, _ in monomial}
+        variables = {m for _, monomial in base for m, _ in monomial}
         key = variables.pop() if len(variables) == 1 else base
-        tree: Tree = Plus(tuple((c, factoring.product(m)) for m, c in base))
+        tree: Tree = Plus(tuple((c, factoring.product(m)) for c, m in base))
       else:
         key, tree = base, base
       element = ring.power(factoring.element(ring, tree, core.domain), e)

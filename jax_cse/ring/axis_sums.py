@@ -17,8 +17,8 @@ from jax_cse.ring.cores import (
     EQUATION, Core, Element, Image, LinearMap, Product, Saved, Sum, Way,
     bottom_up, factors)
 from jax_cse.ring.linear_ring import LinearRing
-from jax_cse.ring.normal_form import (
-    Base, Monomial, NormalForms, Polynomial, expand)
+from jax_cse.ring.normal_form import Base, NormalForms, Polynomial, expand
+from jax_cse.ring.polynomials import Monomial
 
 # What a sum over an axis costs more when it is split and put back together.
 _SPENT = 4 * EQUATION
@@ -165,8 +165,8 @@ class AxisSums:
     vary: dict[Base, int] = {}
     for base, e in form.factors.items():
       inside = (base if isinstance(base, Polynomial)
-                else [(((base, 1),), 1)])
-      if all(is_the_same(m) for monomial, _ in inside for m, _ in monomial):
+                else [(1, ((base, 1),))])
+      if all(is_the_same(m) for _, monomial in inside for m, _ in monomial):
         c, n = self._element(inside, domain)
         same = ring.scale(ring.mul(same, ring.power(Element(1, n), e)), c ** e)
       else:
@@ -179,7 +179,7 @@ class AxisSums:
       kinds: tuple[list, list] = [], []
       for m, e in monomial:
         kinds[is_the_same(m)].append((m, e))
-      parts.setdefault(tuple(kinds[0]), []).append((tuple(kinds[1]), c))
+      parts.setdefault(tuple(kinds[0]), []).append((c, tuple(kinds[1])))
     return _Split(same, {monomial: self._element(multiples, domain)
                          for monomial, multiples in parts.items()})
 
@@ -187,7 +187,7 @@ class AxisSums:
     """A sum of multiples of monomials."""
     ring = self._ring
     total = ring.constant(0, domain)
-    for monomial, c in terms:
+    for c, monomial in terms:
       product = ring.constant(c, domain)
       for m, e in monomial:
         product = ring.mul(product, ring.power(Element(1, m), e))
@@ -206,7 +206,7 @@ class AxisSums:
         total = ring.add(total, ring.mul(
             multiple, self._sum_over(monomial[0][0], axis)))
       else:
-        part = self._element([(monomial, multiple.coefficient)], domain)
+        part = self._element([(multiple.coefficient, monomial)], domain)
         before = beside.get(multiple.core)
         beside[multiple.core] = ring.add(before, part) if before else part
     for n, part in beside.items():

@@ -22,11 +22,11 @@ from typing import NamedTuple
 
 from jax_cse.ring.axis_sums import AxisSums, Maps
 from jax_cse.ring.coefficients import Coefficient
-from jax_cse.ring.collecting import Collecting, Terms
+from jax_cse.ring.collecting import Collecting
 from jax_cse.ring.cores import (
     Element, Image, Product, Saved, Sum, Way, bottom_up, factors, monomial)
 from jax_cse.ring.linear_ring import LinearRing
-from jax_cse.ring.normal_form import Monomial, times
+from jax_cse.ring.polynomials import Monomial, Terms, times
 
 _MAX_TERMS = 1024
 

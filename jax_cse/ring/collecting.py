@@ -19,14 +19,13 @@ from collections.abc import Callable
 import itertools
 from typing import Any
 
-from jax_cse.ring.coefficients import Coefficient
-from jax_cse.ring.cores import (
-    Element, One, Power, Product, Sum, bottom_up, factors)
-from jax_cse.ring.normal_form import Monomial, times
+from jax_cse.ring.cores import Element, One, bottom_up, factors
+from jax_cse.ring.cores import terms as terms_of
+from jax_cse.ring.polynomials import (
+    Monomial, Terms, collected, product, times)
 from jax_cse.ring.ring import Ring
 
-Terms = list[tuple[Coefficient, Monomial]]
-# By monomials of variables, what they are multiplied by.
+# In variables, with elements of the ring for coefficients.
 _Polynomial = dict[Monomial, Element]
 _MAX_TERMS = 1024
 
@@ -55,9 +54,9 @@ class Collecting:
     """The same sum as a factor times the rest; None if there is none."""
     common = frozenset.intersection(*map(self._leaves_of, terms))
     for n in sorted(filter(is_factor, common)):
-      product = self._in({n}, domain, terms)
-      if product and len(product) == 1 and (n, 1) in product[0][1]:
-        return product
+      multiple = self._in({n}, domain, terms)
+      if multiple and len(multiple) == 1 and (n, 1) in multiple[0][1]:
+        return multiple
     return None
 
   def _leaves_of(self, term) -> frozenset[int]:
@@ -71,13 +70,8 @@ class Collecting:
             *(self._leaves[m] for m in below))
     return frozenset().union(*(self._leaves[n] for n, _ in monomial))
 
-  def _below(self, n) -> list[int]:
-    core = self._ring.cores[n]
-    if type(core) is Sum:
-      return list(core.terms)
-    if isinstance(core, (Product, Power)):
-      return [m for m, _ in core.factors]
-    return []
+  def _below(self, n):
+    return self._ring.cores[n].children
 
   def _in(self, variables, domain, terms):
     has_variable = lambda n: not variables.isdisjoint(self._leaves[n])
@@ -114,16 +108,10 @@ class _Polynomials:
     return total if is_less else None
 
   def _as_terms(self, n) -> Terms:
-    """A core with a variable as a sum; itself if it is no sum or product."""
-    core = self._ring.cores[n]
-    if type(core) is Sum:
-      return [(c, ((m, 1),)) for m, c in core.terms.items()]
-    return [(1, core.factors if isinstance(core, (Product, Power))
-             else ((n, 1),))]
+    return terms_of(self._ring.cores, n, lambda m: ((m, 1),))
 
   def _below(self, n):
-    return [m for _, monomial in self._as_terms(n) for m, _ in monomial
-            if m != n] if self._has_variable(n) else []
+    return self._ring.cores[n].children if self._has_variable(n) else []
 
   def _length_of(self, monomial) -> int:
     """How many terms there are in the sums that it is written with; a product
@@ -136,23 +124,22 @@ class _Polynomials:
                if (length := self._lengths[n]) > 1) or 1
 
   def _of_terms(self, terms) -> _Polynomial | None:
-    total: _Polynomial = {}
+    found: list[tuple[Element, Monomial]] = []
     for c, monomial in terms:
-      product = self._of_monomial(monomial)
-      if product is None:
+      polynomial = self._of_monomial(monomial)
+      if polynomial is None:
         return None
-      for m, x in product.items():
-        self._add(total, m, self._ring.scale(x, c))
-    return self._if_short(total)
+      found += [(self._ring.scale(x, c), m) for m, x in polynomial.items()]
+    return self._if_short(collected(found, self._ring.add, _is_zero))
 
   def _of_monomial(self, monomial):
-    product = {(): self._ring.constant(1, self._domain)}
+    polynomial = {(): self._ring.constant(1, self._domain)}
     for number, e in monomial:
       for n in bottom_up(number, self._known, self._below):
         self._known[n] = self._new(n)
       for _ in range(e):
-        product = self._product(product, self._known[number])
-    return product
+        polynomial = self._product(polynomial, self._known[number])
+    return polynomial
 
   def _new(self, n):
     if not self._has_variable(n):
@@ -164,16 +151,12 @@ class _Polynomials:
   def _product(self, x, y):
     if x is None or y is None or len(x) * len(y) > self._max_terms:
       return None
-    product: _Polynomial = {}
-    for m, a in x.items():
-      for n, b in y.items():
-        self._add(product, times(m, n), self._ring.mul(a, b))
-    return self._if_short(product)
-
-  def _add(self, total, monomial, x):
-    before = total.get(monomial)
-    total[monomial] = x if before is None else self._ring.add(before, x)
+    return self._if_short(
+        product(x, y, self._ring.mul, self._ring.add, _is_zero))
 
   def _if_short(self, polynomial):
-    left = {m: x for m, x in polynomial.items() if x.coefficient}
-    return left if len(left) <= self._max_terms else None
+    return polynomial if len(polynomial) <= self._max_terms else None
+
+
+def _is_zero(x: Element) -> bool:
+  return not x.coefficient

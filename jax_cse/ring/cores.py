@@ -12,11 +12,12 @@ A core has a number, by which others refer to it, and so has what it is made of:
 """
 
 from collections.abc import (
-    Callable, Container, Hashable, Iterable, Iterator, Mapping)
+    Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence)
 import math
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from jax_cse.ring.coefficients import Coefficient
+from jax_cse.ring.polynomials import Monomial, Terms
 
 _Node = TypeVar("_Node", bound=Hashable)
 
@@ -55,6 +56,11 @@ class Core:
   def size(self) -> int:
     return math.prod(self.shape)
 
+  @property
+  def children(self) -> Sequence[int]:
+    """What it is a sum, a product or a power of; none of an atom."""
+    return ()
+
 
 class Saved(NamedTuple):
   """An image that is not computed, if nothing else needs it.
@@ -77,7 +83,7 @@ class Way(NamedTuple):
     saved: what is not computed in this way.
     spent: what it costs more.
   """
-  terms: tuple[tuple[Coefficient, tuple[tuple[int, int], ...]], ...]
+  terms: tuple[tuple[Coefficient, Monomial], ...]
   saved: tuple[Saved, ...] = ()
   spent: int = 0
 
@@ -151,13 +157,21 @@ class Sum(Core):
   __slots__ = ("terms",)
   terms: Mapping[int, Coefficient]
 
+  @property
+  def children(self):
+    return list(self.terms)
+
 
 class Product(Core):
   """Of two cores, which are its parts."""
   __slots__ = ()
 
   @property
-  def factors(self) -> tuple[tuple[int, int], ...]:
+  def children(self):
+    return [n for _, n in self.parts]
+
+  @property
+  def factors(self) -> Monomial:
     """What it is a product of, with exponents."""
     return tuple((n, 1) for _, n in self.parts)
 
@@ -168,7 +182,11 @@ class Power(Core):
   exponent: int
 
   @property
-  def factors(self) -> tuple[tuple[int, int], ...]:
+  def children(self):
+    return [self.parts[0].core]
+
+  @property
+  def factors(self) -> Monomial:
     return ((self.parts[0].core, self.exponent),)
 
 
@@ -201,7 +219,7 @@ def bottom_up(root: _Node, known: Container[_Node],
 _MAX_FACTORS = 8
 
 
-def factors(cores: Mapping[int, Core], n: int) -> tuple[tuple[int, int], ...]:
+def factors(cores: Mapping[int, Core], n: int) -> Monomial:
   """What a core is a product of, with exponents, in order; products in it are
   looked into as long as there are few."""
   found: dict[int, int] = {}
@@ -218,6 +236,19 @@ def factors(cores: Mapping[int, Core], n: int) -> tuple[tuple[int, int], ...]:
   return tuple(sorted(found.items()))
 
 
-def monomial(cores: Mapping[int, Core], n: int) -> tuple[tuple[int, int], ...]:
+def monomial(cores: Mapping[int, Core], n: int) -> Monomial:
   """A core as a product of powers: of itself, or of nothing for the unit."""
   return () if type(cores[n]) is One else ((n, 1),)
+
+
+def terms(cores: Mapping[int, Core], n: int,
+          monomial_of: Callable[[int], Monomial] | None = None) -> Terms:
+  """A core as the sum or the product that it is of its children, or of
+  itself. `monomial_of`: of a term of a sum, itself unless said."""
+  core = cores[n]
+  if type(core) is Sum:
+    of = monomial_of or (lambda m: monomial(cores, m))
+    return [(c, of(m)) for m, c in core.terms.items()]
+  if isinstance(core, (Product, Power)):
+    return [(1, core.factors)]
+  return [(1, monomial(cores, n))]

@@ -25,16 +25,17 @@ import math
 from typing import NamedTuple
 
 from jax_cse.ring import factoring
+from jax_cse.ring import rewrites
 from jax_cse.ring.coefficients import Coefficient
 from jax_cse.ring.collapse import Collapse
 from jax_cse.ring.cores import (
     EQUATION, Element, Factor, Image, One, Power, Product, Reciprocal, Sum)
 from jax_cse.ring.factoring import Tree
 from jax_cse.ring.normal_form import NormalForms
+from jax_cse.ring.rewrites import Site
 from jax_cse.ring.ring import Ring
 
 _MAX_LOOK, _MAX_LOOK_AT_IMAGES = 96, 2048
-_MAX_EXPANDED = 4
 
 
 class Choice(NamedTuple):
@@ -80,7 +81,7 @@ class Extraction:
         return
       if n not in needed:
         needed[n] = []
-        heapq.heappush(todo, self._place(n))
+        heapq.heappush(todo, rewrites.place(self._collapse, n))
       if c not in needed[n]:
         needed[n].append(c)
 
@@ -92,13 +93,14 @@ class Extraction:
     chosen = []
     while todo:
       n = -heapq.heappop(todo)[-1]
-      core = self._ring.cores.get(n)   # None for what is in no ring
+      site = Site(self._ring, self._forms, self._collapse, n, is_free)
+      core = site.core
       multiple = None
       if is_there(n):
         pass
       elif type(core) in (Sum, Product, Power, Factor) or (
-          self._saving(core, n, is_free)):
-        multiple = self._best(core, n, is_free)
+          rewrites.saves_images(site)):
+        multiple = self._best(site, core)
         for c, leaf in _multiples(multiple[1]):
           need(c, leaf)
       elif type(core) is Reciprocal:
@@ -129,17 +131,10 @@ class Extraction:
         todo += below
     return expected
 
-  def _place(self, n) -> tuple:
-    """Where a core stands in the order, the last coming first: what it may be
-    computed from stands before it."""
-    if self._collapse is None:
-      return (-n,)
-    return *self._collapse.place(n), -n
-
-  def _best(self, core, number, is_free):
+  def _best(self, site, core):
     best, least = None, math.inf
-    weight = EQUATION + core.size
-    for multiple in self._ways(core, number, is_free):
+    weight, is_free = EQUATION + core.size, site.is_free
+    for multiple in rewrites.candidates(site):
       leaves = factoring.leaves(multiple[1])
       if best is not None and not self._ring.within(core.shape, leaves):
         continue   # an array that cancels, and would leave its shape
@@ -157,66 +152,6 @@ class Extraction:
 
   def _shape_of(self, number):
     return self._ring.cores[number].shape
-
-  def _saving(self, core, n, is_free):
-    """The ways that save images, and more of them than they take."""
-    if self._collapse is None or core is None:
-      return []
-    return [
-        way for way in self._collapse.ways(n)
-        if sum(dict(_costs(way.saved, is_free)).values()) > way.spent
-        and self._is_before(way.terms, n)]
-
-  def _is_before(self, terms, n):
-    """Whether what is in `terms` stands before a core in the order."""
-    place = self._place(n)
-    return all(self._place(m) > place for _, monomial in terms
-               for m, _ in monomial)
-
-  def _ways(self, core, number, is_free):
-    exact = self._ring.is_exact(core.domain)
-    saving = self._saving(core, number, is_free)
-    for way in saving:
-      for expand in (None, lambda n: self._expand(n, is_free)):
-        yield factoring.total(
-            factoring.factored(way.terms, exact, expand), exact)
-    if saving:
-      return
-    yield self._written(core, exact)
-    collected = self._collapse and self._collapse.collected(number)
-    if collected and self._is_before(collected, number):
-      yield factoring.total(factoring.factored(collected, exact), exact)
-    if type(core) is Sum:
-      terms = [(c, self._monomial(n, is_free)) for n, c in core.terms.items()]
-      for expand in (None, lambda n: self._expand(n, is_free)):
-        yield factoring.total(
-            factoring.factored(terms, exact, expand), exact)
-    if self._forms is not None:
-      form = self._forms.of(number)
-      if number not in form.factors:
-        yield factoring.of_form(form, exact)
-
-  def _written(self, core, exact) -> tuple[Coefficient, Tree]:
-    if type(core) in (Product, Power):
-      return 1, factoring.Times(core.factors)
-    return factoring.total(
-        [(c, factoring.leaf(self._ring, n)) for c, n in core.parts], exact)
-
-  def _monomial(self, n, is_free):
-    core = self._ring.cores[n]
-    if type(core) is One:
-      return ()
-    if isinstance(core, (Product, Power)) and not is_free(n):
-      return core.factors
-    return ((n, 1),)
-
-  def _expand(self, n, is_free):
-    """The terms of a core that nothing needs by itself so far."""
-    core = self._ring.cores[n]
-    if type(core) is Sum and len(core.terms) <= _MAX_EXPANDED and (
-        not is_free(n)):
-      return [(c, self._monomial(m, is_free)) for m, c in core.terms.items()]
-    return [(1, self._monomial(n, is_free))]
 
   def _beneath(self, numbers, is_free, limit):
     """What it costs to compute `numbers` as far as nothing needs it yet, as it
@@ -240,17 +175,6 @@ class Extraction:
                   else count * (EQUATION + core.size))
         todo += [m for _, m in core.parts]
     return total
-
-
-def _costs(saved, is_free=lambda n: False):
-  """The images that are saved, with what each costs."""
-  todo, seen = list(saved), set()
-  while todo:
-    n, cost, below = todo.pop()
-    if n not in seen and not is_free(n):
-      seen.add(n)
-      yield n, cost
-      todo += below
 
 
 def _multiples(tree):

@@ -19,7 +19,8 @@ from typing import NamedTuple, cast
 
 from jax_cse.ring.coefficients import Coefficient, over, unit
 from jax_cse.ring.cores import Element, One, join
-from jax_cse.ring.normal_form import Form, Monomial, Polynomial
+from jax_cse.ring.normal_form import Form, Polynomial
+from jax_cse.ring.polynomials import Monomial, Terms, collected
 from jax_cse.ring.ring import Ring
 
 
@@ -33,7 +34,6 @@ class Times(NamedTuple):
   factors: tuple[tuple["Tree", int], ...]
 
 
-Terms = Sequence[tuple[Coefficient, Monomial]]
 Tree = int | Plus | Times
 ONE = Times(())
 
@@ -76,7 +76,7 @@ def factored(terms: Terms, exact: bool,
     expand: what a number that is a term by itself is the sum of.
   """
   if expand is not None:
-    terms = _collected(terms, expand)
+    terms = _expanded(terms, expand)
   uses = Counter(n for _, monomial in terms for n, _ in monomial)
   best = max(uses, key=lambda n: (uses[n], -n), default=None)
   if best is None or uses[best] < 2:
@@ -96,15 +96,15 @@ def factored(terms: Terms, exact: bool,
           *(factored(outside, exact, expand) if outside else ())]
 
 
-def _collected(terms, expand):
+def _expanded(terms, expand):
   """Terms with those expanded that are numbers, and like terms collected."""
-  total: dict[Monomial, Coefficient] = {}
-  for c, monomial in terms:
-    alone = len(monomial) == 1 and monomial[0][1] == 1
-    for k, m in expand(monomial[0][0]) if alone else ((1, monomial),):
-      total[m] = total.get(m, 0) + c * k
-  left = [(c, m) for m, c in total.items() if c]
-  return left or terms   # which cannot cancel, but for what nobody knew
+  alone = lambda monomial: len(monomial) == 1 and monomial[0][1] == 1
+  left = collected(
+      (c * k, m) for c, monomial in terms
+      for k, m in (expand(monomial[0][0]) if alone(monomial)
+                   else ((1, monomial),)))
+  # They cannot all cancel, except what nobody knew to be zero.
+  return [(c, m) for m, c in left.items()] or terms
 
 
 def _without(monomial, number, exponent):
@@ -127,7 +127,7 @@ def of_form(form: Form, exact: bool) -> tuple[Coefficient, Tree]:
   factors: list[tuple[Tree, int]] = []
   for base, e in form.factors.items():
     if isinstance(base, Polynomial):
-      k, tree = total(factored([(k, m) for m, k in base], exact), exact)
+      k, tree = total(factored(base, exact), exact)
       c *= k ** e
       factors.append((tree, e))
     else:

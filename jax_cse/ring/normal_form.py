@@ -18,17 +18,16 @@ from typing import NamedTuple
 from jax_cse.ring.coefficients import Coefficient, content, over
 from jax_cse.ring.cores import (
     Atom, Factor, One, Power, Product, Sum, bottom_up)
+from jax_cse.ring.polynomials import Monomial, collected, product
 from jax_cse.ring.ring import Ring
 
 MAX_TERMS = 24
 _MAX_MERGED = 4
 _MAX_DEGREE = 64
 
-Monomial = tuple[tuple[int, int], ...]   # numbers and exponents, in order
 
-
-class Polynomial(tuple[tuple[Monomial, Coefficient], ...]):
-  """Pairs of a monomial and a coefficient, in order; no common factor.
+class Polynomial(tuple[tuple[Coefficient, Monomial], ...]):
+  """Terms in the order of their monomials; no common factor.
 
   The coefficients are integers without a common divisor, the first of them
   positive.
@@ -67,12 +66,7 @@ class NormalForms:
     return self._forms[number]
 
   def _below(self, number):
-    core = self._ring.cores[number]
-    if type(core) is Sum:
-      return list(core.terms)
-    if type(core) in (Product, Power):
-      return [part.core for part in core.parts]
-    return []
+    return self._ring.cores[number].children
 
   def _compute(self, core) -> Form | None:
     forms = self._forms
@@ -101,13 +95,13 @@ def _product(x: Form, y: Form, max_terms: int) -> Form | None:
     found = _shorter(factors)
     if found is None:
       break
-    a, b, product = found
+    a, b, shorter = found
     e = min(factors[a], factors[b])
     for base in (a, b):
       factors[base] -= e
       if not factors[base]:
         del factors[base]
-    form = _of_terms(product)
+    form = _of_terms(shorter)
     c *= form.coefficient ** e
     for base, k in form.factors.items():
       factors[base] = factors.get(base, 0) + k * e
@@ -122,9 +116,9 @@ def _shorter(factors):
            if type(base) is Polynomial and len(base) <= _MAX_MERGED]
   for i, a in enumerate(short):
     for b in short[i + 1:]:
-      product = _times(dict(a), dict(b))
-      if len(product) <= max(len(a), len(b)):
-        return a, b, product
+      shorter = product(collected(a), collected(b))
+      if len(shorter) <= max(len(a), len(b)):
+        return a, b, shorter
   return None
 
 
@@ -134,18 +128,15 @@ def _sum(terms: list[tuple[Coefficient, Form]], max_terms: int
   for _, form in terms[1:]:
     common = {base: min(e, form.factors[base])
               for base, e in common.items() if base in form.factors}
-  total: _Terms = {}
+  found: list[tuple[Coefficient, Monomial]] = []
   for c, form in terms:
     rest = {base: e - common.get(base, 0) for base, e in form.factors.items()}
     expanded = expand({b: e for b, e in rest.items() if e}, max_terms)
     if expanded is None:
       return None
-    for monomial, k in expanded.items():
-      k = total.get(monomial, 0) + k * c * form.coefficient
-      if k:
-        total[monomial] = k
-      else:
-        del total[monomial]
+    found += [(k * c * form.coefficient, monomial)
+              for monomial, k in expanded.items()]
+  total = collected(found)
   if not total or len(total) > max_terms:
     return None
   return _product(Form(1, common), _of_terms(total), max_terms)
@@ -164,31 +155,10 @@ def expand(factors: Mapping[Base, int], max_terms: int) -> _Terms | None:
       for _ in range(e):
         if len(terms) * len(base) > 4 * max_terms:
           return None
-        terms = _times(terms, dict(base))
+        terms = product(terms, collected(base))
         if len(terms) > max_terms:
           return None
   return terms
-
-
-def _times(x: _Terms, y: _Terms) -> _Terms:
-  product: _Terms = {}
-  for m, c in x.items():
-    for n, k in y.items():
-      monomial = times(m, n)
-      total = product.get(monomial, 0) + c * k
-      if total:
-        product[monomial] = total
-      else:
-        del product[monomial]
-  return product
-
-
-def times(m: Monomial, n: Monomial) -> Monomial:
-  """The product of two monomials."""
-  exponents = dict(m)
-  for number, e in n:
-    exponents[number] = exponents.get(number, 0) + e
-  return tuple(sorted(exponents.items()))
 
 
 def _of_terms(terms: _Terms) -> Form:
@@ -207,6 +177,6 @@ def _of_terms(terms: _Terms) -> Form:
     divisor = -divisor
   factors: dict[Base, int] = dict(shared.items())
   if len(rest) > 1:
-    factors[Polynomial((m, over(c, divisor)) for m, c in rest)] = 1
+    factors[Polynomial((over(c, divisor), m) for m, c in rest)] = 1
   return Form(divisor, factors)
 

@@ -60,14 +60,7 @@ class Points:
     core = self._cores[number]
     if type(core) is Image:
       return self._under(core.map, core.parts, position)
-    below: Iterable[int]
-    if type(core) is Sum:
-      below = core.terms
-    elif type(core) in (Product, Power):
-      below = [n for _, n in core.parts]
-    else:
-      return []
-    return [(n, position) for n in below
+    return [(n, position) for n in core.children
             if not self._is_the_same_everywhere(n)]
 
   def _under(self, map_, parts, position) -> list[tuple[int, Position]]:
