@@ -14,6 +14,7 @@ from jax._src import core
 from jax._src import debugging
 from jax._src import effects
 from jax._src import mesh as mesh_lib
+from jax._src.lib.mlir import ir
 
 VERSION = jax.__version_info__
 
@@ -56,6 +57,16 @@ def checks_key_reuse() -> bool:
 def watches_tracing() -> bool:
   """Whether JAX is told to do more than trace where it traces."""
   return config.debug_key_reuse.value or config.eager_constant_folding.value
+
+
+def is_lowering() -> bool:
+  """Whether JAX lowers a program on this thread: rules trace functions then,
+  with a place to insert operations set."""
+  try:
+    ir.InsertionPoint.current   # noqa: B018
+  except ValueError:
+    return False
+  return True
 
 
 def has_64_bits() -> bool:

@@ -37,6 +37,7 @@ GUARDED = "JAX is told to guard host transfers"
 COMPILED = "an eager jit runs compiled"
 DONATES = "donates its operands"
 ENTERED_INSIDE = "the transformation began outside of enabled()"
+LOWERED = "is part of how JAX lowers a primitive"
 INSIDE_BARRIER = "is part of what a barrier computes again"
 
 # Excluded everywhere.

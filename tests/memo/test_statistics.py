@@ -1,11 +1,26 @@
 """The statistics of a context, as numbers and as a table."""
 
 from absl.testing import absltest
+import jax
+from jax import lax
 
+import jax_cse
 from jax_cse.memo import statistics
+from jax_cse.primitives import exclusions
 
 
 class StatisticsTest(absltest.TestCase):
+
+  def test_what_a_lowering_rule_traces_is_not_looked_up(self):
+    with jax_cse.enabled() as memo:
+      traced = jax.jit(lambda key: jax.random.normal(key, (3,))).trace(
+          jax.random.key(0))
+      before = memo.stats.hits, memo.stats.misses
+      traced.lower()
+      self.assertEqual((memo.stats.hits, memo.stats.misses), before)
+      self.assertGreater(memo.stats.bypass_reasons[exclusions.LOWERED], 20)
+      jax.make_jaxpr(lambda x: (lax.sin(x), lax.sin(x)))(1.0)   # as ever
+      self.assertEqual(memo.stats.hits, before[0] + 1)
 
   def test_table(self):
     stats = statistics.Statistics()
