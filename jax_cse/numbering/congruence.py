@@ -7,7 +7,8 @@ until the body of the loop keeps it: the greatest fixpoint.
     greatest_fixpoint("aab", lambda c: [c[2], c[0], c[2]])  ==  [0, 1, 2]
 
 Starting from the opposite end, all different until shown equal, two carries
-that depend on each other or on themselves would never be found.
+that depend on each other or on themselves would never be found. Where the
+assumption does not hold `refinement` says at once which classes do.
 
 `sequences` gives the carries of different loops comparable names. A carry is
 the sequence of the values that it takes, which is known by where it starts and
@@ -30,26 +31,31 @@ from collections.abc import Callable, Hashable, Sequence
 from jax_cse.numbering.expressions import Expressions
 
 
-def _index(keys: Sequence[Hashable]) -> list[int]:
+def index(keys: Sequence[Hashable]) -> list[int]:
   """Equal keys to equal small numbers, in order of first appearance."""
   numbers: dict[Hashable, int] = {}
   return [numbers.setdefault(k, len(numbers)) for k in keys]
 
 
 def greatest_fixpoint(start: Sequence[Hashable],
-                      step: Callable[[list[int]], Sequence[Hashable]]
+                      step: Callable[[list[int]], Sequence[Hashable]],
+                      refine: Callable[[], Sequence[Hashable]] | None = None
                       ) -> list[int]:
   """The coarsest classes of what starts equal that `step` keeps together.
 
   Args:
     start: what each one starts as.
     step: given the class of each one, what each one is after a step.
+    refine: classes that the step keeps, to go on from if it does not keep those
+      of the start.
   """
-  classes = _index(start)
+  classes = index(start)
   while True:
-    refined = _index(list(zip(classes, step(classes))))
+    refined = index(list(zip(classes, step(classes))))
     if max(refined, default=0) == max(classes, default=0):
       return classes
+    if refine is not None:
+      refined, refine = index(list(zip(classes, refine()))), None
     classes = refined
 
 
@@ -73,7 +79,8 @@ def sequences(expressions: Expressions, starts: Sequence[int],
   if not leaves:
     return []
   named: dict[int, int] = {}
-  values: dict[int, int] = {}   # of the leaves that are named, in the step
+  values: dict[int, int] = {}   # in the step, of what is made of named leaves
+  first = min(leaves)
   for component in _components(_uses(expressions, leaves, steps)):
     orders = _orders(expressions, component, starts, leaves, steps, values,
                      depth)
@@ -82,10 +89,12 @@ def sequences(expressions: Expressions, starts: Sequence[int],
                for position, i in enumerate(order)}
       system = expressions.of("system", (
           *[starts[i] for i in order],
-          *expressions.substitute([steps[i] for i in order], values | bound)))
+          *expressions.substitute([steps[i] for i in order], bound, values,
+                                  first)))
       for position, i in enumerate(order if len(orders) == 1 else order[:1]):
         named[i] = expressions.of(("sequence", position), (system,))
-        values[leaves[i]] = current(expressions, named[i], depth)
+    for i in component:
+      values[leaves[i]] = current(expressions, named[i], depth)
   return [named[i] for i in range(len(leaves))]
 
 
@@ -119,7 +128,7 @@ def _by_color(expressions, component, starts, leaves, steps, values):
     count = len(set(color.values()))
     after = expressions.substitute(
         [steps[i] for i in component],
-        values | {leaves[i]: n for i, n in color.items()})
+        {leaves[i]: n for i, n in color.items()}, values, min(leaves))
     color = {i: expressions.of("color", (color[i], n))
              for i, n in zip(component, after)}
   return sorted(component, key=color.__getitem__)
@@ -148,23 +157,35 @@ def current(expressions: Expressions, sequence: int, depth: int) -> int:
 
 
 def _components(uses: Sequence[Sequence[int]]) -> list[list[int]]:
-  """Strongly connected components, those used before those that use them."""
-  reachable = []
-  for i in range(len(uses)):
-    found, todo = set(), [i]
+  """Strongly connected components, those used before those that use them.
+
+  Source: Tarjan 1972, Depth-first search and linear graph algorithms.
+  """
+  place: dict[int, int] = {}   # in the order of the search
+  low: dict[int, int] = {}     # the first that is reached, and is open
+  still_open: dict[int, None] = {}
+  components: list[list[int]] = []
+  for root in range(len(uses)):
+    todo = [] if root in place else [root]
+    below = {root: iter(uses[root])}
     while todo:
-      for k in uses[todo.pop()]:
-        if k not in found:
-          found.add(k)
-          todo.append(k)
-    reachable.append(found)
-  order, done = [], set()
-  # A component reaches strictly more than each one that it uses.
-  for i in sorted(range(len(uses)),
-                  key=lambda i: (len(reachable[i] | {i}), i)):
-    if i not in done:
-      component = [i, *(k for k in sorted(reachable[i])
-                        if k != i and i in reachable[k])]
-      order.append(component)
-      done |= set(component)
-  return order
+      i = todo[-1]
+      if i not in place:
+        place[i] = low[i] = len(place)
+        still_open[i] = None
+      k = next((k for k in below[i] if k not in place or k in still_open), None)
+      if k is None:
+        todo.pop()
+        if low[i] == place[i]:
+          members = [still_open.popitem()[0]]
+          while members[-1] != i:
+            members.append(still_open.popitem()[0])
+          components.append(sorted(members))
+        elif todo:
+          low[todo[-1]] = min(low[todo[-1]], low[i])
+      elif k in place:
+        low[i] = min(low[i], place[k])
+      else:
+        todo.append(k)
+        below[k] = iter(uses[k])
+  return components

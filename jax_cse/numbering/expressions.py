@@ -34,6 +34,7 @@ class Expressions:
   Attributes:
     known: key to params, numbers of the results and more. Whoever makes keys
       of params decides what else must agree for a key to be the same.
+    commuting: expressions whose two parts may be swapped, and stand in order.
   """
 
   def __init__(self, fresh: Callable[[], int],
@@ -42,11 +43,13 @@ class Expressions:
     self.leaf = fresh
     self._agree = agree
     self.known: dict[tuple, Entry] = {}
+    self.commuting: set[int] = set()
     # What a number is a result of.
     self._entries: dict[int, Entry] = {}
 
   def clear(self) -> None:
     self.known.clear()
+    self.commuting.clear()
     self._entries.clear()
 
   def of(self, operation: Any, parts: Sequence[int]) -> int:
@@ -83,6 +86,14 @@ class Expressions:
     params, _, key, arity = entry
     return key[:2], key[2:2 + arity], params
 
+  def kind(self, number: int) -> tuple:
+    """What an expression is but for its parts; of a leaf, the leaf."""
+    entry = self._entries.get(number)
+    if entry is None:
+      return (number,)
+    _, results, key, arity = entry
+    return results.index(number), key[:2], key[2 + arity:]
+
   def reach(self, numbers: Iterable[int], after: int) -> list[int]:
     """What `numbers` are made of, themselves included, in order of first use.
 
@@ -98,26 +109,56 @@ class Expressions:
         todo.extend(reversed(self.parts(n)))
     return list(found)
 
-  def substitute(self, numbers: Sequence[int], by: Mapping[int, int]
+  def substitute(self, numbers: Sequence[int], by: Mapping[int, int],
+                 values: dict[int, int] | None = None, first: int | None = None
                  ) -> list[int]:
-    """The numbers of the same expressions with other leaves."""
-    if not by:
+    """The numbers of the same expressions with other leaves.
+
+    Args:
+      numbers: of the expressions.
+      by: what stands for which leaf.
+      values: more of the same, which is added to: what is made of its leaves
+        and none of `by` is not gone through again.
+      first: the first of all these leaves.
+    """
+    values = {} if values is None else values
+    if not by and not values:
       return list(numbers)
     new = dict(by)
-    for n in sorted(self.reach(numbers, min(by))):
-      if n in new or n not in self._entries:
-        continue
-      params, results, key, arity = self._entries[n]
-      parts = key[2:2 + arity]
-      changed = tuple([new.get(p, p) for p in parts])
-      if changed != parts:
-        index = results.index(n)
-        key = key[:2] + changed + key[2 + arity:]
-        found = self.known.get(key)
-        if found is None:
-          new[n] = self.enter(key, arity, len(results), params)[index]
-        elif found[0] is params or self._agree(params, found[0]):
-          new[n] = found[1][index]
-        else:
-          new[n] = self.leaf()
-    return [new.get(n, n) for n in numbers]
+    for n in sorted(self._unknown(numbers, min(by) if first is None else first,
+                                  new, values)):
+      parts = self.parts(n)
+      changed = tuple([new[p] if p in new else values.get(p, p)
+                       for p in parts])
+      made_of = values if new.keys().isdisjoint(parts) else new
+      made_of[n] = n if changed == parts else self._with_parts(n, changed)
+    return [new[n] if n in new else values.get(n, n) for n in numbers]
+
+  def _unknown(self, numbers, first, new, values) -> list[int]:
+    """What `numbers` are made of, as far as it has no value; no leaves."""
+    todo, found = list(numbers), set()
+    while todo:
+      n = todo.pop()
+      if (n >= first and n not in found and n not in new and n not in values
+          and n in self._entries):
+        found.add(n)
+        todo.extend(self.parts(n))
+    return list(found)
+
+  def _with_parts(self, n, parts) -> int:
+    """The number of an expression with other parts."""
+    params, results, key, arity = self._entries[n]
+    commutes = n in self.commuting
+    if commutes:
+      parts = tuple(sorted(parts))
+    index = results.index(n)
+    key = key[:2] + parts + key[2 + arity:]
+    found = self.known.get(key)
+    if found is None:
+      number = self.enter(key, arity, len(results), params)[index]
+      if commutes:
+        self.commuting.add(number)
+      return number
+    if found[0] is params or self._agree(params, found[0]):
+      return found[1][index]
+    return self.leaf()

@@ -196,8 +196,11 @@ class Scope:
     context = self.context(eqn.ctx)
     if looks_inside:
       return self.call(eqn.primitive, eqn.params, numbers, avals, context)
-    return self.apply(plan, context, numbers, avals, eqn.params,
-                      len(eqn.outvars)), []
+    outs = self.apply(plan, context, numbers, avals, eqn.params,
+                      len(eqn.outvars))
+    if plan.commutes and keys.may_swap(plan, avals):
+      self.expressions.commuting.add(outs[0])
+    return outs, []
 
   def binders(self, closed_jaxpr, numbers, avals) -> list[int]:
     """The numbers of operands as a jaxpr takes them, which may be as another

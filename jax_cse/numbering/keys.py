@@ -82,6 +82,11 @@ def plan_of(primitive: compat.Primitive) -> Plan:
   return plan
 
 
+def may_swap(plan: Plan, avals) -> bool:
+  """Whether the two operands of what commutes may be swapped while tracing."""
+  return commutative.may_swap(plan.commutes, avals[0].dtype, eager=False)
+
+
 def put_in_order(plan: Plan, numbers: list[int], avals, eager: bool) -> None:
   """Swaps the numbers of two operands of what commutes into order, if that
   changes no bit."""

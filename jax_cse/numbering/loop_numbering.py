@@ -11,33 +11,40 @@ so a result of two loops is the same if its starts, steps and trip count are,
 whatever else the loops compute. A constant is a carry that stays.
 """
 
+from typing import Any
+import weakref
+
 from jax_cse import compat
+from jax_cse.compat import jaxprs
 from jax_cse.numbering import congruence
+from jax_cse.numbering import refinement
+
+
+# For each body the classes that its carries have, by which operands are equal.
+_classes: weakref.WeakKeyDictionary[Any, dict[tuple, list[int]]] = (
+    weakref.WeakKeyDictionary())
 
 
 class _Carries:
-  """The carries of a loop in their classes."""
+  """The carries of a loop in their classes.
 
-  def __init__(self, scope, starts, consts, step):
-    """`step` numbers the body; its first results are the carries after it."""
+  Attributes:
+    leaves: what stands for each one in the body, one leaf for each class.
+    body: the body on these.
+    sequences: by leaf, what is known of the values that it takes.
+    now: by leaf, its value in the step that the loop is at.
+  """
+
+  def __init__(self, scope, jaxpr, starts, consts, elements):
+    self._scope, self._jaxpr = scope, jaxpr
+    self._starts, self._consts, self._elements = starts, consts, elements
     # A constant is a carry that stays. A carry that starts as one and stays
     # falls into its class.
-    fixed = [n for n in dict.fromkeys(consts) if n in set(starts)]
-    count = len(starts)
+    self._fixed = [n for n in dict.fromkeys(consts) if n in set(starts)]
     scope.depth += 1
-
-    def after(classes):
-      leaf_of = dict(zip(classes[count:], fixed))
-      for c in classes:
-        if c not in leaf_of:
-          leaf_of[c] = scope.leaf()
-      self.leaves = [leaf_of[c] for c in classes[:count]]
-      self.body = step(self.leaves)
-      return [*self.body.outs[:count], *fixed]
-
-    congruence.greatest_fixpoint([*starts, *fixed], after)
+    self._find_classes()
     scope.depth -= 1
-    known = set(fixed)
+    known = set(self._fixed)
     first = {leaf: i for i, leaf in reversed(list(enumerate(self.leaves)))
              if leaf not in known}
     leaves = sorted(first)
@@ -49,6 +56,41 @@ class _Carries:
                                          scope.depth)
                 for leaf, sequence in self.sequences.items()}
 
+  def _find_classes(self) -> None:
+    jaxpr, _ = jaxprs.open_jaxpr(self._jaxpr)
+    known = _classes.setdefault(jaxpr, {})
+    pattern = (self._scope.mode, *congruence.index(
+        [*self._consts, *self._starts, *self._elements]))
+    before = known.get(pattern)
+    if before is not None and self._is_kept(before):
+      return
+    known[pattern] = congruence.greatest_fixpoint(
+        [*self._starts, *self._fixed], self._after, self._refined)
+
+  def _is_kept(self, classes) -> bool:
+    after = congruence.index(list(zip(classes, self._after(classes))))
+    return max(after, default=0) == max(classes, default=0)
+
+  def _after(self, classes) -> list[int]:
+    """What each one is after a step, constants last."""
+    leaf_of = dict(zip(classes[len(self._starts):], self._fixed))
+    for c in classes:
+      if c not in leaf_of:
+        leaf_of[c] = self._scope.leaf()
+    self.leaves = [leaf_of[c] for c in classes[:len(self._starts)]]
+    self.body = self._scope.body(
+        self._jaxpr, [*self._consts, *self.leaves, *self._elements])
+    return [*self.body.outs[:len(self._starts)], *self._fixed]
+
+  def _refined(self) -> list[int]:
+    """Classes that a step keeps, by the body on a leaf for each carry."""
+    leaves = self._scope.leaves(len(self._starts))
+    body = self._scope.body(
+        self._jaxpr, [*self._consts, *leaves, *self._elements])
+    return refinement.coarsest(
+        self._scope.expressions, self._starts, leaves,
+        body.outs[:len(leaves)], self._fixed)
+
 
 def _number_scan(scope, params, numbers, avals, context):
   body, length = params["jaxpr"], params["length"]
@@ -59,9 +101,7 @@ def _number_scan(scope, params, numbers, avals, context):
   consts, starts = fixed[:num_consts], fixed[num_consts:]
   elements = [scope.of(("element", way, scope.depth), n)
               for n in numbers[num_fixed:]]
-  carries = _Carries(
-      scope, starts, consts,
-      lambda leaves: scope.body(body, consts + leaves + elements))
+  carries = _Carries(scope, body, starts, consts, elements)
   types = zip(body.in_avals[num_consts:], body.out_avals)
   outs = [scope.of(("final", way), carries.sequences[leaf])
           if length and leaf in carries.sequences else
@@ -83,9 +123,7 @@ def _number_while(scope, params, numbers, avals, context):
   test_consts = scope.binders(test, numbers[:num_test], avals)
   consts = inner[:params["body_nconsts"]]
   starts = inner[params["body_nconsts"]:]
-  carries = _Carries(
-      scope, starts, consts,
-      lambda leaves: scope.body(body, consts + leaves))
+  carries = _Carries(scope, body, starts, consts, [])
   tested = scope.body(test, test_consts + carries.leaves)
   until = scope.expressions.substitute(tested.outs, carries.now)
   outs = [starts[i] if leaf not in carries.sequences else
