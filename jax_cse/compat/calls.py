@@ -32,7 +32,7 @@ CARRIES_JAXPRS = frozenset({
     solves.linear_solve_p, parallel.psum_p, parallel.psum_invariant_p,
     parallel.pmax_p, parallel.pmin_p, parallel.all_gather_p,
     parallel.all_gather_invariant_p, parallel.all_to_all_p,
-    parallel.reduce_scatter_p, parallel.axis_index_p,
+    parallel.reduce_scatter_p, parallel.axis_index_p, shard_map.shard_map_p,
 })
 # Those whose results are known by what is inside.
 remat_p, linear_solve_p = ad_checkpoint.remat_p, solves.linear_solve_p
@@ -42,7 +42,7 @@ scan_p, while_p, cond_p = (
 call_p, closed_call_p = core.call_p, core.closed_call_p
 STRUCTURED = frozenset({
     jit_p, call_p, closed_call_p, custom_jvp_call_p, custom_vjp_call_p,
-    remat_p, linear_solve_p, scan_p, while_p, cond_p,
+    remat_p, linear_solve_p, scan_p, while_p, cond_p, shard_map.shard_map_p,
 })
 # Primitives that are bound with functions of Python for operands. In a jaxpr
 # they carry jaxprs.

@@ -90,11 +90,12 @@ def inner_equations(params: dict[str, Any]):
     yield from counting.equations(jaxpr)
 
 
-def equation(primitive, params, num_operands: int, num_results: int):
-  """An equation on new variables, to whose types nobody looks."""
+def equation(primitive, params, avals, num_results: int):
+  """An equation on new variables of these types; the types of its results do
+  not matter."""
   var = lambda _: compat.Var(compat.ShapedArray((), np.float32))
   return compat.new_jaxpr_eqn(
-      list(map(var, range(num_operands))), list(map(var, range(num_results))),
+      list(map(compat.Var, avals)), list(map(var, range(num_results))),
       primitive, params, _effects_inside(params))
 
 

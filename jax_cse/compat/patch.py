@@ -58,19 +58,44 @@ def _as_a_node(plain):
   return bind_with_trace
 
 
+# What they compute is known when their equations are staged.
+_KNOWN_LATE = frozenset({compat.custom_jvp_call_p, compat.shard_map_p})
+
+
 def _staging(plain):
   @functools.wraps(plain)
   def emit_eqn(self, tracers, out_avals, primitive, params, effects,
                source_info=None, ctx=None):
-    if primitive is compat.custom_jvp_call_p:
-      memo = here.cell.memo
-      if memo is not None:
-        return memo.table(self).stage(
-            lambda: plain(self, tracers, out_avals, primitive, params, effects,
-                          source_info, ctx), primitive, self, tracers, params)
-    return plain(self, tracers, out_avals, primitive, params, effects,
-                 source_info, ctx)
+    memo = here.cell.memo if primitive in _KNOWN_LATE else None
+    if memo is None:
+      return plain(self, tracers, out_avals, primitive, params, effects,
+                   source_info, ctx)
+    table = memo.table(self)
+    stage = lambda *eqn: plain(self, *eqn, source_info, ctx)
+    if primitive is compat.shard_map_p:
+      return table.stage_shard_map(stage, primitive, self, tracers, out_avals,
+                                   params, effects)
+    return table.stage(
+        lambda: stage(tracers, out_avals, primitive, params, effects),
+        primitive, self, tracers, params)
   return emit_eqn
+
+
+def _sharding(plain):
+  @functools.wraps(plain)
+  def process_shard_map(self, prim, fun, args, *, in_specs, debug_info,
+                        **params):
+    memo = here.cell.memo
+    places = (None if memo is None else
+              memo.table(self).distinct(self, args, in_specs))
+    if places is not None:   # operands that are equal enter once
+      whole, first = fun, list(dict.fromkeys(places))
+      fun = lambda *xs: whole(*[xs[first.index(i)] for i in places])
+      args, in_specs = zip(*[(args[i], in_specs[i]) for i in first])
+      debug_info = debug_info.with_unknown_names()
+    return plain(self, prim, fun, args, in_specs=in_specs,
+                 debug_info=debug_info, **params)
+  return process_shard_map
 
 
 def _isolating(plain):
@@ -84,6 +109,7 @@ def _isolating(plain):
 
 # Owner, name, and what to put there.
 _SEAMS = ((*compat.BIND, _memoized), (*compat.STAGE, _staging),
+          (*compat.SHARD, _sharding),
           *((*node, _as_a_node) for node in compat.NODES),
           *((*exit_, _isolating) for exit_ in compat.EXITS))
 _lock = threading.Lock()
@@ -94,22 +120,23 @@ _replaced: list[tuple[Any, str, Any]] = []   # owner, name, and what was there
 def _passing(asking):
   """The function of a patched JAX, which asks, as it is in plain JAX."""
   @functools.wraps(asking)
-  def plain(*args):
+  def plain(*args, **kwargs):
     cell = here.cell
     cell.passing = True
     try:
-      return asking(*args)   # whose question is the next on this thread
+      # Whose question is the next on this thread.
+      return asking(*args, **kwargs)
     finally:
       cell.passing = False   # if an interrupt came first, or nobody was asked
   return plain
 
 
-def _answer(asking, *args):
+def _answer(asking, *args, **kwargs):
   cell = here.cell
   if cell.passing:
     cell.passing = False
     return NotImplemented
-  return _answers[asking](*args)
+  return _answers[asking](*args, **kwargs)
 
 
 _answers = {asking: wrap(_passing(asking))

@@ -14,6 +14,8 @@ from jax_cse.compat.settings import VERSION
 # and the three through which results leave a transformation.
 BIND = (core.Primitive, "bind_with_trace")
 STAGE = (pe.DynamicJaxprTrace, "emit_eqn")
+# `shard_map` has a `bind_with_trace` of its own, and each trace its own way.
+SHARD = (pe.DynamicJaxprTrace, "process_shard_map")
 # 0.12.0: the linear calls and loops of a `vjp` are bound as nodes, which stage
 # themselves in a jaxpr and are what they stand for, `prim`, everywhere else.
 NODES = () if VERSION < (0, 12) else ((ad.VJPNode, "bind_with_trace"),)

@@ -213,6 +213,31 @@ class JaxprTable:
       self._enter(outs, results)
     return results
 
+  def stage_shard_map(self, stage, primitive, trace, tracers, out_avals, params,
+                      effects):
+    """Results of a `shard_map` whose body was traced just now."""
+    plan = keys.plan_of(primitive)
+    reason = self._reason_against(tracers)
+    if reason is not None or not plan.looks_inside(params):
+      self.memo.stats.bypass(plan.name, reason or exclusions.REFERENCES)
+      return stage(tracers, out_avals, primitive, params, effects)
+    return self._call(
+        plan, primitive, trace, tracers, [x.aval for x in tracers], params,
+        lambda tracers, _, rest: stage(
+            tracers, [out_avals[i] for i in rest.results], primitive,
+            rest.params, effects if rest.is_whole else rest.effects))
+
+  def distinct(self, trace, args, in_specs) -> list[int] | None:
+    """For each operand of a `shard_map` the first that is the same, as it is
+    sharded; None if all are distinct."""
+    if self._reason_against(args):
+      return None
+    keys_of = [(spec, ("unknown", i) if n is None else n) for i, (spec, n) in
+               enumerate(zip(in_specs, self.numbers(trace, args)))]
+    first: dict[Any, int] = {}
+    places = [first.setdefault(key, i) for i, key in enumerate(keys_of)]
+    return None if len(first) == len(places) else places
+
   def _inline(self, trace, closed_jaxpr, args):
     """Stages the equations of an effect-free call one by one."""
     source, context = compat.current_source(), compat.current_eqn_context()

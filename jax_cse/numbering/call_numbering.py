@@ -7,6 +7,7 @@ that compute the same share it, whatever function objects they were made from:
     jit      what the body gives
     cond     what each branch gives, and which is taken
     solve    the maps as functions of a bound variable, and the right-hand side
+    shard_map  what the body gives for the shards, put together
 
 A `custom_jvp` call is known by its operands, its function and its rule, not by
 what is inside alone, since its derivative is not that of what is inside. What
@@ -96,6 +97,15 @@ def _number_solve(scope, params, numbers, avals, context):
   return [scope.of(("result", i), solve) for i in range(count)], bodies
 
 
+def _number_shard_map(scope, params, numbers, avals, context):
+  way = params["mesh"], params["newly_manual_axes"], params["check_vma"]
+  body = scope.body(params["jaxpr"], [
+      scope.of(("shard", way, spec), n)
+      for n, spec in zip(numbers, params["in_specs"])])
+  return [scope.of(("unshard", way, spec), n)
+          for n, spec in zip(body.outs, params["out_specs"])], [body]
+
+
 RULES = {
     compat.jit_p: _number_jit,
     compat.call_p: _number_call,
@@ -105,4 +115,5 @@ RULES = {
     compat.custom_vjp_call_p: _number_custom_vjp,
     compat.cond_p: _number_cond,
     compat.linear_solve_p: _number_solve,
+    compat.shard_map_p: _number_shard_map,
 }

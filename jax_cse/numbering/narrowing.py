@@ -94,7 +94,7 @@ def _narrowed(scope, primitive, params, numbers, avals, keep) -> Rest:
     return found[1]
   local = Scope(scope.numbering, mode=scope.mode, keeps_steps=True)
   leaves = local.leaves(len(classes))
-  eqn = jaxprs.equation(primitive, params, len(numbers), len(keep))
+  eqn = jaxprs.equation(primitive, params, avals, len(keep))
   _, bodies = local.call(primitive, params, [leaves[c] for c in pattern], avals,
                          None)
   operands, new = jaxprs.drop_dead(rewriting.with_bodies(eqn, bodies), keep)

@@ -272,7 +272,9 @@ class DeferredTrace(compat.Trace):
   def _compute(self, number):
     call = cast(Application, self.call_of(number))
     params = call.params
-    if keys.plan_of(call.primitive).is_structured:
+    # A body of shards can be traced on its mesh only.
+    if (keys.plan_of(call.primitive).is_structured
+        and call.primitive is not compat.shard_map_p):
       params = jaxprs.with_jaxprs(params, iter(
           [self._simplify(call.primitive, j, self._mode)
            for j in jaxprs.in_order(params)]))
