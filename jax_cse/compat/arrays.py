@@ -211,7 +211,7 @@ def generator_of(dtype) -> str:
 
 
 def is_float0(x) -> bool:
-  """Whether a value is a tangent where there is no derivative."""
+  """Whether a value is a tangent of dtype `float0`."""
   return core.typeof(x).dtype == dtypes.float0
 
 

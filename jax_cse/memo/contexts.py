@@ -102,7 +102,7 @@ class Memo(Protocol):
 
   @property
   def mode(self) -> str | None:
-    """The mode: which equations are the same; None if `JAX_CSE` says off."""
+    """Which equations are the same (`modes`); None if `JAX_CSE` says off."""
 
   @property
   def stats(self) -> Statistics:

@@ -56,7 +56,7 @@ class Memo:
   """Memo tables for all the traces of one thread, and their statistics.
 
   Attributes:
-    mode: the mode: which equations are the same.
+    mode: that of `enabled()`: which equations are the same.
     stats: `Statistics` of the lookups.
     tables: the tables by id of their trace.
   """
