@@ -244,7 +244,7 @@ def read_scalar(x):
     with config.transfer_guard_device_to_host("allow"):
       return TypedNdArray(x._value, aval=aval)
   except _jax.JaxRuntimeError:
-    return None  # a computation that failed; whoever uses the value will see
+    return None  # a computation failed; a use of the value will raise
 
 
 _nbytes_of_type: dict[int, tuple[Any, int]] = {}

@@ -121,7 +121,7 @@ flatten_jvp = _generator(custom_derivatives._flatten_jvp)
 
 
 def forget_call(wrapped) -> None:
-  """Lets a wrapped function be called once more, or another in its stead."""
+  """Lets a wrapped function be called once more, or be replaced by another."""
   for store in wrapped.stores:
     if store is not None:
       store.reset()

@@ -3,7 +3,7 @@ effects, and the removal of dead code.
 
 JAX's own rules drop dead code, since they know how each primitive describes its
 operands and results. Before 0.12.0 JAX has none for `while` and would keep all
-its carries; here stands one.
+its carries, so this module has one.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -69,7 +69,7 @@ class JaxprTable:
                        params)
 
   def _reason_against(self, args) -> str | None:
-    """Why nothing is looked up now, whatever the primitive."""
+    """Why no primitive is looked up now, or None if any may be."""
     if compat.folds_constants() and not any(
         isinstance(x, compat.Tracer) for x in args):
       return exclusions.FOLDED

@@ -77,7 +77,7 @@ class TransformTable:
         params)
 
   def _reason_against(self) -> str | None:
-    """Why nothing is looked up now, whatever the primitive."""
+    """Why no primitive is looked up now, or None if any may be."""
     if self.against is None and (
         compat.checks_key_reuse() if self.traced else
         compat.checks_every_result()):

@@ -8,8 +8,8 @@ that the user wrote, and to the transformations of it:
 
     rule_of(wrapped)  ==  (the user's function, its transformations)
 
-The user's objects are told apart by identity: two rules that say that they are
-equal, as a dataclass with a field that is not compared does, may differ.
+The user's objects are told apart by identity: two rules that compare equal, as
+dataclasses with a field that is not compared, may differ.
 
 `custom_vjp` has no such identity: a rule for cotangents need not be linear. One
 that clips gives something else for the sum of two cotangents than for each, so
@@ -88,8 +88,8 @@ _rules = {
 
 def acts(known: dict[Any, bool], rule: Any, params: dict[str, Any], avals
          ) -> bool:
-  """Whether the rule of a `custom_jvp` call has effects, which happen as often
-  as there are calls, or cannot be traced, so that nobody knows.
+  """Whether the rule of a `custom_jvp` call has effects, which happen once for
+  each call, or cannot be traced, so that it may have some.
 
   Rules of calls in the rule are not asked: there may be no end of them.
 

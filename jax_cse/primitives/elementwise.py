@@ -12,8 +12,8 @@ Equations that do not depend on the operand are passed over, so any computation
 may have made the map, reductions included. JAX's rules for batching tell which
 primitives are elementwise. Calls, branches and loops are entered. A loop may
 take the operand apart along its first axis, as `lax.map` does, if no part of it
-goes on to the next step. In a value of more axes than the operand the first
-holds no axis of it.
+goes on to the next step. If a value has more axes than the operand, its first
+axis is none of the operand's.
 
 Limits: the answer is no if only the whole is elementwise, as `rev` of `rev`,
 and if elements are put together and kept apart, as by `stack` and `vmap` over

@@ -227,8 +227,8 @@ class CseTrace(DeferredTrace):
                       eqn.params, [v.aval for v in eqn.outvars])
 
   def _keeps_rules(self):
-    """Whether somebody may differentiate; nobody outside of this can where all
-    is evaluated at once."""
+    """Whether the results may be differentiated: not outside of this trace if
+    its parent evaluates at once."""
     return self.derivation is not None or not self._is_outermost
 
   def process_call(self, primitive, fun, operands, params, /):

@@ -69,7 +69,7 @@ class CseTracer(compat.Tracer):
 
   def to_concrete_value(self):
     if self._trace.stages:
-      return None   # without computing it, of which a jaxpr would keep traces
+      return None   # not computed: a jaxpr would keep its equations
     value, = self._trace.values([self])
     return compat.to_concrete_value(value)
 
@@ -160,7 +160,7 @@ class DeferredTrace(compat.Trace):
     return tracer
 
   def lift(self, x: Any) -> CseTracer:
-    """A tracer for whatever a primitive is bound on."""
+    """A tracer for any operand of a bind."""
     if isinstance(x, CseTracer) and x._trace is self:
       return x
     found = self._entered.get(id(x))

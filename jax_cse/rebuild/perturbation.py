@@ -265,7 +265,7 @@ class _Draw:
     limit, serial = self._setting[3], self._serial[0]
 
     def goes_on(state, carry):
-      # It is staged twice, of which both have to decide alike.
+      # It is staged twice, and both have to decide alike.
       draw = _Draw(self._setting, (state[0] + 1, state[1]), [serial])
       on, = draw.evaluate(test, [*operands[:first], *carry])
       self._serial[0] = max(self._serial[0], *draw._serial)
@@ -331,7 +331,7 @@ def _length(x) -> int:
 
 
 def _terms(summed: int, sums: int) -> float:
-  """Units of roundoff of a sum, of which some go this way and some that."""
+  """Units of roundoff of a sum, since roundings cancel in part."""
   return max(1.0, math.sqrt(summed / max(sums, 1)))
 
 

@@ -40,7 +40,7 @@ _ROOM, _UNITS = 2, 4
 
 @contextlib.contextmanager
 def plain_jax(sixty_four_bits: bool):
-  """Evaluates at once, by JAX as it is delivered, whatever is around."""
+  """Evaluates at once, by JAX with default settings, in any context."""
   with contextlib.ExitStack() as stack:
     for manager in (
         contexts.disabled(), compat.set_current_trace(compat.eval_trace),

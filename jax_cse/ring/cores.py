@@ -202,7 +202,7 @@ def bottom_up(root: _Node, known: Container[_Node],
               below: Callable[[_Node], Iterable[_Node]]) -> Iterator[_Node]:
   """The nodes under `root` that are not `known`, each after those `below` it.
 
-  Whoever iterates makes each number known before asking for the next.
+  The caller makes each node known before it asks for the next.
   """
   todo = [root]
   while todo:

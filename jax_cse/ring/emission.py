@@ -83,7 +83,7 @@ class Emission:
     """Which multiple to compute; the others are multiples of that."""
     wanted = choice.wanted
     if self._ring.is_exact(domain):
-      return 1   # of which every multiple is one
+      return 1   # every other multiple is a multiple of it
     if type(tree) is not Plus:
       return wanted[0] if len(wanted) == 1 else 1
     terms = [c * k for k, t in tree.terms]

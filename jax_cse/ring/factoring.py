@@ -72,7 +72,7 @@ def factored(terms: Terms, exact: bool,
 
   Args:
     terms: the multiples.
-    exact: coefficients may be divided by common divisors alone.
+    exact: coefficients may be divided only by a divisor of all of them.
     expand: the terms of a number that stands as a term by itself.
   """
   if expand is not None:

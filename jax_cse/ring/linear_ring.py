@@ -55,12 +55,12 @@ class LinearRing(Ring):
     return Element(simple(c * found.coefficient), found.core)
 
   def _is_short_sum(self, core: Core) -> TypeGuard[Sum]:
-    """Whether a core is like 1 - y, for which knowledge of y helps."""
+    """Whether a core is like 1 - y, so that its image is 1 minus that of y."""
     return type(core) is Sum and len(core.terms) == 2 and any(
         type(self.cores[m]) is One for m in core.terms)
 
   def _smaller(self, map_, parts):
-    """The map for operands of which some are the same all along an axis."""
+    """The map for operands, if some are the same all along an axis."""
     shapes = [self.cores[n].shape for _, n in parts]
     if all(have == wanted or not have
            for have, wanted in zip(shapes, map_.operand_shapes)):
@@ -74,7 +74,7 @@ class LinearRing(Ring):
     return map_
 
   def _without_coefficients(self, map_, parts):
-    """The coefficient of an image, 0 if zero, and the operands without it."""
+    """The coefficient of an image (0 for zeros), and operands without it."""
     factor: Coefficient = 1
     rest: list[Element] = []
     parts = iter(parts)

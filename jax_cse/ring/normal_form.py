@@ -56,7 +56,7 @@ class NormalForms:
     self._forms: dict[int, Form] = {}
 
   def name(self, number: int) -> None:
-    """Makes a core an atom, of which others are polynomials."""
+    """Makes a core an atom, in which other cores are polynomials."""
     self._forms[number] = Form(1, {number: 1})
 
   def of(self, number: int) -> Form:
@@ -162,7 +162,7 @@ def expand(factors: Mapping[Base, int], max_terms: int) -> _Terms | None:
 
 
 def _of_terms(terms: _Terms) -> Form:
-  """The common factor of all terms, at least one, times the rest."""
+  """The common factor of one or more terms, times the rest."""
   monomials = list(terms)
   shared = dict(monomials[0])
   for monomial in monomials[1:]:
