@@ -15,8 +15,8 @@ by the step, an expression over sequences. The carries in a cycle of dependences
 are named by all of the cycle, as a system, in an order that does not depend on
 how they stand in the loop. In an outermost loop it is the order of their
 colors, which are refined by the colors of their operands until no two are
-equal. In an inner loop the colors would have the order of the loop around, so
-each carry is named in the order in which a walk from it meets the others.
+equal. In an inner loop colors depend on the order of the outer carries, so each
+carry is named in the order in which a walk from it meets the others.
 
 Source: Alpern, Wegman and Zadeck 1988, Detecting equality of variables in
 programs.

@@ -103,7 +103,7 @@ EAGER: dict[str, str] = {
 }
 
 # Evaluated equation by equation when eager: results from outside must not
-# answer inside, or the recomputation that they ask for is gone.
+# answer inside, or nothing is computed again.
 EVALUATED_BARRIERS = frozenset({"remat2", "remat_opt"})
 
 
