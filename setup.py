@@ -11,7 +11,7 @@ exec((_here / "jax_cse" / "foundation" / "version.py").read_text(), _version)
 setuptools.setup(
     name="jax_cse",
     version=_version["__version__"],
-    description="Common-subexpression elimination for JAX, as values are bound",
+    description="Common-subexpression elimination for JAX as it runs or traces",
     long_description=(_here / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -1,4 +1,4 @@
-"""Common-subexpression elimination for JAX, as values are bound."""
+"""Common-subexpression elimination for JAX as it runs or traces."""
 
 import importlib as _importlib
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
   from jax_cse.transforms.laplacian import laplacian as laplacian
   from jax_cse.transforms.pushfwd import pushfwd as pushfwd
 
-# Functions whose modules reach into JAX. They are imported when they are first
-# asked for, if JAX is one that is supported.
+# Functions whose modules reach into JAX. They are imported on first use, if the
+# installed JAX is supported.
 _MODULE_OF = {
     "cse": "transforms.cse",
     "cse_jaxpr": "transforms.cse",

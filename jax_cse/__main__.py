@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:
-  """What is for this command line, up to the program, and what is for that."""
+  """Arguments of this command, up to the program's name, and the program's."""
   if argv[:1] == ["run"]:
     i = 1
     while i < len(argv) and argv[i].startswith("-"):
@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace, args: list[str]) -> None:
 
 
 class _NoProgram(Exception):
-  """There is nothing that can be run by the name that was given."""
+  """No program has the name that was given."""
 
 
 def _run_program(options: argparse.Namespace) -> None:
@@ -88,7 +88,7 @@ def _run_program(options: argparse.Namespace) -> None:
       sys.path[0] = os.path.dirname(os.path.abspath(options.program))
       runpy.run_path(options.program, run_name="__main__")
   except ImportError as e:
-    # The frames of one that the program raises are not of `runpy` alone.
+    # An error of the program itself has frames outside of `runpy`.
     frames = [frame for frame, _ in traceback.walk_tb(e.__traceback__)]
     if all(frame.f_globals is vars(runpy) for frame in frames[1:]):
       raise _NoProgram(str(e)) from None
@@ -96,7 +96,7 @@ def _run_program(options: argparse.Namespace) -> None:
 
 
 def _reporting(options: argparse.Namespace, args: list[str], mode: str, memo):
-  """What writes the page that was asked for when it is left."""
+  """A context that writes the page on exit, if one was asked for."""
   if options.report is None:
     return contextlib.nullcontext()
   versions.check()

@@ -1,10 +1,10 @@
 """The only door to JAX's internals: every private name enters here.
 
-    settings      what JAX is told to do, and its version
+    settings      JAX's version and configuration
     source        where an equation is in the user's program
     primitives    primitives by name
-    calls         those that are calls, and rules of the user's
-    traces        what is current, what is bound and staged
+    calls         primitives that are calls, and rules that users wrote
+    traces        traces and tracers; binding and staging
     arrays        arrays, numbers and their types
     programs      jaxprs
     seams         where JAX is patched; `patch` does it

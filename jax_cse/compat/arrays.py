@@ -32,13 +32,13 @@ typeof, eval_jaxpr = core.typeof, core.eval_jaxpr
 
 
 def shape_of(tracer) -> jax.ShapeDtypeStruct:
-  """A stand-in for an array, to trace a function with again."""
+  """The type of an array, to trace a function with."""
   return jax.ShapeDtypeStruct(tracer.shape, tracer.dtype,
                               weak_type=tracer.weak_type)
 
 
 def type_name(shape: jax.ShapeDtypeStruct) -> str:
-  """As a jaxpr writes it, like `f32[2,3]`."""
+  """A type as a jaxpr writes it, like `f32[2,3]`."""
   return core.ShapedArray(shape.shape, shape.dtype).str_short(
       short_dtypes=True)
 
@@ -81,7 +81,7 @@ def has_range(dtype) -> bool:
 
 
 def contains(wide, narrow) -> bool:
-  """Whether every number of a dtype of floats is one of another."""
+  """Whether `wide` has every number of `narrow`, both dtypes of floats."""
   a, b = finfo(wide), finfo(narrow)
   is_complex = lambda dtype: dtypes.issubdtype(dtype, np.complexfloating)
   return (a.nmant >= b.nmant and a.maxexp >= b.maxexp and a.minexp <= b.minexp
@@ -102,7 +102,7 @@ def rounded(value, dtype):
 
 
 def weak_scalar(value, dtype):
-  """A constant of a dtype that leaves the type of what it meets as it is."""
+  """A constant of a dtype that leaves the type of other operands as it is."""
   value = rounded(value, dtype)
   if dtypes.issubdtype(dtype, np.complexfloating):
     return TypedComplex(complex(value), dtype)
@@ -132,8 +132,8 @@ def convert(x, aval):
 
 
 def placement(x):
-  """Where a value must be, and of which shape it is there; None if nobody said,
-  or if it is not known yet."""
+  """The sharding that a value is committed to, and its shape there; None if it
+  is committed to none, or if that is not known yet."""
   while isinstance(x, (JVPTracer, BatchTracer)):
     x = x.primal if type(x) is JVPTracer else x.val
   if not isinstance(x, ArrayImpl) or not x.committed:
@@ -149,12 +149,12 @@ def destinations(params) -> list:
 
 
 def as_result(x, trace, where):
-  """A value as what a trace gives for it: a tracer of it, or an array.
+  """A value as a result of a trace: a tracer of the trace, or an array.
 
   Args:
     x: the value; a number or a host array if it is a constant.
-    trace: whose result it is.
-    where: a placement that it has, unless it has one by itself.
+    trace: the trace.
+    where: the `placement` of the result, if `x` itself has none.
   """
   aval = core.typeof(x)
   if isinstance(x, Tracer) or type(aval) is not ShapedArray or (
@@ -172,7 +172,7 @@ def as_result(x, trace, where):
 
 
 def _for_shape(sharding, shape, wanted):
-  """A sharding of an array of a shape, for one of another."""
+  """A sharding of an array of one shape, for an array of another."""
   if shape == wanted or sharding.is_fully_replicated or not isinstance(
       sharding, NamedSharding):
     return sharding
@@ -180,9 +180,9 @@ def _for_shape(sharding, shape, wanted):
 
 
 def zero_tangent(x):
-  """A tangent of zeros, of dtype `float0` for what is not differentiated."""
+  """A tangent of zeros; of dtype `float0` where `x` has no derivative."""
   aval = core.typeof(x)
-  # Of a mesh whose devices are known from `x` alone.
+  # Only `x` tells the devices of its mesh.
   if is_inexact(aval.dtype) and not aval.sharding.mesh.empty:
     return lax.full_like(x, 0)
   return ad.instantiate_zeros(Zero(aval.to_tangent_aval()))
@@ -194,9 +194,9 @@ def ones_like(x):
 
 
 def varying(x, aval):
-  """A value as a call takes it, that varies along the manual axes of `aval`.
+  """A value that varies along the manual axes of `aval`, as a call takes it.
 
-  A jaxpr may be called on what varies along fewer than its operand says.
+  A jaxpr may be called on values that vary along fewer axes than its operands.
   """
   have = core.typeof(x)
   if have is aval or type(have) is not ShapedArray is type(aval):
@@ -211,7 +211,7 @@ def generator_of(dtype) -> str:
 
 
 def is_float0(x) -> bool:
-  """Whether a value is a tangent of what is not differentiated."""
+  """Whether a value is a tangent of dtype `float0`."""
   return core.typeof(x).dtype == dtypes.float0
 
 
@@ -244,7 +244,7 @@ def read_scalar(x):
     with config.transfer_guard_device_to_host("allow"):
       return TypedNdArray(x._value, aval=aval)
   except _jax.JaxRuntimeError:
-    return None  # a computation that failed; whoever uses the value will see
+    return None  # a computation failed; a use of the value will raise
 
 
 _nbytes_of_type: dict[int, tuple[Any, int]] = {}
@@ -264,9 +264,9 @@ def nbytes(x) -> int:
 def copy_array(x):
   """A new array with the bits, type, placement and commitment of `x`.
 
-  On CPUs it is there when this returns, if `x` is. What waits for an operand
-  runs later than it would in plain JAX, and may find that a host buffer among
-  the others was changed meanwhile. The runtime copies on another thread, which
+  On CPUs the copy is ready on return, if `x` is. Otherwise an operation would
+  wait for it, run later than in plain JAX, and might find that a host buffer
+  among its operands was changed. The runtime copies on another thread, which
   takes 13 us for a scalar and 134 for 400 kB; by way of the host, on this one,
   it takes 3 and 10.
   """
@@ -287,5 +287,5 @@ def copy_array(x):
 
 
 def frozen_host_array(x, bits: bytes):
-  """A host array that nobody can write to, with the type of `x` in JAX."""
+  """A read-only host array, with the type of `x` in JAX."""
   return TypedNdArray(np.ndarray(x.shape, x.dtype, bits), aval=core.typeof(x))

@@ -1,4 +1,4 @@
-"""Primitives that are calls: what their params say, and rules of the user's."""
+"""Primitives that are calls: their params, and rules that users wrote."""
 
 from typing import Any
 
@@ -24,8 +24,8 @@ from jax_cse.compat.settings import VERSION
 
 jit_p = pjit.jit_p
 refuse_forward_mode = ad.raise_custom_vjp_error_on_jvp
-# Primitives that are what the jaxprs among their params are: their effects are
-# those of the jaxprs and the axes they name.
+# Primitives without effects of their own: they have those of the jaxprs among
+# their params, and name axes.
 CARRIES_JAXPRS = frozenset({
     jit_p, lax.composite_p, linear_call_p, control_flow.scan_p,
     control_flow.while_p, control_flow.cond_p,
@@ -34,7 +34,7 @@ CARRIES_JAXPRS = frozenset({
     parallel.all_gather_invariant_p, parallel.all_to_all_p,
     parallel.reduce_scatter_p, parallel.axis_index_p, shard_map.shard_map_p,
 })
-# Those whose results are known by what is inside.
+# Primitives whose results are numbered by the jaxprs inside.
 remat_p, linear_solve_p = ad_checkpoint.remat_p, solves.linear_solve_p
 scan_p, while_p, cond_p = (
     control_flow.scan_p, control_flow.while_p, control_flow.cond_p)
@@ -44,21 +44,21 @@ STRUCTURED = frozenset({
     jit_p, call_p, closed_call_p, custom_jvp_call_p, custom_vjp_call_p,
     remat_p, linear_solve_p, scan_p, while_p, cond_p, shard_map.shard_map_p,
 })
-# Primitives that are bound with functions of Python for operands. In a jaxpr
-# they carry jaxprs.
+# Primitives bound with Python functions as operands. In a jaxpr they carry
+# jaxprs.
 CALLS_OF_FUNCTIONS = frozenset({custom_jvp_call_p, custom_vjp_call_p})
 # 0.11.0: a call is bound with its jaxpr, no longer with a function.
 if VERSION < (0, 11):
   CALLS_OF_FUNCTIONS |= {call_p, closed_call_p}
 else:
   CARRIES_JAXPRS |= {closed_call_p}
-# What `jit` is given as `inline` to be inlined when it is staged out.
+# The param `inline` of a `jit` that JAX inlines when it stages it out.
 # 0.11.0: there are several ways to inline; `True` is one that stages a call.
 INLINE = True if VERSION < (0, 11) else jax.Inline.JAX_EARLY
 
 
 def is_inline_call(params: dict[str, Any]) -> bool:
-  """Whether a `jit` is one that JAX itself inlines when it stages it out."""
+  """Whether JAX itself inlines a `jit` when it stages it out."""
   return params["inline"] == INLINE and is_plainly_placed(params)
 
 
@@ -75,7 +75,7 @@ def is_plainly_placed(params: dict[str, Any]) -> bool:
 
 
 def placements_in(params: dict[str, Any]) -> list:
-  """What a `jit` says about the placement of each operand; None: nothing."""
+  """The sharding and layout of each operand of a `jit`; None if unspecified."""
   return [None if sharding is UNSPECIFIED and layout is None
           else (sharding, layout) for sharding, layout
           in zip(params["in_shardings"], params["in_layouts"])]
@@ -89,19 +89,19 @@ def placements_out(params: dict[str, Any]) -> list:
 
 
 def constants_and_carries(params: dict[str, Any]) -> tuple[int, int]:
-  """How many of the operands of a `scan` are constants, and carries."""
+  """The number of constants and the number of carries of a `scan`."""
   if VERSION < (0, 11):
     return params["num_consts"], params["num_carry"]
   consts, carries, _ = params["ft_in"].unpack()
   return len(consts), len(carries)
 
 
-# How JAX wraps an argument that a rule is given as it is.
+# JAX's wrapper of an argument that it passes to a rule as it is.
 Unhashable = util.Unhashable
 
 
 def has_rule_of_its_own(primitive) -> bool:
-  """Whether it is a call of a function that the user wrote a rule for."""
+  """Whether a primitive calls a function with a rule that the user wrote."""
   return primitive in (custom_jvp_call_p, custom_vjp_call_p)
 
 
@@ -110,7 +110,7 @@ MAKES_REFERENCE = frozenset({core.ref_p})
 
 
 def _generator(transformation):
-  """The function that stands in the `transforms` of what it transformed."""
+  """The function that a transformation enters in `transforms`."""
   nothing = lu.DebugInfo("custom_jvp", "", (), None)
   wrapped, _ = transformation(
       lu.wrap_init(lambda: None, debug_info=nothing), *"1234")
@@ -121,18 +121,18 @@ flatten_jvp = _generator(custom_derivatives._flatten_jvp)
 
 
 def forget_call(wrapped) -> None:
-  """Lets a wrapped function be called once more, or another in its stead."""
+  """Lets a wrapped function be called once more, or be replaced by another."""
   for store in wrapped.stores:
     if store is not None:
       store.reset()
 
 
 def rule_inside(fun):
-  """The wrapped rule of which JAX made a function of its own, or None.
+  """The wrapped rule that a function of JAX's holds, or None.
 
-  It makes one to stage a `custom_jvp` call out, one to take it from a jaxpr
-  again, and one to leave out what nobody reads. They hold the rule in their
-  closures and nowhere else.
+  JAX makes such a function to stage a `custom_jvp` call out, to take it from a
+  jaxpr again, and to leave out dead results. It holds the rule in its closure
+  and nowhere else.
   """
   for maker, name in (("_memoize", "fn"), ("process_custom_jvp_call", "jvp"),
                       ("lift_jvp", "jvp_jaxpr_fun"),

@@ -1,9 +1,9 @@
-"""Jaxprs and equations taken apart and put together: what is inside, what it
-does, and what is left when nobody reads a part of it.
+"""Jaxprs and equations, taken apart and put together: the jaxprs inside, their
+effects, and the removal of dead code.
 
-What is dead is dropped by JAX's own rules, which know what each primitive says
-about its operands and results. Not every JAX has one for `while`, whose carries
-are all kept then; here stands one.
+JAX's own rules drop dead code, since they know how each primitive describes its
+operands and results. Before 0.12.0 JAX has none for `while` and would keep all
+its carries, so this module has one.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -32,9 +32,9 @@ def interpret(x, operands: Iterable[Any], constant: Callable[[Any], Any],
   Args:
     x: a jaxpr, closed or without constants.
     operands: in the domain.
-    constant: what a constant of the jaxpr is there.
-    literal: what a literal is there.
-    equation: the results of an equation on operands, both there.
+    constant: takes a constant of the jaxpr into the domain.
+    literal: takes a literal into the domain.
+    equation: the results of an equation on operands, both in the domain.
   """
   jaxpr, consts = open_jaxpr(x)
   env = dict(zip(jaxpr.constvars, map(constant, consts)))
@@ -57,8 +57,8 @@ def with_equations(x, eqns, outvars):
 def with_jaxprs(params: dict[str, Any], jaxprs) -> dict[str, Any]:
   """Params with their jaxprs replaced by those of an iterator.
 
-  They are taken in the order of the names: that of the params differs from one
-  `while` to another.
+  They are taken in the alphabetical order of the params, whose own order
+  differs from one `while` to another.
   """
   def replace(x):
     if isinstance(x, (compat.Jaxpr, compat.ClosedJaxpr)):
@@ -111,13 +111,13 @@ def uses_references(params: dict[str, Any]) -> bool:
 
 
 def has_effects_inside(params: dict[str, Any]) -> bool:
-  """Whether what is inside does more than name axes."""
+  """Whether the jaxprs inside have effects other than naming axes."""
   return not all(
       compat.benign(j.effects) for j in compat.jaxprs_in_params(params))
 
 
 def drop_dead(eqn, keep):
-  """Drops results that are not kept, and operands that nothing reads then.
+  """Drops results that are not kept, and operands that are dead then.
 
   Returns which operands are left, and the equation or None.
   """
@@ -128,7 +128,7 @@ def drop_dead(eqn, keep):
 
 
 def drop_dead_equations(closed_jaxpr):
-  """Drops what no result depends on; the operands stay."""
+  """Drops dead equations; the operands stay."""
   jaxpr = closed_jaxpr.jaxpr
   is_read = {v for v in jaxpr.outvars if type(v) is not compat.Literal}
   eqns = []

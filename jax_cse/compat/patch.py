@@ -1,30 +1,30 @@
-"""The seams in JAX's core: what is done there, by which way in, and how long.
+"""The seams in JAX's core: the methods that are replaced, and how long.
 
 `Primitive.bind` looks at its operands and then calls `bind_with_trace`; JAX's
 traces skip the first half and call `bind_with_trace` of their parent directly.
-So `bind_with_trace` is the seam through which all of them go, and to be there
-alone catches every bind once. Primitives that override it (calls with
-functions as operands: `custom_vjp_call`, `shard_map`) stay as they are, save
-that `custom_jvp_call` is looked up where its equation is staged, since only
-then it is known what it computes.
+So every bind goes through `bind_with_trace`, once. Primitives that override it
+(calls with functions as operands: `custom_vjp_call`, `shard_map`) stay as they
+are. The exception is `custom_jvp_call`: it is looked up where its equation is
+staged, since its function has been traced by then.
 
 Since JAX 0.12.0 the linear calls of a `vjp` are bound as nodes, which stage
-themselves. They are looked up as what they stand for, and staged as nodes.
+themselves. They are looked up as the primitive of the node, and staged as
+nodes.
 
-Beside these there are the methods by which results leave a transformation; why,
-stands in `eval_table`.
+The methods by which results leave a transformation are replaced as well;
+`eval_table` says why.
 
 The methods are replaced while somebody uses them. A JAX that was patched to ask
-what to do there (`patches/`) is left as it is and given an answer.
+at these places (`patches/`) is left as it is and given an answer.
 
     acquire(me)     # the first user installs
     release(me)     # the last one restores
 
-An interrupt may come between any two steps: what is replaced is noted first,
-and `release` may be called twice, and without `acquire`.
+An interrupt may come between any two steps: a method is noted before it is
+replaced, and `release` may be called twice, and without `acquire`.
 
-Limits: this is seen by every thread; one without a memo pays for a look at its
-cell and no more, or for the question.
+Limits: every thread sees the replaced methods; one without a memo pays for a
+look at its cell, or for the question, and no more.
 """
 
 import functools
@@ -107,18 +107,18 @@ def _isolating(plain):
   return convert
 
 
-# Owner, name, and what to put there.
+# Owner, name, and the wrapper of the method.
 _SEAMS = ((*compat.BIND, _memoized), (*compat.STAGE, _staging),
           (*compat.SHARD, _sharding),
           *((*node, _as_a_node) for node in compat.NODES),
           *((*exit_, _isolating) for exit_ in compat.EXITS))
 _lock = threading.Lock()
 _users: set[Any] = set()
-_replaced: list[tuple[Any, str, Any]] = []   # owner, name, and what was there
+_replaced: list[tuple[Any, str, Any]] = []   # owner, name, plain method
 
 
 def _passing(asking):
-  """The function of a patched JAX, which asks, as it is in plain JAX."""
+  """The plain function in one of a patched JAX: its question is passed over."""
   @functools.wraps(asking)
   def plain(*args, **kwargs):
     cell = here.cell
@@ -166,13 +166,13 @@ def acquire(user: Any) -> None:
   """Installs the patch unless it is installed."""
   with _lock:
     if not _users:
-      _restore()   # what an interrupt left
+      _restore()   # after an interrupt
       _install()
     _users.add(user)
 
 
 def release(user: Any) -> None:
-  """Restores what was there when the last user leaves."""
+  """Restores the plain methods when the last user leaves."""
   with _lock:
     _users.discard(user)
     if not _users:

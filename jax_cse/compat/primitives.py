@@ -1,4 +1,4 @@
-"""Primitives by name, and what they are known to do."""
+"""Primitives by name, and properties of them that JAX knows."""
 
 import functools
 from typing import Any
@@ -33,7 +33,7 @@ one_minus_square_p = (Primitive("one_minus_square") if VERSION < (0, 11)
                       else lax.one_minus_square_p)
 broadcast_in_dim_p, convert_element_type_p = (
     lax.broadcast_in_dim_p, lax.convert_element_type_p)
-# Of one number for all elements they make one for all.
+# If all elements of the operand are one number, so are those of the result.
 KEEP_CONSTANTS = (broadcast_in_dim_p, convert_element_type_p)
 tanh_p = lax.tanh_p
 dot_general_p, reduce_sum_p, reshape_p, squeeze_p = (
@@ -52,7 +52,7 @@ fft_p, triangular_solve_p = fft.fft_p, linalg.triangular_solve_p
 add_any_p = ad_util.add_jaxvals_p
 device_put_p = dispatch.device_put_p
 optimization_barrier_p = lax.optimization_barrier_p
-# What is left of a `custom_vjp` function in a linear map.
+# The remainder of a `custom_vjp` function in a linear map.
 custom_lin_p = ad.custom_lin_p
 # Element by element, for operands of one shape or scalars.
 ELEMENTWISE = frozenset({
@@ -61,14 +61,14 @@ ELEMENTWISE = frozenset({
     lax.exp_p, lax.log_p, lax.sin_p, lax.cos_p, lax.tanh_p, lax.real_p,
     lax.imag_p, lax.conj_p, lax.abs_p, lax.sign_p, one_minus_square_p,
 })
-# What JAX batches by rules of its own, and is elementwise too.
+# Elementwise as well, though JAX batches them by rules of their own.
 _ELEMENTWISE_BESIDE = frozenset({
     add_any_p, convert_element_type_p, select_n_p, ad_checkpoint.name_p})
 
 
 def is_elementwise(primitive: Primitive) -> bool:
-  """Whether each element of the result follows from the elements at its place,
-  of operands that have one shape or are scalars."""
+  """Whether each element of the result depends on the elements at its place
+  alone, for operands that have one shape or are scalars."""
   batcher = batching.fancy_primitive_batchers.get(primitive)
   return primitive in _ELEMENTWISE_BESIDE or (
       isinstance(batcher, functools.partial) and batcher.func in (
@@ -76,7 +76,7 @@ def is_elementwise(primitive: Primitive) -> bool:
 
 
 def runs_compiled(primitive: Primitive) -> bool:
-  """Whether an eager bind is a call of what JAX compiles, and no more."""
+  """Whether an eager bind only calls the program that JAX compiles for it."""
   impl = primitive.impl
   return (type(primitive) is Primitive
           and not {"is_high", "bind_with_trace"} & vars(primitive).keys()
@@ -109,5 +109,5 @@ def params_of_broadcast(shape: tuple[int, ...], dimensions: tuple[int, ...]
   return {"shape": shape, "broadcast_dimensions": dimensions, "sharding": None}
 
 
-# What looks at values only: of a derivative it sees nothing.
+# Primitives for debugging: they see values, and nothing of derivatives.
 LOOKS_ON = frozenset({debugging.debug_callback_p, debugging.debug_print_p})

@@ -1,4 +1,4 @@
-"""Jaxprs: made, closed, and freed of what is dead."""
+"""Jaxprs: made, closed, and freed of dead code."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def closed(jaxpr, consts):
       consts or jaxpr.consts) else jaxpr.with_consts(consts)
 
 
-# What JAX's dead-code elimination is made of.
+# The parts of JAX's dead-code elimination.
 Var, dce_jaxpr = core.Var, pe.dce_jaxpr
 
 
@@ -48,10 +48,10 @@ def drop_dead(eqn, keep: list[bool]):
   used, new = rule(keep, *alive, eqn)
   if VERSION < (0, 11) or new is None or new is eqn:
     return used, new
-  # 0.11.0: a `scan` tells its operands and results by trees, which remember
-  # what was dropped, so they would grow as the operands do without CSE, and
-  # look otherwise each time even if nothing is dropped. 0.12.0: if nothing is,
-  # rules return the equation itself.
+  # 0.11.0: a `scan` describes its operands and results by trees. They remember
+  # dropped ones, so they would grow as the operands do without CSE, and differ
+  # each time even if nothing is dropped. 0.12.0: if nothing is, rules return
+  # the equation itself.
   if VERSION < (0, 12) and _size(new) == _size(eqn):
     return used, eqn
   if eqn.primitive is scan_p:
@@ -60,7 +60,7 @@ def drop_dead(eqn, keep: list[bool]):
 
 
 def _size(eqn) -> int:
-  """How much there is to drop, inside too."""
+  """The number of equations, operands and results, those inside included."""
   return 1 + len(eqn.invars) + len(eqn.outvars) + sum(
       map(_size, (e for j in jaxprs_in_params(eqn.params) for e in j.eqns)))
 
@@ -82,8 +82,8 @@ def trace_to_jaxpr(fun, avals, debug_info):
 
 
 def jvp_of_equation(eqn):
-  """A closed jaxpr of the operands of an equation, and of the tangents of those
-  that have one, with its results, and with those of its `jvp`."""
+  """A closed jaxpr that computes an equation's results twice: plainly, and by
+  its `jvp`. It takes the operands, and the tangents of those that have one."""
   avals = [v.aval for v in eqn.invars]
   moving = [i for i, aval in enumerate(avals) if is_inexact(aval.dtype)]
 
@@ -105,11 +105,11 @@ def jvp_of_equation(eqn):
 
 
 def without_references(primitive, params: dict[str, Any], avals, which):
-  """One application of a primitive, as a closed jaxpr in which some operands
-  are values in place of the references that they are.
+  """One application of a primitive, as a closed jaxpr that takes values in
+  place of some references.
 
-  It takes what these hold, and returns after the results what they hold then,
-  but of those that are gone. A result that is a reference is what it holds.
+  The values held afterwards follow the results, except of references that are
+  gone. A result that is a reference becomes the value that it holds.
   """
   def apply(*operands):
     results = primitive.bind(*operands, **primitive.get_bind_params(params))

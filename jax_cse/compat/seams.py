@@ -9,22 +9,22 @@ from jax._src.interpreters import partial_eval as pe
 
 from jax_cse.compat.settings import VERSION
 
-# What is patched: the one place through which every ordinary bind goes,
-# `Primitive.bind` and the traces' own calls alike; where an equation is staged;
-# and the three through which results leave a transformation.
+# The patched methods: the one that every ordinary bind goes through, that of
+# `Primitive.bind` and the traces' own alike; the one that stages an equation;
+# and the three by which results leave a transformation.
 BIND = (core.Primitive, "bind_with_trace")
 STAGE = (pe.DynamicJaxprTrace, "emit_eqn")
 # `shard_map` has a `bind_with_trace` of its own, and each trace its own way.
 SHARD = (pe.DynamicJaxprTrace, "process_shard_map")
 # 0.12.0: the linear calls and loops of a `vjp` are bound as nodes, which stage
-# themselves in a jaxpr and are what they stand for, `prim`, everywhere else.
+# themselves in a jaxpr and are the primitive `prim` everywhere else.
 NODES = () if VERSION < (0, 12) else ((ad.VJPNode, "bind_with_trace"),)
 EXITS = (
     (ad.JVPTrace, "to_primal_tangent_pair"),
     (ad.LinearizeTrace, "to_primal_tangent_pair"),
     (batching.BatchTrace, "to_batch_info"),
 )
-# Whether this JAX was patched to ask what to do at these places (`patches/`).
+# Whether this JAX was patched to ask at these places (`patches/`).
 IS_PATCHED = hasattr(core, "cse")
 
 
@@ -34,6 +34,6 @@ def ask(answer: Callable | None) -> None:
 
 
 def note_toggle(value: bool | str) -> None:
-  """Makes `core.enable_cse` of a patched JAX say what holds already."""
+  """Sets `core.enable_cse` of a patched JAX to the state in force."""
   if IS_PATCHED:
     core.enable_cse = core._followed = value

@@ -1,4 +1,4 @@
-"""What JAX is told to do, and what decides whether a trace is used again.
+"""JAX's version and configuration, and the keys of its trace caches.
 
 Where a version differs from those before, the branch stands under a comment
 with the version and the change, here and in the files beside.
@@ -29,7 +29,7 @@ class UserContext:
 
   def __init__(self):
     setting = config.make_user_context(None)._obj
-    # On this thread; what `get` returns may be `set` again.
+    # On this thread; a value from `get` may be `set` again.
     self.get: Callable[[], Any] = setting.get_local
     self.set: Callable[[Any], None] = setting.set_local
     self.set_global: Callable[[Any], None] = setting.set_global
@@ -55,7 +55,7 @@ def checks_key_reuse() -> bool:
 
 
 def watches_tracing() -> bool:
-  """Whether JAX is told to do more than trace where it traces."""
+  """Whether JAX is told to do more than tracing while it traces."""
   return config.debug_key_reuse.value or config.eager_constant_folding.value
 
 
@@ -75,12 +75,12 @@ def has_64_bits() -> bool:
 
 
 def folds_constants() -> bool:
-  """Whether JAX is told to evaluate what depends on no tracer at once."""
+  """Whether JAX is told to fold constants while it traces."""
   return config.eager_constant_folding.value
 
 
 def guards_host_transfers() -> bool:
-  """Whether JAX is told to say something when a host value is transferred."""
+  """Whether JAX is told to report or refuse transfers of host values."""
   return config.transfer_guard_host_to_device.value not in (None, "allow")
 
 

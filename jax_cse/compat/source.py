@@ -33,10 +33,10 @@ def user_frame(eqn) -> tuple[str, int, str] | None:
 
 
 def calling_frame() -> tuple[str, int, str] | None:
-  """File, line and function of the user's that called what runs now.
+  """File, line and function of the user's that called the running code.
 
-  What is installed is passed over, unless there is nothing else. (What JAX
-  knows of the stack ends where the function that it traces begins.)
+  Installed packages are passed over, unless there is nothing else. (JAX's own
+  view of the stack ends where the traced function begins.)
   """
   frame: types.FrameType | None = sys._getframe()
   found = None
@@ -53,13 +53,13 @@ def calling_frame() -> tuple[str, int, str] | None:
 
 
 def current_eqn_context():
-  """What JAX stamps on an equation that is bound now; interned."""
+  """The context that JAX stamps on an equation bound now; interned."""
   return core.current_jaxpr_eqn_context()
 
 
 @contextlib.contextmanager
 def at(context, source):
-  """What is bound inside is bound in a context and at a place in the source."""
+  """Gives binds inside a context and a place in the source."""
   with (source_info_util.user_context(source.traceback,
                                       name_stack=source.name_stack),
         context.manager):
@@ -67,7 +67,7 @@ def at(context, source):
 
 
 def source_of(eqn):
-  """Where an equation was, inside of where it is evaluated."""
+  """The place of an equation, inside of the place where it is evaluated."""
   source = eqn.source_info
   return source.replace(
       name_stack=source_info_util.current_name_stack() + source.name_stack)

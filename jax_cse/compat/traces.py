@@ -1,4 +1,4 @@
-"""Traces and their tracers: what is current, what is bound and staged."""
+"""Traces and their tracers: the current one, binding, staging."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,16 +28,16 @@ BatchTrace, BatchTracer = batching.BatchTrace, batching.BatchTracer
 
 
 def compiled(primitive: Primitive, params: dict[str, Any]) -> Callable:
-  """What JAX compiles for an eager application of one primitive."""
+  """JAX's compiled program for an eager application of one primitive."""
   return plainly(
       lambda: dispatch.xla_primitive_callable(primitive, **params), ())
 
 
 def plainly(run: Callable, args):
-  """Runs what JAX compiled for one primitive as it runs without CSE.
+  """Runs JAX's compiled program for one primitive as it runs without CSE.
 
-  There is nothing to merge in one primitive, so what was compiled outside of
-  CSE serves inside, and no bind of a compilation is looked up.
+  One primitive has nothing to merge, so a program compiled outside of CSE
+  serves inside, and no bind of a compilation is looked up.
   """
   if config.disable_jit.value:
     with config.disable_jit(False):
@@ -61,7 +61,7 @@ def plainly(run: Callable, args):
 def trace_rule(wrapped, num_operands: int):
   """The jaxpr of the rule of a `custom_jvp` call, as plain JAX traces it.
 
-  `wrapped` is what the call holds, which keeps what it traces; this does not.
+  `wrapped`, which the call holds, keeps its trace; this does not.
   """
   thunk = dict(zip(wrapped.f.__code__.co_freevars,
                    wrapped.f.__closure__))["fn"].cell_contents
@@ -70,13 +70,13 @@ def trace_rule(wrapped, num_operands: int):
 
 
 def outside_transformations() -> bool:
-  """Whether what is bound now is evaluated at once, by no transformation."""
+  """Whether a bind now is evaluated at once, by no transformation."""
   # 0.11.0: none is current while something is bound.
   return core.trace_ctx.trace in (None, core.eval_trace)
 
 
 def is_staging() -> bool:
-  """Whether what is bound now is an equation of a jaxpr."""
+  """Whether a bind now becomes an equation of a jaxpr."""
   return isinstance(core.trace_ctx.trace, DynamicJaxprTrace)
 
 
@@ -89,7 +89,7 @@ def emit(trace, eqn, tracers, source, narrowed=None):
   """Stages an equation of a call that `source` makes, on `tracers`.
 
   Constants are folded and the equation keeps its context, as when JAX inlines.
-  If it was narrowed, that is what `tracers` are the operands of.
+  If it was narrowed, `tracers` are its operands after that.
   """
   if narrowed is not None:
     eqn = eqn.replace(outvars=[eqn.outvars[i] for i in narrowed.results],
@@ -121,20 +121,20 @@ to_concrete_value = core.to_concrete_value
 
 
 def bind_later(primitive, operands, params, context, source):
-  """Binds at the current trace what was bound elsewhere with this context."""
+  """Binds a primitive that was put off at the current trace, in its context."""
   with at(context, source):
     results = primitive.bind(*operands, **primitive.get_bind_params(params))
   return list(results) if primitive.multiple_results else [results]
 
 
 def stage(trace, primitive, operands, params, out_avals, context, source):
-  """Stages an equation as it is, which has no effects."""
+  """Stages an equation without effects as it is."""
   tracers = [trace.to_jaxpr_tracer(x, source) for x in operands]
   return trace.emit_eqn(tracers, out_avals, primitive, params, no_effects,
                         source, context)
 
 
-# What is raised where Python wants to know a value that is not known yet.
+# The errors where Python needs a value that is not known yet.
 WANTS_VALUES = (
     jax.errors.ConcretizationTypeError, jax.errors.NonConcreteBooleanIndexError,
     jax.errors.TracerArrayConversionError,
@@ -142,8 +142,8 @@ WANTS_VALUES = (
 
 
 def stages(trace) -> bool:
-  """Whether what is bound at a trace ends in a jaxpr, so no value of its is
-  known before that runs."""
+  """Whether binds at a trace end in a jaxpr, so no result of theirs is known
+  before that runs."""
   while trace is not None and not isinstance(trace, DynamicJaxprTrace):
     trace = getattr(trace, "parent_trace", None)
   return trace is not None
@@ -152,7 +152,7 @@ def stages(trace) -> bool:
 def constant_behind(tracer):
   """The value of a `DynamicJaxprTracer` that stands for a constant, or None.
 
-  A literal answers with its value; a constvar with what it closes over.
+  A literal answers with its value, a constvar with its constant.
   """
   return tracer._trace.frame.constvar_to_val.get(tracer.val)
 

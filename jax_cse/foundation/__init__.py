@@ -1,6 +1,6 @@
-"""What stands below all: no private name of JAX enters here.
+"""The base of the package, free of JAX's private names.
 
-So it can be imported on any JAX, to refuse one that is not supported: what a
-user says (modes, inputs), what is answered (errors, versions), which context
-is active on which thread, and the counting of equations.
+It can be imported on any JAX, and so refuses one that is not supported. It has
+modes, checks of arguments, errors and versions, the context that is active on
+each thread, and the counting of equations.
 """

@@ -1,14 +1,13 @@
 """Which memo answers on which thread.
 
-Every thread has a cell. The cell has a stack of what the thread entered, and
-the top of the stack decides; under it lies what holds for the whole process.
+Every thread has a cell, with a stack of the contexts that it entered. The top
+of the stack decides; an empty one leaves it to the memo of the whole process.
 
-    here.cell.memo      # what a bind on this thread asks, None for plain JAX
+    here.cell.memo      # the memo that a bind here asks; None for plain JAX
 
-Entries leave by identity, wherever in the stack they are by then, so that
-generators and callbacks that leave out of order leave nothing behind. A
-generator that is closed on another thread leaves the right cell, since the
-entry knows its cell.
+Entries are removed by identity, wherever in the stack they are, so generators
+and callbacks may leave in any order. An entry knows its cell, so a generator
+that is closed on another thread leaves the right one.
 """
 
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import weakref
 
 
 class Cell:
-  """What one thread entered, oldest first; a memo of None switches it off."""
+  """A stack of memos that a thread entered; a memo of None is plain JAX."""
 
   def __init__(self, base: Any):
     self._stack: list[tuple[object, Any]] = []
@@ -36,9 +35,9 @@ class Cell:
     self._refresh()
 
   def strand(self) -> None:
-    """Plain JAX until this thread enters or leaves something again.
+    """Answers with plain JAX until this thread enters or leaves something.
 
-    An entry left on another thread, and the user context is still set here.
+    For an entry left on another thread: the user context is still set here.
     """
     self.memo = None
 

@@ -41,8 +41,8 @@ def count_primitives(fun: Callable[_P, Any]) -> Callable[_P, Counter[str]]:
 
   Returns:
     A function of the arguments of `fun` that returns a `collections.Counter` by
-    primitive name. What it counts depends on the mode in force when it is
-    called, so the same function can be counted with and without:
+    primitive name. The mode in force at the call decides the counts, so one
+    function can be counted with and without CSE:
 
         plain = count_primitives(f)(x)
         with jax_cse.enabled():

@@ -2,7 +2,7 @@
 
 
 class UnsupportedJaxVersion(ImportError):
-  """The installed JAX is not one whose internals this package knows.
+  """The installed JAX has internals that this package does not know.
 
   Raised before anything is patched. The message names the installed version,
   the supported ones, and the command that installs one of them.
@@ -10,8 +10,8 @@ class UnsupportedJaxVersion(ImportError):
 
 
 class CheckFailed(ArithmeticError):
-  """What was rebuilt differs from the plain program by more than rounding.
+  """A rebuilt program differs from the plain one by more than rounding.
 
-  Raised where `check=True` asks for it. The message names the first equation
-  whose result differs, and its place in the source.
+  Raised only with `check=True`. The message names the first equation whose
+  result differs, and its place in the source.
   """

@@ -1,4 +1,4 @@
-"""What the public functions ask of what they are given."""
+"""Checks of the arguments of public functions."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import jax.numpy as jnp
 
 
 def require_callable(fun: Any, name: str) -> None:
-  """Checks `fun` at once, not when the function that is returned is called.
+  """Checks that `fun` is callable, before the returned function is called.
 
   Raises:
-    TypeError: `fun` cannot be called; says what it is. `name` is that of the
+    TypeError: it is not; the message has its type, and `name`, that of the
       public function.
   """
   if not callable(fun):
@@ -20,7 +20,7 @@ def require_dtype(x: Any, kind: Any, requirement: str) -> Any:
   """`x`, if its dtype is a sub-dtype of `kind`.
 
   Raises:
-    TypeError: it is not; says `requirement`, and the dtype that it has.
+    TypeError: it is not; the message has `requirement` and the dtype.
   """
   dtype = getattr(x, "dtype", None)
   if dtype is None:

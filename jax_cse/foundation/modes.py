@@ -1,4 +1,4 @@
-"""The modes of `enabled()`, and what `JAX_CSE` in the environment may say.
+"""The modes of `enabled()`, and the values of the variable `JAX_CSE`.
 
 A mode says which equations count as the same:
 
@@ -39,8 +39,7 @@ def from_environment() -> tuple[str | None, bool]:
   """Reads `JAX_CSE`: the mode for the whole process, and whether all is off.
 
   Raises:
-    ValueError: the variable holds something else; the message names what is
-      accepted.
+    ValueError: it has another value; the message names those accepted.
   """
   value = os.environ.get(VARIABLE, "")
   if value == "":

@@ -1,4 +1,4 @@
-"""Which JAX versions the patch is written for.
+"""The JAX versions that are supported.
 
 The patch reaches into `jax._src`, where names and meanings change with every
 release, so a version is supported when the whole test suite passes on it, and
@@ -11,7 +11,7 @@ import jax
 
 from jax_cse.foundation import errors
 
-# What setup.py takes from each version of Python on.
+# The JAX that setup.py requires, from each version of Python on.
 FOR_PYTHON = {(3, 11): "0.10.2", (3, 12): "0.11.2", (3, 13): "0.12.0.1"}
 SUPPORTED = tuple(FOR_PYTHON.values())
 

@@ -44,9 +44,8 @@ def _outside() -> Any:
 # A generator may be closed on another thread than it entered on. JAX's user
 # context then stays set on the first, since no thread can set another's, until
 # that thread enters or leaves something again. Until then plain JAX answers on
-# it. What it traces must not be taken for traced with CSE, nor the other way
-# round: so the value that stays is not used again, and what was traced under it
-# is forgotten.
+# it. Its traces must not be taken for traces with CSE, nor the other way round:
+# so the value that stays is not used again, and traces under it are forgotten.
 _epochs = itertools.count()
 _epoch = next(_epochs)
 
@@ -99,11 +98,11 @@ class _Entry:
 
 
 class Memo(Protocol):
-  """What `enabled()` yields: the memo that answers inside of it."""
+  """The memo that answers inside of an `enabled()`, which yields it."""
 
   @property
   def mode(self) -> str | None:
-    """The mode that decides what is the same; None if `JAX_CSE` says off."""
+    """Which equations are the same (`modes`); None if `JAX_CSE` says off."""
 
   @property
   def stats(self) -> Statistics:
@@ -169,7 +168,7 @@ class _Context(contextlib.ContextDecorator, Generic[_Yields]):
 
 
 class _InertMemo:
-  """What an `enabled()` gives that `JAX_CSE` switched off: empty statistics."""
+  """The memo of an `enabled()` that `JAX_CSE` switched off: no statistics."""
 
   def __init__(self) -> None:
     self.mode = None
@@ -180,8 +179,8 @@ class _InertMemo:
 class enabled(_Context[Memo]):
   """Merges common subexpressions as they are bound, on this thread.
 
-  A primitive that is applied to values that it was applied to before gives the
-  result of the first time, eagerly and under every transformation of JAX:
+  A primitive that is applied to the same values again returns its first result,
+  eagerly and under every transformation of JAX:
 
       with jax_cse.enabled() as memo:
         jaxpr = jax.make_jaxpr(f)(x)
@@ -197,20 +196,20 @@ class enabled(_Context[Memo]):
       values with the same params are merged, operands swapped where that cannot
       change a bit; each primitive application gives the bits that it gives
       without. In traced programs `"reassociate"` also merges sums and products
-      that differ in grouping and order only, and `"ring"` what is equal by
+      that differ in grouping and order only, and `"ring"` also those equal by
       distributivity: equal in real arithmetic for finite values, integers to
       the bit. None means the mode that `JAX_CSE` names, if it names one.
     max_bytes: budget in bytes for results that are held for eager evaluation;
-      256 MiB by default. The least recently used leave first; what left is
-      counted in `memo.stats.evicted` and `memo.stats.evicted_bytes`. A budget
-      that is given makes a memo of its own, also inside another `enabled()`.
+      256 MiB by default. The least recently used leave first, and are counted
+      in `memo.stats.evicted` and `memo.stats.evicted_bytes`. An explicit budget
+      makes a memo of its own, also inside another `enabled()`.
 
   Yields:
     The memo, with its `Statistics` as `memo.stats`, its mode as `memo.mode`
     and the bytes that it holds for eager evaluation as `memo.nbytes`.
 
   Raises:
-    ValueError: `mode`, `max_bytes` or `JAX_CSE` is out of range.
+    ValueError: `mode`, `max_bytes` or `JAX_CSE` has a value not accepted.
     UnsupportedJaxVersion: on entry, before anything is patched.
 
   Source: `core.enable_cse` in github.com/jax-ml/jax/issues/520.
@@ -284,7 +283,7 @@ def _turn_process(mode: str | None) -> None:
 
 
 def follow_toggle(value: bool | str) -> None:
-  """Does what was assigned to `core.enable_cse` of a patched JAX.
+  """Follows an assignment to `core.enable_cse` of a patched JAX.
 
   Raises:
     ValueError: it is not True, False or the name of a mode.
@@ -302,11 +301,11 @@ def follow_toggle(value: bool | str) -> None:
 
 
 def follow_environment() -> None:
-  """Does at import what `JAX_CSE` says.
+  """Follows `JAX_CSE` at import.
 
   Raises:
-    ValueError: it says something else than what is accepted.
-    UnsupportedJaxVersion: it asks for a mode on a JAX that is not supported.
+    ValueError: it has a value that is not accepted.
+    UnsupportedJaxVersion: it names a mode on a JAX that is not supported.
   """
   mode, _ = modes.from_environment()
   if mode is not None:

@@ -16,8 +16,8 @@ An entry is charged `ENTRY_BYTES` above the size of its results, for the key
 and the bookkeeping around it; otherwise a budget of 256 MiB would admit 67
 million scalars.
 
-Limits: the budget counts what the table holds. A result that somebody else
-holds as well is counted all the same.
+Limits: the budget counts all that the table holds, also a result that somebody
+else holds as well.
 """
 
 from collections import OrderedDict

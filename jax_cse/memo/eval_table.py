@@ -1,15 +1,15 @@
 """The table of eager evaluation: results are arrays, and arrays have owners.
 
 An owner may donate or delete its array, or make another array of the same
-buffer (`device_put`), and that must not touch what belongs to someone else. So
-a hit hands out a copy: a fifth of the time of a product of 512 x 512 matrices.
-Where operands and results are small the operation is done again instead, which
-gives the same bits; the copy of a scalar can take five times as long.
+buffer (`device_put`). That must not touch arrays of other owners, so a hit
+hands out a copy: a fifth of the time of a product of 512 x 512 matrices. Where
+operands and results are small the operation is done again instead, which gives
+the same bits; the copy of a scalar can take five times as long.
 
-Where forward mode nests that would be too dear: the rule of the outer `jvp`
+Copies would be too dear where forward mode nests: the rule of the outer `jvp`
 asks for the same results over and over, and only other rules see them. There
-arrays are shared. Where one that was leaves its transformation it leaves as a
-copy (`Memo.leaving`), and what donates or makes an alias is given copies.
+arrays are shared. A shared array leaves its transformation as a copy
+(`Memo.leaving`), and primitives that donate or make an alias are given copies.
 
 Limits: the results of a `jit` that the user calls are not looked up: it runs
 compiled, from the second call on without Python.
@@ -45,13 +45,13 @@ class EvalTable:
     self.memo = memo
     self.against: str | None = None
     self.results = EagerTable(max_bytes, self._evicted)
-    # Primitive, context and params to what JAX compiles for them, which its own
-    # cache holds and `jax.clear_caches` drops.
+    # Primitive, context and params to JAX's compiled program for them, which
+    # its own cache holds and `jax.clear_caches` drops.
     self._compiled: dict[tuple, weakref.ref[Callable]] = {}
 
   def bind(self, plain, primitive, trace, args, avals, params):
     # Calls of small functions would take a tenth of the time of an operation,
-    # so what happens for each is written out here.
+    # so the steps of each are written out here.
     memo = self.memo
     plan = keys.plans.get(id(primitive))
     if plan is None or plan.impl is not primitive.__dict__.get("impl"):
@@ -86,8 +86,8 @@ class EvalTable:
                           params)
     run = None
     if known:
-      # `plain` would look at what is known by now: not looking again took a
-      # miss from 1.43 to 1.31 times plain (`sin`, scalar).
+      # `plain` would look all of that up again: not doing so took a miss from
+      # 1.43 to 1.31 times plain (`sin`, scalar).
       which, found = keys.find(self._compiled.get, plan, context, (), params)
       run = (found and found()) or self._compile(which, primitive, params)
     return self._answer(key, entry, plan, run, plain, primitive, trace, args,
@@ -95,8 +95,8 @@ class EvalTable:
 
   def _answer(self, key, entry, plan, run, plain, primitive, trace, args, avals,
               params):
-    """What is held, if its arrays are there, or what is computed; `run`
-    computes it without looking, if it is not None."""
+    """The held results, if their arrays are there, or computed ones; `run`, if
+    it is not None, computes them without a look-up."""
     stats = self.memo.stats
     if entry is not None:
       outs = self._recall(entry, params, args, run)
@@ -138,7 +138,7 @@ class EvalTable:
       return args, exclusions.GUARDED
     if isinstance(x, np.ndarray):
       # The runtime may read it after this returns, and after it was changed.
-      # What is held must belong to the bits in the key.
+      # A held result must belong to the bits in the key.
       args = list(args)
       args[len(numbers)] = value.revive()
     numbers.append(value.number)
@@ -162,7 +162,7 @@ class EvalTable:
           return None
         nbytes += compat.nbytes(x)
     memo, arrays = self.memo, self.memo.numbering.arrays
-    # One rule deep the user is near; what `linearize` keeps is the user's too.
+    # One rule deep the user is near; residuals of `linearize` are the user's.
     if memo.depth >= 2 and not memo.linearizing and memo.sees_exits:
       memo.shares_arrays = True
       arrays.shared.update(map(id, held))

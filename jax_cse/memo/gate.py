@@ -1,4 +1,4 @@
-"""The gate: what happens at every bind that is looked up.
+"""The gate: the steps of every bind that is looked up.
 
     a reason against it        if there is one, plain JAX and no more
     numbers of the operands    or a reason
@@ -6,7 +6,7 @@
     an entry under the key     a hit, if its results can be had again
     plain JAX                  a miss, whose results are entered
 
-A table says what its results are and how long they are held:
+A table decides the form of its results and how long they are held:
 
     numbers(trace, args)         None for an operand without one
     look_up(plan, context, numbers, avals, params)   the key, and its entry
@@ -14,15 +14,15 @@ A table says what its results are and how long they are held:
     store(key, found, numbers, params, results)
 
 Eager evaluation has a gate of its own (`eval_table`): an operation takes 7 us
-there in all, and what is written out there would take a tenth more.
+there in all, and calls of these functions would take a tenth more.
 """
 
 from jax_cse.primitives import exclusions
 
 
 def answer(table, plan, reason, plain, primitive, trace, args, avals, params):
-  """What `plain` returns for the other arguments, or has returned for them
-  before. `reason` is one against looking it up, if there is one."""
+  """The results of `plain` on the arguments after it, or those of an equal
+  bind before. `reason`: one against looking it up, if any."""
   key = found = None
   if reason is None:
     numbers = table.numbers(trace, args)

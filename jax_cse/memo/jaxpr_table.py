@@ -1,17 +1,17 @@
 """The table of a jaxpr under construction.
 
 An equation that was staged before on the same values is not staged again; its
-result is looked up. A number leads to the tracer that has it weakly: as long as
-the equation is used its tracer lives, and what JAX drops while it traces is not
-brought back, so no jaxpr gets larger.
+result is looked up. A number refers to its tracer weakly: the tracer lives as
+long as the equation is used, and equations that JAX drops while it traces are
+not brought back, so no jaxpr gets larger.
 
 Calls that JAX inlines (`jit(inline=True)`, as `jnp` ufuncs are) are inlined
 here, since their equations must be looked up one by one. Every other call, loop
 or branch stays one equation: those of its results that are known are looked up,
 and for the others it is narrowed to the operands that it really has.
 
-Limits: an equation of whose results none is in use is forgotten, and staged
-again if it is asked for again, as it is without CSE.
+Limits: an equation without a result in use is forgotten. If it is asked for
+again it is staged again, as without CSE.
 """
 
 import functools
@@ -41,7 +41,7 @@ class JaxprTable:
     # XLA merges what a lowering rule traces; looking it up made the lowering of
     # a sampler 18 times as long.
     self.against = exclusions.LOWERED if compat.is_lowering() else None
-    # Variable to number; to None where what it stands for can change.
+    # Variable to number; to None where its value can change.
     self.variables: dict[Any, int | None] = {}
     self.revivable: dict[Any, Any] = {}
     self._scope = Scope(memo.numbering, memo.context_of, memo.mode)
@@ -71,14 +71,14 @@ class JaxprTable:
                        params)
 
   def _reason_against(self, args) -> str | None:
-    """Why nothing is looked up now, whatever the primitive."""
+    """Why no primitive is looked up now, or None if any may be."""
     if compat.folds_constants() and not any(
         isinstance(x, compat.Tracer) for x in args):
       return exclusions.FOLDED
     return self.against or (
         exclusions.CHECKED if compat.checks_key_reuse() else None)
 
-  # What the gate asks.
+  # The questions of the gate.
 
   def numbers(self, trace, operands) -> list[int | None]:
     variables, number = self.variables, self.memo.numbering.number
@@ -114,7 +114,7 @@ class JaxprTable:
     return out
 
   def store(self, key, found, operands, params, outs) -> None:
-    """Enters what one equation just computed."""
+    """Enters the results of the equation that was just staged."""
     if not outs or type(outs[0]) is not compat.DynamicJaxprTracer:
       return
     eqn = outs[0].parent
@@ -157,7 +157,7 @@ class JaxprTable:
   # Calls, loops and branches.
 
   def _call(self, plan, primitive, trace, args, avals, params, stage):
-    """Results of a call: those that are known, and what `stage` gives."""
+    """Results of a call: the known ones, and those that `stage` gives."""
     numbers = self._all_numbers(trace, args)
     call = Call(self._scope, primitive, params, numbers, avals,
                 self.memo.context())

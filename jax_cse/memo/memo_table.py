@@ -1,15 +1,15 @@
-"""The memo: a bind on values that were seen before returns its result.
+"""The memo: a bind on the same values again returns its first result.
 
 This is the thread's "memoizing `Primitive.bind`". There is a table for each
-trace, since a result belongs to the trace that made it, and the tables of
-nested traces work together: under `jvp` under `jvp` under a jaxpr trace the
-rule of the outermost level makes binds one level further in, which are looked
-up there; where one misses, its rule makes binds at the jaxpr trace, which are
-looked up there.
+trace, since a result belongs to the trace that made it. The tables of nested
+traces work together. Take `jvp` of `jvp` under a jaxpr trace: the rule of the
+outermost level makes binds one level further in, which are looked up there.
+Where one misses, its rule makes binds at the jaxpr trace, which are looked up
+there.
 
     kind of trace            table              results are held
     jaxpr under construction `jaxpr_table`      by the jaxpr alone
-    jvp, linearize, vmap     `transform_table`  by what they are made of
+    jvp, linearize, vmap     `transform_table`  by their parts
     eager evaluation         `eval_table`       by the table, within a budget
     any other                none               not
 
@@ -17,8 +17,8 @@ A key holds everything that JAX has in the keys of its own trace caches
 (precision, x64, device, mesh, compute placement, metadata, axis names, ...).
 
 Limits: a `linearize` (so `grad`, `vjp`) that runs eagerly merges primal values
-only. Merged tangents would add up cotangents in another order, which can be
-told by the bits. In a traced program they are merged.
+only. Merged tangents would add up cotangents in another order, which changes
+bits. In a traced program they are merged.
 """
 
 import functools
@@ -36,7 +36,7 @@ from jax_cse.primitives import exclusions
 
 
 class _NoTable:
-  """What stands for a trace of an unknown kind."""
+  """Stands for the table of a trace of an unknown kind."""
 
   traced = False
   order = 0
@@ -56,7 +56,7 @@ class Memo:
   """Memo tables for all the traces of one thread, and their statistics.
 
   Attributes:
-    mode: the mode that decides what is the same.
+    mode: that of `enabled()`: which equations are the same.
     stats: `Statistics` of the lookups.
     tables: the tables by id of their trace.
   """
@@ -94,9 +94,9 @@ class Memo:
   def table(self, trace):
     """The table of a trace, whose `bind` stands for that of a primitive.
 
-    `bind(plain, primitive, trace, args, avals, params)` returns what `plain`,
-    JAX's own `Primitive.bind_with_trace`, returns for the other arguments, or
-    has returned for them before. The table dies with the trace.
+    `bind(plain, primitive, trace, args, avals, params)` returns the results of
+    `plain`, JAX's own `Primitive.bind_with_trace`, on the other arguments, or
+    those of an equal bind before. The table dies with the trace.
     """
     table = self.tables.get(id(trace))
     return self._new_table(trace) if table is None else table
@@ -148,7 +148,7 @@ class Memo:
       self._eval.against = before
 
   def count(self, plan, is_hit, reason: str | None = None) -> None:
-    """Counts a call of which the results were known, or were not."""
+    """Counts a call as a hit or a miss."""
     if is_hit:
       self.stats.hits_of[plan.name] += 1
     elif reason is None:

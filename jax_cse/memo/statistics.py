@@ -1,10 +1,10 @@
 """Counts kept by the memo table itself.
 
-Counting equations of a jaxpr afterwards can foil the count: a cached trace
-binds nothing, and an equation that JAX drops as dead was bound all the same.
-So the table counts its own lookups, at every level of nesting at which one is
-made: what the rule of the outermost `jvp` binds can be a hit one level further
-in, or a miss there that leads to hits at the next.
+The equations of the final jaxpr do not tell these counts: a cached trace binds
+nothing, and an equation that JAX drops as dead was bound all the same. So the
+table counts its own lookups, at every level of nesting at which one is made: a
+bind by the rule of the outermost `jvp` can be a hit one level further in, or a
+miss there that leads to hits at the next.
 
     hit        the result was in the table; the caller got it, or eagerly a
                copy, which is made by computing it again where that is cheaper
@@ -24,8 +24,8 @@ from collections import Counter
 class Statistics:
   """Hits, misses, bypasses and evictions, in all and by primitive.
 
-  It prints as a table, and counts whatever is bound on its thread inside of the
-  `enabled()` that it is of.
+  It prints as a table, and counts the binds on its thread inside of its
+  `enabled()`.
 
   Attributes:
     hits: binds that were answered from a table.

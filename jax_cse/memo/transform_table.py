@@ -1,17 +1,17 @@
 """The table of a transformation: `jvp`, `linearize` or `vmap`.
 
 The rule of a transformation makes binds one level further in, which are looked
-up there. So the table of the outermost would save only the work of running a
-rule twice, and is not asked. But the rules of the outermost make the same binds
-at the next level again and again; without a table there the work would grow
+up there. So the table of the outermost level would save only a second run of a
+rule, and is not asked. But the rules of the outermost level make the same binds
+at the next level again and again. Without a table there the work would grow
 exponentially although the jaxpr does not. An entry refers to results by
 `Value`s, which put a tracer together again from its parts.
 
 A call that JAX inlines is bound equation by equation where forward mode nests.
-At each level its rule doubles the operands of the call, and inside the call the
-copies can no longer be told to be copies. Where it does not nest JAX's own rule
-is kept, which works on the whole call and is cached; equation by equation the
-gradient of a transformer takes 2.8 times as long to trace.
+There its rule doubles the operands of the call at each level, and inside the
+call nothing shows that they are copies. Elsewhere JAX's own rule is kept, which
+works on the whole call and is cached: equation by equation the gradient of a
+transformer takes 2.8 times as long to trace.
 
 Limits: eagerly a call stays whole, since compiled as one it may round
 otherwise than its equations one by one.
@@ -77,7 +77,7 @@ class TransformTable:
         params)
 
   def _reason_against(self) -> str | None:
-    """Why nothing is looked up now, whatever the primitive."""
+    """Why no primitive is looked up now, or None if any may be."""
     if self.against is None and (
         compat.checks_key_reuse() if self.traced else
         compat.checks_every_result()):
@@ -85,7 +85,7 @@ class TransformTable:
     return self.against
 
   def _call(self, plain, plan, primitive, trace, args, avals, params):
-    """Results of a call: looked up, or those of what it is narrowed to."""
+    """Results of a call: looked up, or computed by the narrowed call."""
     memo, scope = self.memo, self._scope
     numbers = [scope.leaf() if n is None else n
                for n in self.numbers(trace, args)]
@@ -122,7 +122,7 @@ class TransformTable:
     own = self.memo.numbering.arrays.own_shared
     return own(out) if plan.multiple_results else own((out,))[0]
 
-  # What the gate asks.
+  # The questions of the gate.
 
   def numbers(self, trace, args) -> list[int | None]:
     known, number = self.values.by_id.get, self._numbering.number

@@ -3,10 +3,10 @@
     fingerprint, keys, expressions       the key of an application, its number
     values, array_owners, value_numbering   operands of a bind, arrays by bits
     bodies, congruence, refinement, call_numbering, loop_numbering   inside
-    custom_rules, identities             what else is equal bit for bit
-    algebra, linear_maps, scalars        what is equal in a ring
+    custom_rules, identities             other equalities, bit for bit
+    algebra, linear_maps, scalars        equalities in a ring
     jaxpr_numbering                      all of it: a scope
-    rewriting, narrowing                 a jaxpr, a call, of what is left
+    rewriting, narrowing                 a jaxpr, a call, without duplicates
 
 Nothing is bound here.
 """

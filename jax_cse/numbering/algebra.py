@@ -14,15 +14,15 @@ A dtype is a ring: integers modulo a power of two, exactly, and real and complex
 floats as far as rounding lets them be one. A scalar and the array that it is
 broadcast to are one core, so a factor that is a scalar stays one.
 
-What changes the type of floats is a border that no sum crosses: f16 numbers
-that are added after they were converted to f32 would overflow before. These do
-cross it, since they hold to the bit, but for what is beyond the narrower range:
+No sum crosses a change of the type of floats: f16 numbers that are added after
+they were converted to f32 would overflow before. These identities do cross it,
+since they hold to the bit, except beyond the narrower range:
 
     L(-x)          ==  -L(x)
     L(2**k * x)    ==  2**k * L(x)     if the result has all that `x` may be
 
-Whatever else computes a value makes an atom. What is sharded by type, or lies
-in another memory than the device's, is an atom too, and so is all that is
+The result of any other primitive is an atom. So is a value that is sharded by
+type, or that lies in another memory than the device's, and every value that is
 computed while a mesh is set.
 """
 
@@ -90,7 +90,7 @@ class Algebra:
 
   def _is_near_one(self, element, aval) -> bool:
     """Whether the factor of an element is no further from 1 than the square
-    root of what a type of floats has room for. One that is further keeps
+    root of the range of a type of floats. One that is further keeps
     numbers in range, (x * 1e-30) * (y * 1e-30), and so stays where it is."""
     c = abs(element.coefficient)
     if c in (0, 1) or self.ring.is_constant(element) or not compat.is_inexact(
@@ -115,8 +115,8 @@ class Algebra:
         self.ring.image(map_, parts)), out
 
   def _of_another_type(self, map_, parts) -> Element:
-    """What a linear primitive that changes the type makes of elements: an atom,
-    or a multiple of one."""
+    """The image of elements under a linear primitive that changes the type: an
+    atom, or a multiple of one."""
     factor: Coefficient = 1
     if map_.groups == (1,) * len(parts):   # each linear by itself
       scales = [_exact_scale(c, map_.keeps_range) for c, _ in parts]
@@ -131,14 +131,14 @@ class Algebra:
         self.ring.atom(number, map_.domain, map_.shape), factor)
 
   def application(self, number: int) -> tuple[Map, list[Element]] | None:
-    """The linear map that a core is an application of, and to what."""
+    """The linear map that a core is an application of, and its operands."""
     core = self.ring.cores.get(number)
     if type(core) is Image:
       return cast(Map, core.map), list(core.parts)
     return self._applied.get(number)
 
   def _of_what_is_the_same(self, map_, parts) -> Element | None:
-    """The sum of what is the same all along the axes: a multiple of it."""
+    """The sum of an element that is the same all along the axes: a multiple."""
     part, ring = parts[0], self.ring
     assert self.maps is not None and isinstance(ring, LinearRing)
     shape = ring.cores[part.core].shape

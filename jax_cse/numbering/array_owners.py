@@ -11,8 +11,8 @@ An eager operation sees a new array every few microseconds, so an entry is one
 object and no class stands around it.
 
 An owner of an array may donate or delete it. `shared` are the arrays that were
-handed out again where nobody could tell, deep inside nested transformations; a
-copy has the number of what it copies and a buffer of its own.
+handed out again where nobody could tell, deep inside nested transformations. A
+copy has the number of its original and a buffer of its own.
 """
 
 from collections.abc import Callable

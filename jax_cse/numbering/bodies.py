@@ -1,8 +1,7 @@
-"""Jaxprs inside of equations: what is known of them before they are numbered,
-and what is once they are.
+"""Jaxprs inside of equations: their properties, and their numbers.
 
-Many calls have one jaxpr, so what no call changes about its equations is found
-once for each.
+Many calls have one jaxpr, so properties of its equations that no call changes
+are found once for each jaxpr.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from jax_cse.numbering import keys
 
 
 class Equation(NamedTuple):
-  """What no call of a jaxpr changes about one of its equations.
+  """The properties of an equation that no call of its jaxpr changes.
 
   Attributes:
     eqn: the equation.
@@ -64,7 +63,7 @@ _equations: weakref.WeakKeyDictionary[Any, list[Equation]] = (
 
 
 def equations(jaxpr) -> list[Equation]:
-  """The equations of a jaxpr with what is known about them beforehand."""
+  """The equations of a jaxpr with the properties that no call changes."""
   found = _equations.get(jaxpr)
   if found is None:
     found = _equations[jaxpr] = [_look_at(eqn) for eqn in jaxpr.eqns]

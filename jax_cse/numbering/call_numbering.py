@@ -1,18 +1,18 @@
-"""Rules for calls and branches: their results are known by what is inside.
+"""Rules for calls and branches: their results are numbered by their bodies.
 
 The body of a call is numbered on the numbers of the operands, so a result of a
 call has the number that it would have if the call were inlined, and two calls
 that compute the same share it, whatever function objects they were made from:
 
-    jit      what the body gives
-    cond     what each branch gives, and which is taken
+    jit      the results of the body
+    cond     the results of each branch, and the index of the branch
     solve    the maps as functions of a bound variable, and the right-hand side
     shard_map  what the body gives for the shards, put together
 
-A `custom_jvp` call is known by its operands, its function and its rule, not by
-what is inside alone, since its derivative is not that of what is inside. What
-has effects or has a rule for cotangents (`custom_vjp`) has new numbers every
-time, and so has what is excluded; what is pure beside it is numbered as ever.
+A `custom_jvp` call is numbered by its operands, its function and its rule, not
+by its body alone, since its derivative is not that of the body. Results of
+equations with effects, with a rule for cotangents (`custom_vjp`) or with an
+exclusion have new numbers every time; pure equations beside them do not.
 """
 
 from jax_cse import compat

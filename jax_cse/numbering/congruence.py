@@ -14,10 +14,10 @@ assumption does not hold `refinement` says at once which classes do.
 the sequence of the values that it takes, which is known by where it starts and
 by the step, an expression over sequences. The carries in a cycle of dependences
 are named by all of the cycle, as a system, in an order that does not depend on
-how they stand in the loop. In a loop that is in no other it is that of their
-colors, which are refined by the colors of what they are made of until no two
-are equal. In a loop in a loop the colors of carries have the order of those
-around, so each is named in the order in which a walk from it meets the others.
+how they stand in the loop. In an outermost loop it is the order of their
+colors, which are refined by the colors of their operands until no two are
+equal. In an inner loop colors depend on the order of the outer carries, so each
+carry is named in the order in which a walk from it meets the others.
 
 Source: Alpern, Wegman and Zadeck 1988, Detecting equality of variables in
 programs.
@@ -41,11 +41,11 @@ def greatest_fixpoint(start: Sequence[Hashable],
                       step: Callable[[list[int]], Sequence[Hashable]],
                       refine: Callable[[], Sequence[Hashable]] | None = None
                       ) -> list[int]:
-  """The coarsest classes of what starts equal that `step` keeps together.
+  """The coarsest classes of equal starts that `step` keeps together.
 
   Args:
-    start: what each one starts as.
-    step: given the class of each one, what each one is after a step.
+    start: a key for the start of each member.
+    step: from the class of each member to a key for each after a step.
     refine: classes that the step keeps, to go on from if it does not keep those
       of the start.
   """
@@ -65,15 +65,15 @@ def sequences(expressions: Expressions, starts: Sequence[int],
   """Numbers for the carries of a loop, no two of which are congruent.
 
   Args:
-    expressions: what the steps are expressions of.
-    starts: the number that each one starts as.
-    leaves: the leaf that stands for each one in the steps; newer than whatever
-      does not depend on them.
-    steps: the number of each one after a step.
+    expressions: those that numbers belong to.
+    starts: the number that each carry starts as.
+    leaves: the leaf that stands for each carry in the steps; newer than all
+      that does not depend on them.
+    steps: the number of each carry after a step.
     depth: how many loops are around this one.
 
   Returns:
-    The number of each one as a sequence. In the step, `current(sequence)`
+    The number of each carry as a sequence. In the step, `current(sequence)`
     stands for its value.
   """
   if not leaves:

@@ -1,15 +1,15 @@
-"""What tells the derivative rule of one `custom_jvp` call from another's.
+"""The identity of the derivative rule of a `custom_jvp` call.
 
 Two calls of the same function on the same values are one call, if their rules
 are the same too: the jaxpr that they stand in may be differentiated later. JAX
 wraps the rule in new objects for every call, and in others when it stages the
 call out and takes it from a jaxpr again. Here they lead back to the function
-that the user wrote, and to what it was transformed by:
+that the user wrote, and to the transformations of it:
 
     rule_of(wrapped)  ==  (the user's function, its transformations)
 
-The user's objects are told apart by identity: two rules that say that they are
-equal, as a dataclass with a field that is not compared does, may differ.
+The user's objects are told apart by identity: two rules that compare equal, as
+dataclasses with a field that is not compared, may differ.
 
 `custom_vjp` has no such identity: a rule for cotangents need not be linear. One
 that clips gives something else for the sum of two cotangents than for each, so
@@ -29,7 +29,7 @@ from jax_cse.numbering import fingerprint
 
 
 def rule_of(wrapped: Any) -> Any:
-  """What tells the rule in a wrapped function from others; has a hash."""
+  """The identity of the rule in a wrapped function; has a hash."""
   transformations = []
   while True:
     for generator, arguments in wrapped.transforms:
@@ -60,13 +60,13 @@ class _Itself:
 
 
 def _key(x: Any) -> Any:
-  # A tuple with names is as its parts are: JAX makes another of them.
+  # A named tuple is equal if its parts are: JAX makes another of them.
   rule = _of_sequence if isinstance(x, tuple) else _rules.get(type(x))
   return _Itself(x) if rule is None else (type(x), rule(x))
 
 
 def _of_tree(tree: Any) -> Any:
-  # Its own equality is that of what its nodes are flattened with.
+  # Its own equality is that of the data of its nodes.
   return tree.num_leaves, _key(tree.node_data()), _key(tree.children())
 
 
@@ -81,21 +81,21 @@ _rules = {
     dict: lambda x: _of_sequence(x.items()),
     jax.tree_util.PyTreeDef: _of_tree,
     compat.Unhashable: lambda x: _key(x.val),
-    # One is made each time that it is looked up.
+    # Each look-up of a method makes another one.
     types.MethodType: lambda x: (_Itself(x.__self__), _Itself(x.__func__)),
 }
 
 
 def acts(known: dict[Any, bool], rule: Any, params: dict[str, Any], avals
          ) -> bool:
-  """Whether the rule of a `custom_jvp` call has effects, which happen as often
-  as there are calls, or cannot be traced, so that nobody knows.
+  """Whether the rule of a `custom_jvp` call has effects, which happen once for
+  each call, or cannot be traced, so that it may have some.
 
   Rules of calls in the rule are not asked: there may be no end of them.
 
   Args:
-    known: what was found of rules before.
-    rule: what `rule_of` says of its rule.
+    known: the answers for rules, kept here.
+    rule: the identity of its rule, from `rule_of`.
     params: of the call.
     avals: the types of its operands.
   """

@@ -22,9 +22,9 @@ import operator
 from typing import Any
 
 
-# What is known of an expression: its params, the numbers of its results, its
-# key and how many parts stand in that, from the third place on. One tuple, and
-# no class: there is one for each equation, which the garbage collector walks.
+# The params of an expression, the numbers of its results, its key, and the
+# number of parts in the key, from the third place on. One tuple, and no class:
+# there is one for each equation, which the garbage collector walks.
 Entry = tuple[Any, tuple[int, ...], tuple, int]
 
 
@@ -33,7 +33,7 @@ class Expressions:
 
   Attributes:
     known: key to params, numbers of the results and more. Whoever makes keys
-      of params decides what else must agree for a key to be the same.
+      of params decides whether more than the key must agree.
     commuting: expressions whose two parts may be swapped, and stand in order.
   """
 
@@ -44,7 +44,7 @@ class Expressions:
     self._agree = agree
     self.known: dict[tuple, Entry] = {}
     self.commuting: set[int] = set()
-    # What a number is a result of.
+    # By the number of a result.
     self._entries: dict[int, Entry] = {}
 
   def clear(self) -> None:
@@ -79,7 +79,7 @@ class Expressions:
     return () if entry is None else entry[2][2:2 + entry[3]]
 
   def operation(self, number: int) -> tuple[tuple, tuple[int, ...], Any] | None:
-    """What goes before the parts of an expression, its parts, its params."""
+    """The operation and context of an expression, its parts, its params."""
     entry = self._entries.get(number)
     if entry is None:
       return None
@@ -95,10 +95,10 @@ class Expressions:
     return results.index(number), key[:2], key[2 + arity:]
 
   def reach(self, numbers: Iterable[int], after: int) -> list[int]:
-    """What `numbers` are made of, themselves included, in order of first use.
+    """`numbers` and all that they are made of, in order of first use.
 
-    Only numbers from `after` on are looked at; what is older cannot be made of
-    what is newer.
+    Only numbers from `after` on are looked at: an older number is never made of
+    a newer one.
     """
     todo = list(reversed(list(numbers)))
     found: dict[int, None] = {}

@@ -8,9 +8,9 @@ change after they were used as a key. So
     of_params({"y": 0.0})   !=  of_params({"y": -0.0})
     of_params({"y": nan})   ==  of_params({"y": nan})
 
-and what is mutable is keyed by what it holds now. What is neither a number,
-a container nor an array stands for itself, by its own hash and equality, as it
-does in JAX's own caches.
+and a mutable value is keyed by its present contents. A value that is no number,
+container or array stands for itself, by its own hash and equality, as it does
+in JAX's own caches.
 
 Limits: an array of more than `MAX_ARRAY_BYTES` and a value without a hash have
 no key, and `Unkeyable` says so.
@@ -46,7 +46,7 @@ def of_scalar(x: bool | int | float | complex) -> Any:
 
 
 def of_array(x: np.ndarray) -> bytes:
-  """Key of what a host array holds now; the caller adds dtype and shape."""
+  """Key of the present contents of a host array, without dtype and shape."""
   if x.nbytes > MAX_ARRAY_BYTES:
     raise Unkeyable(f"host array of more than {MAX_ARRAY_BYTES} bytes")
   if x.dtype.hasobject:

@@ -1,9 +1,10 @@
 """Identities that hold bit for bit, for whatever the operands are.
 
-JAX's derivative rules for linear algebra make a value good twice: the rule of
-`cholesky` takes the lower triangle of what is one, that of `eigh` makes
-symmetric what is. Each level of nested differentiation does so once more, and
-without these the levels would look different and grow exponentially:
+JAX's derivative rules for linear algebra repeat themselves: the rule of
+`cholesky` takes the lower triangle of a lower triangle, that of `eigh` makes a
+symmetric matrix symmetric. Each level of nested differentiation does so once
+more. Without these identities the levels would look different, and equations
+would grow exponentially:
 
     select_n(p, a, select_n(p, b, c))  ==  select_n(p, a, c)
     select_n(p, a, a)                  ==  a
@@ -12,14 +13,13 @@ without these the levels would look different and grow exponentially:
                                            f goes element by element
     h(h(a))                            ==  h(a), where h(a) = (a + a) / 2
 
-The last is true where `h(a) == a` is not, at half the largest float and above:
-`h(a)` is infinite there, and `h` of that is the same. With it and the
-transposes, making symmetric a second time changes something only there, and a
-third time nothing.
+The last holds everywhere, and `h(a) == a` does not: at half the largest float
+and above `h(a)` is infinite, and `h` of that the same. So with the transposes a
+second symmetrization changes something only there, and a third nothing.
 
-They give an equation the number of another, of the same type; no equation is
-rewritten. A `select_n` is weakly typed if all its cases are, so a case that is
-looked up inside of another may be weak where what it stands for is not.
+Identities give an equation the number of another of the same type; no equation
+is rewritten. A `select_n` is weakly typed if all its cases are, so a case that
+is looked up inside of another may be weak where its replacement is not.
 
 Limits: a transpose of a term of more than `_MAX_TERM` operations is not moved.
 """
@@ -99,7 +99,7 @@ def _halve(scope, context, numbers, avals, params):
 
 
 def _doubled(scope, numbers):
-  """What `numbers` divide twice of by two, as floats; None if not that."""
+  """The `a` of `(a + a) / 2` on floats, if `numbers` are its operands."""
   dividend, divisor = numbers
   two = scope.numbering.scalars.get(divisor)
   parts = scope.operands(_ADD, dividend)

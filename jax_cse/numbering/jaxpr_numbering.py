@@ -1,9 +1,9 @@
 """Numbering the equations of a jaxpr without running them.
 
-An equation has the number of what it computes, as an expression of numbers, so
-two that compute the same share it wherever they stand. What is inside of a
-primitive is numbered by its rule: `call_numbering` has those of calls and
-branches, `loop_numbering` those of loops.
+The result of an equation is numbered as an expression of numbers, so two that
+compute the same share one wherever they stand. The rule of a primitive numbers
+the jaxprs inside: `call_numbering` has those of calls and branches,
+`loop_numbering` those of loops.
 
 Limits: an equation that runs in a context of its own (`compute_on`, metadata)
 equals only those of the same context.
@@ -32,14 +32,13 @@ class Scope:
   """Where numbers are compared: one trace, or one jaxpr.
 
   Attributes:
-    expressions: what is known.
+    expressions: those that are known.
     context: the number of the context of an equation, given its `ctx`.
-    algebra: what knows sums and products, in the modes that reorder them.
-    depth: how many loops are around what is numbered. What is bound in one,
-      an element or a value of a carry, is named by it, lest it be taken for
-      what is bound in another around it.
+    algebra: of sums and products, in the modes that reorder them.
+    depth: how many loops are around. The elements and carries of a loop are
+      named by its depth, lest they be taken for those of a loop around it.
     keeps_steps: whether bodies keep their steps, to be rewritten. If every one
-      did, they would be half of what the garbage collector walks.
+      did, half of the objects that the garbage collector walks would be steps.
     narrowed: calls that were specialised; see `narrowing`.
     is_weak: whether the cases of selects are weakly typed; see `identities`.
   """
@@ -58,9 +57,9 @@ class Scope:
     self.keeps_steps = keeps_steps
     self.narrowed: dict[tuple, Any] = {}
     self.is_weak: dict[int, bool] = {}
-    # What an element of a ring is made of when it is no ring.
+    # The expression of an element of a ring, bit by bit.
     self._bitwise: dict[int, tuple] = {}
-    # What `number` made up, and the number of the equation that it came to be.
+    # Numbers that `number` made up, and those that look-ups gave them since.
     self._foretold: dict[int, int | None] = {}
 
   def leaf(self) -> int:
@@ -80,7 +79,7 @@ class Scope:
     if self.algebra is not None:
       result = self.algebra.number(plan, context, numbers, avals,
                                    params)
-      # What cancels to a constant may be NaN, and stands for no constant.
+      # A value that cancels to a constant may be NaN, so it is no constant.
       if result is not None and not self.algebra.is_known(result[0]):
         in_ring = result[0]
     if plan.commutes:
@@ -100,8 +99,8 @@ class Scope:
     return key, None if found is None else found[1]
 
   def _united(self, key, found, in_ring, arity, params):
-    """What is equal bit for bit, and what is equal in the ring, as one: the
-    ring does not know that transposes undo each other."""
+    """The key and one number for both equalities, bit for bit and in the ring:
+    the ring does not know that transposes undo each other."""
     if found is None and in_ring is None:
       return key, None
     if found is None:
@@ -210,14 +209,14 @@ class Scope:
             else self.of(("as", v.aval), n)
             for v, n, have in zip(jaxpr.invars, numbers, avals)]
 
-  # What has a number.
+  # The way back from a number.
 
   def operation(self, number):
-    """Plan number and context, operands and params of what has a number."""
+    """Plan number and context, operands and params that gave a number."""
     return self._bitwise.get(number) or self.expressions.operation(number)
 
   def operands(self, plan, number) -> tuple[int, ...]:
-    """The operands of what has a number, if it is the result of `plan`."""
+    """The operands that gave a number, if it is the result of `plan`."""
     operation = self.operation(number)
     if operation is None or operation[0][0] != plan.number:
       return ()

@@ -1,15 +1,15 @@
-"""The key of a bind: what must agree for two binds to be the same.
+"""The key of a bind: binds whose keys agree are the same.
 
     (primitive, context, numbers of operands..., names and values of params...)
 
-`Plan` holds what is the same for every bind of one primitive: its own number,
-whether it is excluded and why, and whether its operands may be swapped.
+`Plan` holds the properties of one primitive: its own number, whether it is
+excluded and why, and whether its operands may be swapped.
 
-Most lookups miss, so a key is made cheaply, of the params as they are, and what
-Python's equality cannot tell apart (`1 == True`, `0.0 == -0.0`) is told apart
-when a key is found: `agree` compares the fingerprints. Params without a hash go
-into the key as their fingerprint. In a profile of tracing a transformer, 890 ms
-in all, fingerprinting every bind took 31 ms, and these keys 5 ms.
+Most lookups miss, so a key is made cheaply, of the params as they are. Python's
+equality is too coarse for them (`1 == True`, `0.0 == -0.0`), so `agree`
+compares the fingerprints when a key is found. Params without a hash go into the
+key as their fingerprint. In a profile of tracing a transformer, 890 ms in all,
+fingerprinting every bind took 31 ms, and these keys 5 ms.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ _numbers = count()
 
 
 class Plan:
-  """What holds for every bind of one primitive."""
+  """The properties that all binds of one primitive share."""
   __slots__ = ("number", "name", "against", "against_eager", "carries_jaxprs",
                "is_jit", "is_structured", "commutes", "multiple_results",
                "makes_aliases", "impl", "is_compiled", "reference")
@@ -43,14 +43,14 @@ class Plan:
     self.makes_aliases = primitive.name in exclusions.EAGER
     self.carries_jaxprs = primitive in compat.CARRIES_JAXPRS
     self.is_jit = primitive is compat.jit_p
-    # Results are known by what is inside (`jaxpr_numbering`).
+    # Results are numbered by the jaxprs inside (`jaxpr_numbering`).
     self.is_structured = primitive in compat.STRUCTURED
     # Kinds of dtype on which the two operands may be swapped.
     self.commutes = commutative.kinds(primitive)
     self.multiple_results = primitive.multiple_results
-    # What was registered to evaluate it eagerly. JAX lets it be replaced.
+    # The function registered to evaluate it eagerly. JAX lets it be replaced.
     self.impl = vars(primitive).get("impl")
-    # An eager application is a call of what JAX compiles for it and no more.
+    # An eager application only calls the program that JAX compiles for it.
     self.is_compiled = (
         not self.carries_jaxprs and compat.runs_compiled(primitive))
 
@@ -88,8 +88,7 @@ def may_swap(plan: Plan, avals) -> bool:
 
 
 def put_in_order(plan: Plan, numbers: list[int], avals, eager: bool) -> None:
-  """Swaps the numbers of two operands of what commutes into order, if that
-  changes no bit."""
+  """Sorts the numbers of two operands that commute, if that changes no bit."""
   if numbers[0] > numbers[1] and commutative.may_swap(
       plan.commutes, avals[0].dtype, eager):
     numbers.reverse()
@@ -99,7 +98,7 @@ def find(get: Callable[[tuple], Any], plan: Plan, context: Any,
          numbers: Sequence[int], params: dict[str, Any]
          ) -> tuple[tuple | None, Any]:
   """The key of a bind whose operands have `numbers`, in the order to compare,
-  and what `get` finds under it; `None, None` if it has no key."""
+  and the result of `get` for it; `None, None` if it has no key."""
   key = ((plan.number, context, *numbers, *params, *params.values()) if params
          else (plan.number, context, *numbers))
   try:

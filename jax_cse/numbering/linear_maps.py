@@ -1,8 +1,8 @@
 """Linear maps of a program: primitives with params and with fixed operands.
 
-Two applications of a primitive that differ in nothing but the operands that it
-is linear in are applications of one map. Its number is that of the expression
-with the types of those operands in their place.
+Two applications of a primitive that differ only in the operands that it is
+linear in are applications of one map. Its number is that of the expression with
+the types of those operands in their place.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def is_in_ring(aval) -> bool:
   """Whether a type is of numbers that a ring can be of.
 
   Not float16 and the smaller floats: they have so few exponents that programs
-  scale their numbers to fit in, so a scale that cancels is there on purpose.
+  scale their numbers to fit, so a scale that cancels is there on purpose.
   """
   return (type(aval) is compat.ShapedArray and compat.is_number(aval.dtype)
           and compat.is_plain_type(aval)
@@ -31,14 +31,14 @@ class Map:
   """A `cores.LinearMap` that can be applied.
 
   Attributes:
-    primitive, params: what is bound,
-    context, source: and where in the user's program.
+    primitive, params: those of the bind.
+    context, source: its context, and its place in the user's program.
     slots: the places of the operands that it is linear in, in order.
     fixed: the numbers of the others, by place.
     avals: the types of all operands.
     out: the type of the result.
-    is_additive: whether sums go through it, which they do not if the type
-      changes: floats round, and overflow, elsewhere then.
+    is_additive: whether sums go through it. They do not if the type changes,
+      since floats then round and overflow elsewhere.
     keeps_range: whether the result has every number that an operand may have.
   """
 
@@ -156,7 +156,7 @@ class Maps:
 
 
 def _is_homogeneous(avals):
-  """Whether at least a sign goes through what has these types; one does not
+  """Whether at least a sign goes through a map of these types; it does not
   where integers wrap on one side only."""
   dtypes = {aval.dtype for aval in avals}
   return all(map(is_in_ring, avals)) and (

@@ -1,11 +1,10 @@
 """Rules for loops: their carries are entered in their classes.
 
-Which carries are one is found in `congruence`. A result is what the loop makes
-of it:
+`congruence` finds the carries that are one. Values are numbered as:
 
     scan     an element of a scanned input, a carry as a sequence, its final
-             value, what is stacked from a value in each step
-    while    a sequence, and until when
+             value, a stack of the values of all steps
+    while    a sequence, and the condition of its end
 
 so a result of two loops is the same if its starts, steps and trip count are,
 whatever else the loops compute. A constant is a carry that stays.

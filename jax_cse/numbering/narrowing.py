@@ -2,14 +2,14 @@
 
     jit(f)(x, x, y) -> a, b, a      becomes      jit(f')(x, y) -> a, b
 
-Operands with the same number enter as one, inside what becomes the same is
-computed once, and results that are equal or known already are not returned.
-The carries of a loop are such operands and results. Everything else about the
-call stays: its name, what it donates and where it is placed, how often a loop
-runs and how it is unrolled, its effects.
+Operands with the same number enter as one, equations inside that become the
+same are computed once, and results that are equal or known already are not
+returned. The carries of a loop are such operands and results. Everything else
+about the call stays: name, donation and placement, the trip count of a loop and
+its unrolling, effects.
 
 First the bodies are rewritten (`rewriting`), which leaves the interface as it
-was, then what nobody reads is dropped by JAX's own rules for dead code.
+was. Then JAX's own rules drop dead code.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -40,8 +40,7 @@ class Call:
     self._repeats = any(body.repeats for body in bodies)
 
   def rest(self, known: Container[int]) -> "Rest":
-    """What is left of it to be computed, if the results with these numbers are
-    known."""
+    """The rest of it, if the results with these numbers are known."""
     keep = [n not in known and n not in self.outs[:i]
             for i, n in enumerate(self.outs)]
     if not any(keep) and not jaxprs.has_effects_inside(self._params):
@@ -56,7 +55,7 @@ class Call:
 
   def results(self, known: Mapping[int, Any], rest: "Rest",
               computed: Sequence[Any]) -> list[Any]:
-    """All results: those that are known, and what was computed of the rest."""
+    """All results: the known ones, and those computed by the rest."""
     found = {self.outs[i]: x for i, x in zip(rest.results, computed)}
     found.update(known)
     return [found[n] for n in self.outs]
@@ -67,7 +66,7 @@ class Rest(NamedTuple):
 
   Attributes:
     params: its params; None if nothing is left of it.
-    effects: what it does beside; None if it is whole.
+    effects: its effects; None if it is whole.
     operands: which of the operands it takes.
     results: which of the results it gives.
   """
@@ -83,8 +82,8 @@ class Rest(NamedTuple):
 
 
 def _narrowed(scope, primitive, params, numbers, avals, keep) -> Rest:
-  """The same call narrowed alike is the same object, so that what JAX caches
-  for its jaxprs is found."""
+  """The same call narrowed alike is the same object, so that JAX's caches know
+  its jaxprs."""
   classes: dict[int, int] = {}
   pattern = [classes.setdefault(n, len(classes)) for n in numbers]
   plan = keys.plan_of(primitive)

@@ -2,9 +2,9 @@
 
     a = f x; b = f x; c = g b      becomes      a = f x; c = g a
 
-The interface of a jaxpr stays; what nobody reads any more is left out. What is
-inside of an equation is rewritten alike, and its operands and results narrowed
-by JAX's own rules for dead code. That is mode `"exact"` from jaxpr to jaxpr.
+The interface of a jaxpr stays, and dead equations are left out. Jaxprs inside
+of an equation are rewritten alike, and its operands and results narrowed by
+JAX's own rules for dead code. That is mode `"exact"` from jaxpr to jaxpr.
 
 Limits: a function of the user's with a rule of its own (`custom_jvp`) keeps its
 operands, since its rule takes them; inside, its body is rewritten.
@@ -20,8 +20,8 @@ from jax_cse.numbering.value_numbering import Numbering
 
 
 class _Alone(Numbering):
-  """Numbers in a jaxpr by itself, which may close over tracers: they are what
-  any constant is of which nothing is known."""
+  """Numbers in a jaxpr by itself, which may close over tracers: these are
+  constants of which nothing is known."""
 
   def number(self, x: Any) -> int | None:
     return None if isinstance(x, compat.Tracer) else super().number(x)
@@ -53,7 +53,7 @@ def with_bodies(eqn, bodies: list[Body]):
 
 def _rewrite(body):
   jaxpr, _ = jaxprs.open_jaxpr(body.closed_jaxpr)
-  first: dict[int, Any] = {}   # number to what has it first
+  first: dict[int, Any] = {}   # number to its first variable
   for n, var in zip(body.binders, (*jaxpr.constvars, *jaxpr.invars)):
     first.setdefault(n, var)
   eqns, changed = [], False

@@ -1,4 +1,4 @@
-"""Arithmetic by primitives: what `emission` asks for, bound where it stands."""
+"""The arithmetic of `emission`, by primitives bound at the current trace."""
 
 import math
 
@@ -7,14 +7,14 @@ from jax_cse.ring.coefficients import Coefficient
 
 
 def constant(c: Coefficient, dtype):
-  """A scalar that leaves the type of what it meets as it is."""
+  """A scalar that leaves the type of other operands as it is."""
   if compat.is_integer(dtype):
     return compat.weak_scalar(_wrapped(c, compat.iinfo(dtype)), dtype)
   return compat.weak_scalar(rounded(c), dtype)
 
 
 class Arithmetic:
-  """Binds at the current trace. Constants take the type of what they meet."""
+  """Binds at the current trace. Constants take the type of other operands."""
 
   add = staticmethod(compat.add_p.bind)
   sub = staticmethod(compat.sub_p.bind)

@@ -1,4 +1,4 @@
-"""Value numbering: what a tracer holds decides its number, not who it is.
+"""Value numbering: a tracer is numbered by content, not by identity.
 
 Two operands are the same value when they have the same number, and a number is
 a small integer however deep the nesting, so a key costs the same at every
@@ -18,7 +18,7 @@ tracers. With numbers by identity those look distinct and the growth stays
 exponential; with numbers by content it is polynomial.
 
 Limits: host arrays above 64 KiB and references have no number (`of` returns
-None). Concrete arrays are told apart by identity, save scalars that enter a
+None). Concrete arrays are told apart by identity, except scalars that enter a
 traced program: their bits are read.
 """
 
@@ -76,7 +76,7 @@ class _Constants:
 class Numbering:
   """Numbers of the operands of binds, in a program that is traced.
 
-  `table(trace)` returns what keeps the values of a trace: an object with
+  `table(trace)` returns the keeper of the values of a trace: an object with
   `variables` and `revivable` for a jaxpr's, with `values` for others.
   """
 
@@ -123,7 +123,7 @@ class Numbering:
     """The value of an operand, or None if it has no number."""
     return _rules.get(type(x), Numbering._of_other)(self, x)
 
-  # Jaxpr variables and what stands behind them.
+  # Jaxpr variables and their constants.
 
   def _number_of_new_variable(self, tracer, variables) -> int | None:
     number = None
@@ -178,8 +178,8 @@ class Numbering:
     if not aval.sharding.mesh.empty:
       key = (aval, *key)
     if self.traced and x.ndim:
-      # What is traced refers to the array, not to what it holds now: if it is
-      # changed before the program runs, so is the program. So it must be not
+      # A traced program refers to the array, not to its present contents: if
+      # they change before it runs, so does the program. So a hit must be not
       # merely an equal array but this one, and unchanged.
       return self._constant((*key, compat.host_address(x)), x, 2 * len(bits))
     return self._constants.get(key) or self._constants.enter(

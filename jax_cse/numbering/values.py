@@ -8,7 +8,7 @@ variable of a jaxpr comes back from the equation that computes it, a tracer of
     value.revive()      # the tracer, or one equal to it, or None if it is gone
 
 Two objects with the same number are the same value; `value_numbering` says how
-the number follows from what the object holds.
+the number follows from the contents of an object.
 """
 
 from typing import Any
@@ -110,7 +110,7 @@ class Composite(Value):
     self._trace = tracer._trace._weakref
     self._rebuild = rebuild
     self._parts = parts
-    # What is revived is made of constants instead.
+    # A revived one is made of constants instead.
     self._live = (lambda: None) if self.of_buffer else weakref.ref(tracer)
     self.shared = False
 

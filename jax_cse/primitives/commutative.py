@@ -2,20 +2,20 @@
 
     lax.mul(x, y); lax.mul(y, x)      one equation
 
-What decides is the bits, so each primitive is listed with the dtypes for which
-the swap was checked, signed zeros, infinities and NaNs included:
+The bits decide, so each primitive is listed with the dtypes for which the swap
+was checked, signed zeros, infinities and NaNs included:
 
 - Integers and booleans: every symmetric operation.
 - Real floats: `add`, `add_any` and `mul` of two numbers. When both operands are
   NaN the payload of the first is returned (`add(0x7fc00001, 0xffc00002)` and
-  its swap differ on x86-64). In a traced program that is not a promise: XLA
-  orders the operands itself, and returns the same bits for `x+y` and `y+x`.
-  Eagerly each call is compiled alone and the payload can be told, so there
-  floats are not swapped.
+  its swap differ on x86-64). A traced program does not promise that: XLA orders
+  the operands itself, and returns the same bits for `x+y` and `y+x`. Eagerly
+  each call is compiled alone and the payload shows, so floats are not swapped
+  there.
 - Complex: `add` works by component. `mul` is not listed: `re*im + im*re` swaps
   to the other order, and with a fused multiply-add 326 of 1000 products differ.
-- `max` and `min` of floats are not listed: of `0.0` and `-0.0` either may be
-  returned, by position.
+- `max` and `min` of floats are not listed: the order of `0.0` and `-0.0`
+  decides which is returned.
 - `eq` and `ne` return booleans and see no payload.
 """
 

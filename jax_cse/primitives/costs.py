@@ -1,10 +1,10 @@
-"""What equations cost: a guess, the same on every device.
+"""The costs of equations: a guess, the same on every device.
 
     cost     an equation, and the elements or multiplications that it takes
-    flops    floating-point operations, which moving elements takes none of
+    flops    floating-point operations; moving elements takes none
 
-Products of matrices, convolutions, transforms and solvers take more than they
-have elements; `_WORK` has a line for each.
+Products of matrices, convolutions, transforms and solvers cost more than their
+elements; `_WORK` has a line for each.
 """
 
 import math

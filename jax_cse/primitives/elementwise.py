@@ -1,23 +1,23 @@
 """Whether a linear map is elementwise, read from its jaxpr.
 
-It is if each element of a result depends on one element of the operand, the one
-that broadcasting puts at its place:
+It is if each element of a result depends on one element of the operand alone,
+the one that broadcasting puts at its place:
 
     t -> t * c                     is
     t -> t[None] * jnp.ones((3, 1))    is, as NumPy broadcasts t
     t -> t[:, None] * c            is not: axes are counted from the last
     t -> cumsum(t)                 is not
 
-Only what depends on the operand is looked at, so the map may have been found by
-any computation, reductions and all. Which primitives are elementwise JAX says
-itself, where it tells how they are batched. Calls, branches and loops are
-entered. A loop may take the operand apart along its first axis, as `lax.map`
-does, if nothing of it goes on to the next step; what has more axes than the
-operand has none of it in the first.
+Equations that do not depend on the operand are passed over, so any computation
+may have made the map, reductions included. JAX's rules for batching tell which
+primitives are elementwise. Calls, branches and loops are entered. A loop may
+take the operand apart along its first axis, as `lax.map` does, if no part of it
+goes on to the next step. If a value has more axes than the operand, its first
+axis is none of the operand's.
 
-Limits: the answer is no for what is elementwise only in the end, as `rev` of
-`rev`, and for what puts elements together and keeps them apart, as `stack` and
-`vmap` over an axis that is not the first.
+Limits: the answer is no if only the whole is elementwise, as `rev` of `rev`,
+and if elements are put together and kept apart, as by `stack` and `vmap` over
+an axis that is not the first.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,9 +36,8 @@ class NotElementwise(Exception):
 
 
 class Dependence(NamedTuple):
-  """Which results depend on the operand, and whether they do linearly over the
-  complex numbers. Real and imaginary parts and conjugates are linear over real
-  numbers only."""
+  """Which results depend on the operand, and whether linearly over the complex
+  numbers: real and imaginary parts and conjugates are so over the real only."""
   results: list[bool]
   is_complex_linear: bool
 
@@ -56,7 +55,7 @@ def check(closed_jaxpr) -> Dependence:
 
 
 class _Look(NamedTuple):
-  """What is known while a map is looked at.
+  """The state of a look at a map.
 
   Attributes:
     rank: how many axes of the operand there are; one less inside of a loop that

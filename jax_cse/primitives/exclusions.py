@@ -1,12 +1,12 @@
-"""What is never taken from a table, and why: named sets, a reason an entry.
+"""The binds that are never taken from a table: named sets, a reason an entry.
 
 A primitive that is not listed is merged when it is a function of its operands:
 its abstract evaluation was declared free of effects, or its only effects are
 those of jaxprs among its params. Those are looked into: a call, a loop or a
 branch is excluded with the first excluded primitive inside it.
 
-Limits: a primitive that declares itself free of effects and has some all the
-same is believed, as JAX believes it under `jit`.
+Limits: a primitive that wrongly declares itself free of effects is believed, as
+JAX believes it under `jit`.
 """
 
 from typing import Any
@@ -98,14 +98,14 @@ NEVER: dict[str, str] = {
     "stage": "lifts a value into a trace, computes nothing",
 }
 
-# Excluded where the result is a concrete array at once.
+# Excluded where the result is at once a concrete array.
 EAGER: dict[str, str] = {
     "copy": "asked for a buffer of its own",
     "device_put": "moves data rather than computing it",
 }
 
-# Evaluated equation by equation when eager: what runs inside must not be
-# answered from outside, or the recomputation that it asks for is gone.
+# Evaluated equation by equation when eager: results from outside must not
+# answer inside, or nothing is computed again.
 EVALUATED_BARRIERS = frozenset({"remat2", "remat_opt"})
 
 

@@ -1,12 +1,12 @@
-"""The linear primitives: in which operands they are linear, and what sums do.
+"""The linear primitives: their linear operands, and sums that go through them.
 
 `GROUPS` has a line for each. The operands of one group are those that it is
-linear in together, the others being fixed: a `pad` in what is padded and what
-with, a `dot_general` in either operand but not in both. An operand in no group
+linear in together, the others being fixed: a `pad` in the array and the padding
+value, a `dot_general` in either operand but not in both. An operand in no group
 is fixed: indices, a predicate, the matrix of a solver.
 
-`THROUGH` has one for each that a sum over an axis goes into. Its rule tells,
-an axis of the result, the params and the axes of the operands with which the
+`THROUGH` has a rule for each that a sum over an axis goes into. For an axis of
+the result the rule gives the params and the axes of the operands with which the
 same primitive gives the sum, that axis having length 1; None if there are none.
 """
 
@@ -45,8 +45,8 @@ def _cases(avals, params):
 
 
 def _gather(avals, params):
-  """Unless it fills in a number for what is out of bounds; 0 and NaN are what
-  sums of them are."""
+  """Unless it fills in a number out of bounds, other than 0 and NaN: sums of
+  these are the same again."""
   fill = params["fill_value"]
   if fill is None and "FILL" in str(params["mode"]):
     fill = 0 if compat.is_inexact(avals[0].dtype) else 1

@@ -1,9 +1,9 @@
 """The primitives that are merged, each of which was looked at.
 
-What is not excluded (`exclusions`) and not a call or loop that is looked into
-(`compat.STRUCTURED`) is merged if it declares itself free of effects. So what a
-new JAX brings is merged before anybody has seen it. A test asks that each
-primitive of JAX is excluded, looked into, or stands here.
+Any primitive that declares itself free of effects is merged, unless it is
+excluded (`exclusions`) or a call or loop that is looked into
+(`compat.STRUCTURED`). So a new JAX's primitives are merged before anybody has
+seen them. A test asks that each is excluded, looked into, or stands here.
 """
 
 _FAMILIES = {

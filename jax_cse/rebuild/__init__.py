@@ -5,5 +5,5 @@
     derivation, user_rules, nested_jvp   derivatives, by value and by JAX
     perturbation, rounding, verification   whether it computes the same
 
-What a user calls is in `transforms`.
+The public functions are in `transforms`.
 """

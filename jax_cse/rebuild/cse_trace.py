@@ -1,24 +1,24 @@
 """The explicit transformation, in final style: values before equations.
 
-Under a `CseTrace` nothing is computed. What a primitive would compute has a
-number: that of an element of a ring, if it is a sum or a product of values, and
-otherwise that of an application of the primitive to numbers. When a value is
-needed, as a result or because Python wants to know it, the cheapest way to it
-is chosen and bound at the parent trace:
+Under a `CseTrace` nothing is computed. The result of a primitive is a number:
+that of an element of a ring, if it is a sum or a product of values, and else
+that of an application of the primitive to numbers. When a value is needed, as a
+result or because Python wants to know it, the cheapest way to it is chosen and
+bound at the parent trace:
 
     trace = CseTrace(parent, "ring", simplify)
     y = trace.enter(x)          # an operand
     ...                         # the user's function runs on tracers
     trace.values([y])           # binds, and returns values of the parent
 
-A `jit` that says nothing about placement is inlined, so that what is inside
-meets what is outside. Every other call, loop or branch stays one equation,
-narrowed to its distinct operands, and what is inside of it is simplified alone.
-What has effects is bound at once, so effects keep their order.
+A `jit` that says nothing about placement is inlined, so that equations inside
+meet those outside. Every other call, loop or branch stays one equation,
+narrowed to its distinct operands, and its jaxprs are simplified by themselves.
+Primitives with effects are bound at once, so effects keep their order.
 
 Limits: a function with a rule of its own (`custom_jvp`, `custom_vjp`) stays a
-call, so that the rule is there for whoever differentiates the result; only at
-the top, where nobody can, it is looked into.
+call, so that whoever differentiates the result finds the rule. Only at the top,
+where nobody can, it is looked into.
 """
 
 from typing import Any
@@ -36,9 +36,9 @@ from jax_cse.rebuild.deferred import Application, CseTracer, DeferredTrace
 
 
 class CseTrace(DeferredTrace):
-  """Numbers what is bound, and binds at `parent` what is needed."""
+  """Numbers the results of binds, and binds needed values at `parent`."""
 
-  # What a trace does.
+  # The interface of a trace.
 
   def invalidate(self):
     """Ends the trace, and takes it apart: its parts refer to one another, so
@@ -70,7 +70,7 @@ class CseTrace(DeferredTrace):
   def _results_of(self, primitive, tracers, params, known):
     plan = keys.plan_of(primitive)
     if plan.is_jit and True in params["donated_invars"]:
-      # What is donated may be an operand here, or have become one with another.
+      # A donated value may be an operand here, or be one with another by now.
       params = params | {"donated_invars": (False,) * len(tracers)}
     if plan.is_jit and compat.is_plainly_placed(params):
       return self.inline(params["jaxpr"], tracers)
@@ -134,7 +134,7 @@ class CseTrace(DeferredTrace):
       return [self.enter(x) for x in fun(*values)]
 
   def _without_references(self, primitive, tracers, params, out_avals):
-    """Results, what the references hold being values."""
+    """Results, with the contents of references as values."""
     if primitive in compat.MAKES_REFERENCE:
       reference = CseTracer(self, out_avals[0], self._scope.leaf())
       reference.holds = tracers[0]
@@ -227,8 +227,8 @@ class CseTrace(DeferredTrace):
                       eqn.params, [v.aval for v in eqn.outvars])
 
   def _keeps_rules(self):
-    """Whether somebody may differentiate; nobody outside of this can where all
-    is evaluated at once."""
+    """Whether the results may be differentiated: not outside of this trace if
+    its parent evaluates at once."""
     return self.derivation is not None or not self._is_outermost
 
   def process_call(self, primitive, fun, operands, params, /):
@@ -265,8 +265,8 @@ class CseTrace(DeferredTrace):
         functions)
 
   def _staged(self, bind, operands, functions=()):
-    """Results of what calls functions of Python, as of a call in a jaxpr; at
-    once, if they have effects, or have to know values."""
+    """Results of a call of Python functions, as of a call in a jaxpr; computed
+    at once, if the functions have effects or have to know values."""
     operands = list(map(self.lift, operands))
     try:
       jaxpr = jax.make_jaxpr(bind)(*operands)

@@ -4,7 +4,7 @@ A tracer is a number of a type. A primitive on tracers is noted as an
 `Application`, or known to the ring as an element. `values` chooses the cheapest
 way to the values that are wanted, and binds it at the parent trace. `results`
 gives them the types and the placement that they have without CSE: a constant is
-an array, where its operands are. `cse_trace` says what is noted, and how.
+an array, where its operands are. `cse_trace` decides how a bind is noted.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ class Application(NamedTuple):
 
 
 class _Foreign:
-  """What the numbering keeps of a trace that tracers were closed over from."""
+  """The numbering's record of another trace, whose tracers were closed over."""
 
   def __init__(self, trace):
     self.trace = trace   # keeps its id from being used again
@@ -54,8 +54,8 @@ class CseTracer(compat.Tracer):
 
   Attributes:
     number: of the value.
-    holds: of a reference that was made here while derivatives are wanted, what
-      it holds now.
+    holds: the present contents of a reference that was made here while
+      derivatives are wanted.
     where: the placement of an operand that it was computed from, if that has
       one; a result that folds to a constant has no operand left to ask.
   """
@@ -69,7 +69,7 @@ class CseTracer(compat.Tracer):
 
   def to_concrete_value(self):
     if self._trace.stages:
-      return None   # without computing it, of which a jaxpr would keep traces
+      return None   # not computed: a jaxpr would keep its equations
     value, = self._trace.values([self])
     return compat.to_concrete_value(value)
 
@@ -104,7 +104,7 @@ class DeferredTrace(compat.Trace):
 
   Attributes:
     algebra: which numbers are elements of a ring.
-    derivation: what derives the values, if somebody does.
+    derivation: the `Derivation` of the values, if any.
     has_acted: whether something had effects, so that nothing starts anew.
   """
 
@@ -123,8 +123,8 @@ class DeferredTrace(compat.Trace):
     self._is_placed = False   # any operand
     self._foreign: dict[int, _Foreign] = {}
     self._numbering = Numbering(self._table)
-    # Calls are numbered by what is inside as it is: the parts of a sum inside
-    # of a call are nowhere to be had outside.
+    # Calls are numbered by their jaxprs as they are: outside there is no way to
+    # the parts of a sum inside of a call.
     self._scope = Scope(self._numbering)
     self.algebra = Algebra(self._scope, mode)
     ring = self.algebra.ring
@@ -134,7 +134,7 @@ class DeferredTrace(compat.Trace):
                       if isinstance(ring, LinearRing) and maps else None)
     self._emission = Emission(ring, scalars.Arithmetic())
     self._calls: dict[int, Application] = {}
-    self._entered: dict[int, Any] = {}   # keeps what the ids belong to alive
+    self._entered: dict[int, Any] = {}   # keeps the owners of the ids alive
     self._typed: dict[int, Any] = {}
 
   def _table(self, trace):
@@ -160,7 +160,7 @@ class DeferredTrace(compat.Trace):
     return tracer
 
   def lift(self, x: Any) -> CseTracer:
-    """A tracer for whatever a primitive is bound on."""
+    """A tracer for any operand of a bind."""
     if isinstance(x, CseTracer) and x._trace is self:
       return x
     found = self._entered.get(id(x))
@@ -179,7 +179,7 @@ class DeferredTrace(compat.Trace):
     return tracer
 
   def unknown(self, aval) -> CseTracer:
-    """A tracer for what is not computed, to see what follows from it."""
+    """A tracer for a value that is never computed, to see what follows."""
     return CseTracer(self, aval, self._scope.leaf())
 
   def use_forms(self, forms: NormalForms) -> None:
@@ -229,7 +229,7 @@ class DeferredTrace(compat.Trace):
 
   def _choose(self, wanted):
     """The cheapest way to `wanted`. An extraction looks at one core at a time
-    and misses what others share. So whole plans are made, with each kind of
+    and misses shared operands. So whole plans are made, with each kind of
     normal form and without, with collapse and without."""
     if not wanted:
       return []
@@ -281,7 +281,7 @@ class DeferredTrace(compat.Trace):
     operands = [self._value(x) for x in call.operands]
     if (call.primitive is compat.shard_map_p
         and type(self.parent_trace) is compat.DynamicJaxprTrace):
-      # As it is: JAX lets pass in a jaxpr what it does not when it is bound.
+      # As it is: JAX accepts types in a jaxpr that it refuses at a bind.
       values = compat.stage(self.parent_trace, call.primitive, operands, params,
                             call.out_avals, call.context, call.source)
     else:

@@ -1,8 +1,8 @@
 """Derivatives along one direction, of numbers instead of programs.
 
-The direction does not change, so what the derivative of a value is depends on
-nothing but the value: a number has one derivative, which is computed once,
-however many derivatives of however many values it is a part of:
+The direction does not change, so the derivative of a value depends on the value
+alone. A number has one derivative, which is computed once, however many
+derivatives of however many values need it:
 
     D(x) = v,  D(v) = 0
     D(a + b) = D(a) + D(b)
@@ -12,18 +12,18 @@ however many derivatives of however many values it is a part of:
 
 Nested `jvp` has the same rules, and 2**N copies of N + 1 values.
 
-Beside quotients, tanh has a rule of its own: see `Derivation.of_tanh`.
+Beside that of quotients there is a rule for tanh: see `Derivation.of_tanh`.
 
-The derivative of what is no ring operation has a name: sums and products of it
-are sums and products of one thing, however long it is. So the derivatives of a
-product come out as Leibniz' rule has them, sum(binomial(n, k) a_k b_(n-k)), and
-those of a composition by recurrence on it, as in Taylor mode. A formula with
-everything put into everything has as many terms as there are partitions.
+The derivative of a value that is no sum or product has a name, so sums and
+products of it are those of one atom, however long it is. So the derivatives of
+a product follow Leibniz' rule, sum(binomial(n, k) a_k b_(n-k)), and those of a
+composition a recurrence on it, as in Taylor mode. A closed formula would have
+as many terms as there are partitions.
 
-What cannot be derived value by value goes through JAX's own rules, all orders
-at once, where it stands: what has effects, and what has to know the values that
-it is applied to (see `through`). A reference that the function makes is the
-value that it holds at the time.
+A function with effects, or one that has to know its operands, is not derived
+value by value. It goes through JAX's own rules, all orders at once, where it
+stands (see `through`). A reference that the program makes is the value that it
+holds at the time.
 
 Source: Griewank and Walther 2008, chapter 13, for the recurrences.
 """
@@ -52,7 +52,7 @@ class Derivation:
   """Derivatives of the values of a `CseTrace`.
 
   Attributes:
-    forms: normal forms in what has a name.
+    forms: normal forms in atoms and in cores with a name.
   """
 
   def __init__(self, trace, operands, directions, order: int):
@@ -64,7 +64,7 @@ class Derivation:
     self._known: dict[int, Element | None] = {
         x.number: self._element_of(v) for x, v in zip(operands, directions)}
     self._trees: dict[int, Tree] = {}
-    self._left = order   # how often what is derived now may be derived again
+    self._left = order   # how often the present result may be derived again
     self._in_rule = False
     self._rules = UserRules(trace)
 
@@ -127,7 +127,7 @@ class Derivation:
     return found
 
   def _of_core(self, number) -> Element | None:
-    """The derivative of a core; what it takes is derived first."""
+    """The derivative of a core; its operands are derived first."""
     known = self._known
     for n in bottom_up(number, known, self._below):
       if all(known[m] is None for m in self._below(n)):
@@ -147,7 +147,7 @@ class Derivation:
         self._trace.algebra.find(x.number).core for x in call.operands]
 
   def _tree(self, n) -> Tree:
-    """What a sum or a product is derived as."""
+    """The tree by which a sum or a product is derived."""
     tree = self._trees.get(n)
     if tree is None:
       tree = self._trees[n] = self._new_tree(self._ring.cores[n])
@@ -160,7 +160,7 @@ class Derivation:
                       for m, c in core.terms.items()))
 
   def _grouped(self, core, n) -> Tree | None:
-    """The normal form of a product, what is of one variable put together:
+    """The normal form of a product, factors in one variable put together:
     y*(1 - y) is y - y**2, of which the square has half as many products."""
     form = self.forms.of(n)
     if n in form.factors or form.coefficient != 1:
@@ -370,5 +370,5 @@ class Derivation:
     return derivative
 
 
-# Rules of our own, where those of JAX lose what Taylor mode does not.
+# Rules of our own, where those of JAX lose digits that Taylor mode keeps.
 _RULES = {compat.tanh_p: Derivation.of_tanh}

@@ -8,8 +8,8 @@ of `jvp` makes one more of them:
     F2(x, dx, ddx)   =  jvp(F1, (x, dx), (dx, ddx))
 
 `f` is called once, under as many `jvp` as there are orders, so its effects are
-those of one call. What does not move is closed over: its tangent is a zero that
-JAX knows of, as it does where `f` is differentiated as a whole.
+those of one call. A value that does not move is closed over: JAX knows that its
+tangent is zero, as it does where `f` is differentiated as a whole.
 
 Limits: the operands of F grow as the order, and the work in it as 2**order.
 """
@@ -46,7 +46,7 @@ def evaluate(fun, series, order: int) -> list[list]:
   if not moving:
     results = below()
     return [*results, [None] * len(results[0])]
-  # What is None is a part of the structure, and stays None.
+  # None is a part of the structure, and stays None.
   results, derived = jax.jvp(
       below, [series[i][k] for i, k in moving],
       [series[i][k + 1] for i, k in moving])
@@ -56,8 +56,8 @@ def evaluate(fun, series, order: int) -> list[list]:
 def derivatives(fun, operands, directions, order: int) -> list[list]:
   """The results of a function and their derivatives along a direction.
 
-  Each order is an evaluation of its own, so that is what nested `jvp` gives
-  where a rule gives for a value another than the function.
+  Each order is an evaluation of its own, so results are those of nested `jvp`
+  even where a rule gives another value than the function.
 
   Args:
     fun: returns a list.

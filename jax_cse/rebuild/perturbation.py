@@ -1,21 +1,21 @@
-"""Monte Carlo arithmetic: a jaxpr, evaluated with roundings that are drawn.
+"""Monte Carlo arithmetic: a jaxpr, evaluated with random roundings.
 
-Each rounded result of each equation is moved by one unit in its last place, up
-or down as a generator says that counts equations, iterations and elements:
+Each rounded result of each equation is moved by one unit in its last place. A
+generator that counts equations, iterations and elements draws up or down:
 
     z = add x y        z + (|x| + |y|) * eps * s,    s = 1 or -1
     z = dot_general    z + dot(|x|, |y|) * eps * s * sqrt(the number of terms)
     z = sin x          z + |z| * eps * 4 * s
     z = floor x        z, but x was moved before, and the step shows
 
-A sum is moved by what it adds up, not by what it comes to: that is what sums in
-another order differ by, and all that is left of (x + 1e8) - 1e8. Calls, loops
-and branches are entered. One compiled program serves all draws, as the seed is
-an operand, and the undisturbed evaluation too, with noise of amplitude 0.
+A sum is moved in proportion to its terms, not to its value: sums in another
+order differ by that much, and of (x + 1e8) - 1e8 nothing else is left. Calls,
+loops and branches are entered. One compiled program serves all draws, since the
+seed is an operand, and the plain evaluation too, with noise of amplitude 0.
 
-Limits: what is inside of a kernel or a shard_map is not entered; its operands
-and results are moved. A loop under noise ends after twice as many iterations
-as it takes without, since one that waits for equality might never end.
+Limits: kernels and shard_maps are not entered; their operands and results are
+moved. A loop under noise ends after twice as many iterations as it takes
+without, since one that waits for equality might never end.
 
 Source: Parker 1997, "Monte Carlo arithmetic"; Vignes 1978 for CESTAC.
 """
@@ -39,7 +39,7 @@ def _names(text: str) -> frozenset[str]:
   return frozenset(text.split())
 
 
-# What moves, compares or chooses: nothing is rounded.
+# They move, compare or choose, and round nothing.
 _EXACT = _names("""
     abs all_gather all_to_all argmax argmin bitcast_convert_type
     broadcast_in_dim ceil clamp complex concatenate conj copy copy_p cummax
@@ -50,9 +50,9 @@ _EXACT = _names("""
     scatter-max scatter-min select_and_scatter select_n sharding_constraint
     sign slice sort split squeeze stack stop_gradient tile top_k transpose""")
 _OF_REAL_NUMBERS = _names("abs sign")
-# What is rounded once.
+# Rounded once.
 _BASIC = _names("div mul one_minus_square sqrt square")
-# What has an accurate result for the operands as they are.
+# Accurate for the operands as they are.
 _ACCURATE = _BASIC | _OF_REAL_NUMBERS | _names("""
     acos asin asinh atan atan2 cbrt cos erf exp exp2 expm1 integer_pow log log1p
     logistic pow rsqrt sin sinh cosh tanh""")
@@ -82,8 +82,8 @@ def perturbed(closed_jaxpr):
 
   It returns the results under noise, and the longest number of iterations of a
   `while`. Noise that varies differs from element to element and from iteration
-  to iteration; noise that does not is one sign for each equation, so that what
-  adds up in a long loop adds up.
+  to iteration; noise that does not is one sign for each equation, so that it
+  adds up over a long loop as rounding may.
   """
   def evaluate(setting, operands):
     draw = _Draw(setting, (jnp.uint32(0), jnp.int32(0)))
@@ -121,7 +121,7 @@ class _Draw:
     return _move(y, size, floor, key, varies, amplitude, self.state[0])
 
   def data(self, x, units=1):
-    """What may have been rounded before: any but a whole number."""
+    """Data that may have been rounded before: all except whole numbers."""
     aval = compat.typeof(x)
     if not compat.is_inexact(aval.dtype):
       return x
@@ -135,8 +135,8 @@ class _Draw:
                    units * jnp.where(whole, 0, size)), aval)
 
   def _unless_undefined(self, y, operands):
-    """A number or a truth that is made of NaN, or a number of infinity, is one
-    thing here and another there, so that it has no bound."""
+    """Integers and booleans made of NaN, and integers made of infinity, are
+    unspecified, so they have no bound."""
     undefined = jnp.isnan if y.dtype == np.bool_ else lambda x: ~jnp.isfinite(x)
     where = [undefined(x) for x in operands if compat.is_inexact(
         compat.typeof(x).dtype) and jnp.shape(x) in ((), y.shape)]
@@ -265,7 +265,7 @@ class _Draw:
     limit, serial = self._setting[3], self._serial[0]
 
     def goes_on(state, carry):
-      # It is staged twice, of which both have to decide alike.
+      # It is staged twice, and both have to decide alike.
       draw = _Draw(self._setting, (state[0] + 1, state[1]), [serial])
       on, = draw.evaluate(test, [*operands[:first], *carry])
       self._serial[0] = max(self._serial[0], *draw._serial)
@@ -331,7 +331,7 @@ def _length(x) -> int:
 
 
 def _terms(summed: int, sums: int) -> float:
-  """Units of roundoff of a sum, of which some go this way and some that."""
+  """Units of roundoff of a sum, since roundings cancel in part."""
   return max(1.0, math.sqrt(summed / max(sums, 1)))
 
 

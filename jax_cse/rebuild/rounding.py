@@ -3,8 +3,8 @@
 A program that is rebuilt is equal to the plain one in real arithmetic, and not
 to the bit. One tolerance for all is too wide for a polynomial near 1 and too
 narrow for (x + 1e8) - 1e8. So the plain program is asked: it is evaluated again
-and again with roundings that are drawn (`perturbation`), and how far its
-results move says how many of their digits it determines at all.
+and again with random roundings (`perturbation`). The distances that its results
+move tell how many of their digits it determines at all.
 
     limits = bounds(jaxpr, operands)           # an array for each result
     differences(plain, rebuilt, limits)        # where they are further apart
@@ -17,8 +17,8 @@ A sum that cancels moves far, and a step function moves from step to step where
 its operand is at a step. The bound is infinite, so that nothing is promised,
 where the result of a draw is not finite, or noise changes an integer.
 
-Limits: noise is drawn a few times, so the bound is what is likely, with room,
-and no proof. What is ill-conditioned where no draw goes is overlooked.
+Limits: noise is drawn a few times, so the bound is likely, with room, and no
+proof. Ill-conditioned places that no draw reaches are overlooked.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ _ROOM, _UNITS = 2, 4
 
 @contextlib.contextmanager
 def plain_jax(sixty_four_bits: bool):
-  """Evaluates at once, by JAX as it is delivered, whatever is around."""
+  """Evaluates at once, by JAX with default settings, in any context."""
   with contextlib.ExitStack() as stack:
     for manager in (
         contexts.disabled(), compat.set_current_trace(compat.eval_trace),
@@ -77,7 +77,7 @@ def bounds(closed_jaxpr, operands, *, seed: int = 0) -> list[np.ndarray]:
   Returns:
     An array of float64 for each result, of its shape (of the data, for random
     keys). It is 0 for integers and booleans that no noise changes, and infinite
-    for what is not finite in the plain program or under noise.
+    for values that are not finite in the plain program or under noise.
 
   Raises:
     ValueError: an equation has an effect and results, so the program cannot be
@@ -88,7 +88,7 @@ def bounds(closed_jaxpr, operands, *, seed: int = 0) -> list[np.ndarray]:
 
 def values_and_bounds(closed_jaxpr, operands, *, seed: int = 0
                       ) -> tuple[list[Any], list[np.ndarray]]:
-  """The results, without what happens beside them, and their `bounds`."""
+  """The results, without effects, and their `bounds`."""
   with plain_jax(has_64_bits(closed_jaxpr)):
     draw = _draws(closed_jaxpr, operands)
     plain, longest = draw(*_STILL)
@@ -104,7 +104,7 @@ def values_and_bounds(closed_jaxpr, operands, *, seed: int = 0
 
 
 def values(closed_jaxpr, operands) -> list[Any]:
-  """The results of a jaxpr, without what happens beside them."""
+  """The results of a jaxpr, without its effects."""
   with plain_jax(has_64_bits(closed_jaxpr)):
     return _draws(closed_jaxpr, operands)(*_STILL)[0]
 
@@ -151,8 +151,8 @@ def _wide(x):
 
 
 def _distance(a, b):
-  """How far apart two results are, element by element; of what is not a
-  floating-point number, whether they differ."""
+  """The distance of two results, element by element; for other than floats,
+  whether they differ."""
   if not compat.is_inexact(a.dtype):
     return (a != b).astype(np.float64)
   with np.errstate(all="ignore"):

@@ -4,10 +4,10 @@
     transform(fun, operands, "ring")         the results of a function
     derive(fun, operands, directions, 3)     and its derivatives up to order 3
 
-A jaxpr is first narrowed as it stands (`rewriting`), then evaluated under a
-`CseTrace`, and the new one is taken if it costs less, in equations and in what
-they compute, or as much in fewer equations. That goes on until nothing is
-gained, so a second time changes nothing.
+A jaxpr is first rewritten as it stands (`rewriting`), then evaluated under a
+`CseTrace`. The new one is taken if it costs less, counting equations and the
+elements that they compute, or as much in fewer equations. That is repeated up
+to a fixpoint, so a second simplification changes nothing.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ from jax_cse.rebuild.cse_trace import CseTrace
 from jax_cse.rebuild.derivation import Derivation
 from jax_cse.rebuild.user_rules import NoOneDerivative
 
-# What is inside of calls, simplified; None for what is left as it is, since a
-# value that led back to its key would keep it alive.
+# The simplified jaxprs of calls; None for those left as they are, since a value
+# that led back to its key would keep it alive.
 _inside: dict[str, weakref.WeakKeyDictionary] = {}
 
 
@@ -59,7 +59,7 @@ def simplify(closed_jaxpr, mode: str):
 
 
 def _merge(closed_jaxpr, mode):
-  """Without what is computed twice or for nobody; the rest as it is."""
+  """Without duplicate and dead equations; the rest as it is."""
   return jaxprs.drop_dead_equations(rewriting.rewrite(closed_jaxpr, mode))
 
 
@@ -71,12 +71,12 @@ def _rebuild(closed_jaxpr, mode):
     return compat.trace_to_jaxpr(fun, [v.aval for v in jaxpr.invars],
                                  jaxpr.debug_info)
   except compat.ShardingTypeError:
-    # JAX lets pass in a jaxpr what it does not when it is bound.
+    # JAX accepts types in a jaxpr that it refuses at a bind.
     return closed_jaxpr
 
 
 def _price(closed_jaxpr) -> tuple[int, int]:
-  """What a jaxpr costs, and how many equations it has."""
+  """The cost of a jaxpr, and its number of equations."""
   eqns = list(counting.equations(closed_jaxpr.jaxpr))
   return sum(map(costs.cost_of_equation, eqns)), len(eqns)
 

@@ -1,13 +1,13 @@
 """Rules of derivation that the user wrote, looked at before they are used.
 
-A value has one derivative where the rule for it says what the value is, as JAX
-asks of it. A rule that gives another value makes a derivative of each order a
-thing of its own, since the next level derives that other value:
+JAX asks that a rule gives the value of the function, beside its tangent. Then a
+value has one derivative. A rule that gives another value makes each order a
+derivative of its own, since the next level derives that other value:
 
     q(x) = x,  by a rule that gives 2*x        jvp(jvp(sin(q))) derives sin(2*x)
 
-So what a rule gives is compared with what the function gives, by their numbers,
-in calls and loops as well. A rule with effects is left to JAX.
+So the value of a rule is compared with that of the function, by number, in
+calls and loops as well. A rule with effects is left to JAX.
 """
 
 from typing import Any
@@ -20,12 +20,12 @@ from jax_cse.numbering import custom_rules
 
 
 class NotByValue(Exception):
-  """A rule does what is derived by JAX's own rules, or not at all."""
+  """A rule that can be derived by JAX's own rules only, or not at all."""
 
 
 class NoOneDerivative(Exception):
-  """A rule gives for a value another than the function, which the next level
-  derives by another rule."""
+  """A rule gives another value than the function, so the next level derives
+  that."""
 
 
 class UserRules:
@@ -54,7 +54,7 @@ class UserRules:
     return results[:len(call.results)], results[len(call.results):]
 
   def look_inside(self, call) -> None:
-    """Raises what `derive` raises for the rules inside of a call or a loop."""
+    """Raises like `derive`, for the rules inside of a call or a loop."""
     if call.primitive not in compat.STRUCTURED:
       return
     for eqn in jaxprs.inner_equations(call.params):
@@ -75,7 +75,7 @@ class UserRules:
     self._known[key] = eqn
 
   def _require_value(self, numbers, results):
-    """What a rule gives for the value has to be what the function gives."""
+    """Raises unless the value that a rule gives is that of the function."""
     trace = self._trace
     if all(y.number == n or _is_again(
         trace.call_of(n), trace.call_of(y.number))
@@ -90,8 +90,8 @@ class UserRules:
 
 
 def _is_again(call: Any, other: Any) -> bool:
-  """Whether another call is of the same function on the same numbers, though
-  there is something inside that is like no other, as a `remat`."""
+  """Whether two calls are of one function on the same numbers, though their
+  numbers differ for something inside that is never merged, as a `remat`."""
   numbers = lambda call: [x.number for x in call.operands]
   text = lambda call: str(call.params["call_jaxpr"])
   rule = lambda call: custom_rules.rule_of(call.params["jvp_jaxpr_fun"])

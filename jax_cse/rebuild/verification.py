@@ -1,21 +1,20 @@
-"""`check=True`: does a rebuilt program compute what the plain one computes?
+"""`check=True`: does a rebuilt program give the results of the plain one?
 
-Both are evaluated, the plain one as JAX traces it, and what they give may be as
-far apart as rounding moves the plain results (`rounding`). While an operand is
-a tracer nobody knows its value, so another is drawn for it.
+Both are evaluated, the plain one as JAX traces it. Their results may be as far
+apart as rounding moves the plain ones (`rounding`). While an operand is a
+tracer nobody knows its value, so a random one is drawn for it.
 
     outs = checked(fun, operands, Road("cse", plain, rebuilt))
 
-Where they are further apart one wants to know which rewrite is to blame. So
-the results of all equations are asked for. The first that is out of its bound
-is where the error is: its operands are still right.
+Where they are further apart, the results of all equations are compared. The
+first that is out of its bound is wrong itself: its operands are still right.
 
     a = sin x         plain 0.84    rebuilt 0.84
     b = mul a x       plain 0.84    rebuilt 1.84     this one
     c = exp b         plain 2.32    rebuilt 6.30
 
-Limits: one draw is no proof. Where the plain result is not finite nothing is
-looked at. The function is traced twice, and cannot wait for values.
+Limits: one draw is no proof. Plain results that are not finite are not
+compared. The function is traced twice, and cannot wait for values.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,9 +38,9 @@ class Road(NamedTuple):
   """Two ways from a function of flat operands to another one.
 
   Attributes:
-    name: what the user called, for messages.
-    plain, rebuilt: transformations of a function. The results of what they
-      return are trees of the same structure.
+    name: the public function, for messages.
+    plain, rebuilt: transformations of a function. The functions that they
+      return have results of the same structure.
     num_operands: how many of the operands the function takes; None is all.
     always_rebuilt: the same without asking whether it pays, to find the
       equation; None if it is `rebuilt`.
@@ -136,8 +135,8 @@ class _Points:
   """
 
   def __init__(self, road, jaxpr, operands):
-    """Evaluates the plain program. What is drawn is of either sign, unless the
-    results are not finite there."""
+    """Evaluates the plain program. Draws have either sign, unless the results
+    are not finite there."""
     self._road = road
     self.are_drawn = any(map(_is_unknown, (*operands, *jaxpr.consts)))
     for signed in (True, False):
@@ -158,8 +157,8 @@ class _Points:
         _program(rebuilt, fun, self.operands), self.operands)
 
   def compare(self, outs):
-    """Raises `CheckFailed` where `outs` are not what the plain program gives;
-    where they are None they are computed here."""
+    """Raises `CheckFailed` unless `outs` are the plain results within bounds;
+    if `outs` is None they are computed here."""
     if outs is None:
       outs = self._rebuilt(
           self._road.rebuilt, core.jaxpr_as_fun(self._jaxpr))
@@ -202,7 +201,7 @@ class _Points:
 
 def _results_of_all(closed_jaxpr, operands, equations):
   """The results of all equations, those of a `jit` in its place. Each is noted
-  with its equation; what only looks on is left out."""
+  with its equation; debug callbacks are left out."""
   found: list[Any] = []
 
   def evaluate(closed_jaxpr, operands):

@@ -4,7 +4,7 @@
     ring, linear_ring                    the ring, and one with linear maps
     normal_form, factoring, collecting   ways to compute a polynomial
     axis_sums, collapse                  sums over an axis, where they cost less
-    rewrites, extraction, emission       candidates, the cheapest, what it binds
+    rewrites, extraction, emission       candidates, the cheapest, its equations
 
-What an atom is and how an operation is done is said from outside.
+The caller decides what an atom is, and does the operations.
 """

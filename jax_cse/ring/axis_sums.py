@@ -2,12 +2,12 @@
 
     sum(a*L(x) + b*y*z, axis)     ==  a*L(sum(x, axis)) + b*sum(y*z, axis)
 
-where `a`, `b` and L are the same all along the axis. What is summed is split by
-its normal form into what changes along the axis and what that is multiplied by,
-and a sum over an axis goes into a linear map as `linear` says. It
-ends at products of things that change, and at what is not linear.
+where `a`, `b` and L are the same all along the axis. The normal form splits a
+summand into monomials that vary along the axis and their multipliers, which do
+not. A sum enters a linear map as `primitives.linear` says. It stops at products
+of several varying factors, and at operations that are not linear.
 
-While it goes, the axis stays, with length 1, so nothing else about a map or a
+Meanwhile the axis stays, with length 1, so nothing else about a map or a
 product changes.
 """
 
@@ -20,7 +20,7 @@ from jax_cse.ring.linear_ring import LinearRing
 from jax_cse.ring.normal_form import Base, NormalForms, Polynomial, expand
 from jax_cse.ring.polynomials import Monomial
 
-# What a sum over an axis costs more when it is split and put back together.
+# The extra cost of a sum over an axis that is split and put back together.
 _SPENT = 4 * EQUATION
 _MAX_TERMS = 200
 
@@ -29,15 +29,15 @@ class _Split(NamedTuple):
   """A core as a sum of products, along an axis.
 
   Attributes:
-    same: what is the same all along it and is a factor of all of them.
-    parts: by what changes along it, what that is multiplied by.
+    same: the factor of all products that is the same all along the axis.
+    parts: by the monomial that varies along it, its multiplier.
   """
   same: Element
   parts: dict[Monomial, Element]
 
 
 class Maps(Protocol):
-  """What sums over an axis add to a program."""
+  """The linear maps that sums over an axis add to a program."""
 
   def sum_over(self, domain, shape: tuple[int, ...], axis: int
                ) -> tuple[LinearMap, LinearMap]:
@@ -53,7 +53,7 @@ class AxisSums:
   """Finds ways to compute sums over axes.
 
   Attributes:
-    ways: those of sums that were met on the way.
+    ways: by core, those of sums that were met.
   """
 
   def __init__(self, ring: LinearRing, maps: Maps):
@@ -99,8 +99,8 @@ class AxisSums:
     return self._summed[n, axis]
 
   def _inside(self, pair) -> list[tuple[int, int]]:
-    """What is summed, and over which axes, where a sum over an axis goes into
-    a core; not what is the same all along."""
+    """The cores, with their axes, whose sums a sum over an axis of a core is
+    made of, except those that are the same all along."""
     n, axis = pair
     return [] if self._is_the_same(n, axis) else [
         (m, k) for m, k in self._parts_inside(self._cores[n], n, axis)
@@ -149,7 +149,7 @@ class AxisSums:
     return result
 
   def _split(self, n, axis) -> _Split | None:
-    """The normal form of a sum or product; None for what has none."""
+    """The normal form of a sum or product, split; None if there is none."""
     key = n, axis
     if key not in self._splits:
       self._splits[key] = self._new_split(self._cores[n], n, axis)
@@ -197,7 +197,7 @@ class AxisSums:
   def _sum_of_split(self, core, split, axis) -> Element:
     ring, domain = self._ring, core.domain
     total = ring.constant(0, domain)
-    beside: dict[int, Element] = {}   # by what it is multiplied by
+    beside: dict[int, Element] = {}   # by multiplier
     for monomial, multiple in split.parts.items():
       if not monomial:
         total = ring.add(total, ring.scale(multiple, core.shape[axis]))
@@ -216,7 +216,7 @@ class AxisSums:
     return ring.mul(split.same, total)
 
   def _sum_of_product(self, core, n, axis) -> Element:
-    """What is the same all along the axis, times the sum of the rest."""
+    """The factors that are the same all along, times the sum of the rest."""
     ring = self._ring
     same = rest = ring.constant(1, core.domain)
     for m, e in factors(self._cores, n):

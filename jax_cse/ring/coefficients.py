@@ -51,9 +51,9 @@ def content(coefficients) -> Coefficient:
 
 
 def unit(coefficients: Iterable[Coefficient], exact: bool) -> Coefficient:
-  """What to divide the coefficients of a sum by, to have few and usual ones.
+  """The divisor that leaves few and usual coefficients in a sum.
 
-  Small integers stay what they are, since they are exact in every dtype.
+  Small integers stay as they are, since they are exact in every dtype.
   """
   sizes: list[Coefficient] = sorted(
       -c if c < 0 else c for c in coefficients)

@@ -6,11 +6,11 @@
                                                         all along the axis
 
 So the second derivatives of a network along many directions, of which only the
-sum is wanted, go through its layers as one: what a forward Laplacian is built
-of by hand. The sums inside are elements themselves, and it goes on from there.
+sum is wanted, go through its layers as one, as in a forward Laplacian, which
+writes that by hand. The sums inside are elements, and collapse in turn.
 
-What is found here is a `Way` to compute a core, with what it saves; whether it
-does depends on what is needed anyway, which `extraction` knows.
+The result is a `Way` to compute a core, with the images that it may save.
+Whether it does depends on what is needed anyway, which `extraction` knows.
 
 Source: Li et al. 2023, Forward Laplacian; Dangel et al. 2025, Collapsing Taylor
 mode automatic differentiation.
@@ -32,7 +32,7 @@ _MAX_TERMS = 1024
 
 
 class _Member(NamedTuple):
-  """A term of a sum that is a multiple of a factor and of what others have."""
+  """A term of a sum: a multiple of a factor, the cofactor shared by others."""
   coefficient: Coefficient
   term: int     # its place
   factor: int
@@ -61,8 +61,8 @@ class Collapse:
     return self._once(self._ways, n, self._new_ways)
 
   def collected(self, n: int) -> Terms | None:
-    """A sum with images in it, with what they have in common collected; None
-    if there is nothing to collect."""
+    """A sum with images in it, their common factors collected; None if there
+    is nothing to collect."""
     return self._once(self._collected, n, self._new_collected)
 
   def _once(self, known, n, compute):
@@ -110,8 +110,8 @@ class Collapse:
           yield m
 
   def place(self, n: int) -> tuple[int, int, bool]:
-    """Where a core stands in the order, the last coming first: by number, but
-    for those that are made here, which come after what they are made of."""
+    """The key that sorts a core into reverse topological order: its number,
+    except that cores made here rank just after their parts."""
     number, depth = self._places.get(n, (n, 0))
     return -number, -depth, type(self._cores.get(n)) is not Sum
 
@@ -130,7 +130,7 @@ class Collapse:
   # Sums of images.
 
   def _of_sum(self, n: int, core: Sum) -> Iterator[Way]:
-    """As it is, and with what its terms have in common collected."""
+    """As it is, and with the common factors of its terms collected."""
     for terms in (self._as_terms(core), self.collected(n)):
       way = terms and self._of_terms(terms)
       if way:
@@ -193,7 +193,7 @@ class Collapse:
 
   def _collapsing(self, term: Monomial) -> Iterator[tuple[Monomial, int]]:
     """The factors of a term that are images, or sums with images in them, each
-    with what it is multiplied by."""
+    with its cofactor."""
     alone = len(term) == 1 and term[0][1] == 1
     powers = factors(self._cores, term[0][0]) if alone else term
     for factor, e in powers:
@@ -212,8 +212,8 @@ class Collapse:
     return self._with_image[n]
 
   def _views(self, factor) -> Iterator[tuple | None]:
-    """Which operands an image is linear in, the others being what they are;
-    None for a sum."""
+    """Which operands an image is linear in, the others being fixed; None for a
+    sum."""
     core, start = self._cores[factor], 0
     if type(core) is not Image:
       yield None

@@ -1,17 +1,17 @@
-"""Collecting: a sum as a polynomial in some of what it is made of.
+"""Collecting: a sum as a polynomial in some of its factors.
 
     p*x + q*(x + 2*y) + 2*p*y     ==  (p + q)*x + 2*(p + q)*y
     p*x + q*(x - r*x)             ==  (p + q - q*r)*x
 
-What stands in few of the terms is a variable, as `x` and `y` are in the first;
-the rest makes coefficients, which are elements of the ring. Equal ones are one
-core, whatever they were made of, so what many directions have in common is
-found however long it is and however many they are. A normal form in all atoms
-would be as long as both together.
+Factors that stand in few of the terms are variables, as `x` and `y` in the
+first. The rest makes coefficients, which are elements of the ring. Equal ones
+are one core, whatever they were made of, so a coefficient that many directions
+share is found, however long it is. A normal form in all atoms would be as long
+as all of them together.
 
-Limits: variables are what stands in half of the terms at most, or in a quarter,
-or an eighth and so on, whatever leaves the fewest terms; or one that all terms
-are multiples of. The terms never become more.
+Limits: variables stand in half of the terms at most, or in a quarter, an eighth
+and so on, whichever leaves the fewest terms; or one is a factor of all terms.
+There are never more terms than before.
 """
 
 from collections import Counter
@@ -38,7 +38,7 @@ class Collecting:
     self._leaves: dict[int, frozenset[int]] = {}
 
   def collected(self, domain: Any, terms: Terms) -> Terms | None:
-    """The same sum, its terms by what they are multiples of; None if that is
+    """The same sum with like terms in the variables collected; None if that is
     longer."""
     counts = Counter(itertools.chain(*map(self._leaves_of, terms)))
     found, most, before = [], len(terms) // 2, None
@@ -60,7 +60,7 @@ class Collecting:
     return None
 
   def _leaves_of(self, term) -> frozenset[int]:
-    """What a term is a polynomial in."""
+    """The variables that a term may be a polynomial in."""
     _, monomial = term
     for number, _ in monomial:
       for n in bottom_up(number, self._leaves, self._below):
@@ -82,7 +82,7 @@ class Collecting:
 
 
 class _Polynomials:
-  """Polynomials in variables; None for what has too many terms."""
+  """Polynomials in variables; None where there are too many terms."""
 
   def __init__(self, ring: Ring, domain: Any,
                has_variable: Callable[[int], bool]):

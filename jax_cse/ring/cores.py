@@ -1,4 +1,4 @@
-"""Cores: what an element of a ring is a multiple of.
+"""Cores: an element of a ring is a coefficient times a core.
 
     one                       the unit; its multiples are the constants
     an atom                   anything that no sum or product made
@@ -7,8 +7,8 @@
     an image                  of cores under a linear map; to sums and products
                               of it, an atom
 
-A core has a number, by which others refer to it, and so has what it is made of:
-`bottom_up` is the order to go through them.
+A core has a number, by which others refer to it, and so have its parts:
+`bottom_up` goes through them in topological order.
 """
 
 from collections.abc import (
@@ -21,7 +21,7 @@ from jax_cse.ring.polynomials import Monomial, Terms
 
 _Node = TypeVar("_Node", bound=Hashable)
 
-# What an equation costs, whatever it computes, in elements that are computed.
+# The fixed cost of an equation, in computed elements.
 EQUATION = 16
 
 
@@ -32,7 +32,7 @@ class Element(NamedTuple):
 
 
 class Core:
-  """What is known of a number.
+  """The properties of a number.
 
   Attributes:
     domain: the ring that it is of; elements of two are never combined.
@@ -40,8 +40,8 @@ class Core:
       same all along.
     at_point: its value at the random point.
     degree: not less than its degree as a polynomial in the atoms.
-    parts: what it was first computed from. It has no axis that the core has
-      not: an array that was added and subtracted again is not in it.
+    parts: the elements that it was first computed from. They have no axis that
+      the core has not: an array that was added and subtracted is not in them.
   """
   __slots__ = ("domain", "shape", "at_point", "degree", "parts")
 
@@ -58,7 +58,7 @@ class Core:
 
   @property
   def children(self) -> Sequence[int]:
-    """What it is a sum, a product or a power of; none of an atom."""
+    """The numbers that it is a sum, product or power of; none of an atom."""
     return ()
 
 
@@ -67,8 +67,8 @@ class Saved(NamedTuple):
 
   Attributes:
     image: its number.
-    cost: what it costs more than what is computed in its stead.
-    below: what is saved in computing its parts, then.
+    cost: its cost beyond that of its replacement.
+    below: the images that its parts save then.
   """
   image: int
   cost: int
@@ -80,8 +80,8 @@ class Way(NamedTuple):
 
   Attributes:
     terms: coefficients, with numbers and exponents.
-    saved: what is not computed in this way.
-    spent: what it costs more.
+    saved: the images that are not computed in this way.
+    spent: the extra cost.
   """
   terms: tuple[tuple[Coefficient, Monomial], ...]
   saved: tuple[Saved, ...] = ()
@@ -89,7 +89,7 @@ class Way(NamedTuple):
 
 
 class LinearMap(Protocol):
-  """What is linear in its operands.
+  """A map that is linear in its operands, group by group.
 
   Attributes:
     number: equal maps have one number, and others another.
@@ -116,11 +116,11 @@ class LinearMap(Protocol):
 
   def through(self, axis: int
               ) -> "tuple[LinearMap, dict[int, int | None]] | None":
-    """What sums over an axis of the result become inside of the map.
+    """The map from summed operands to the sum over an axis of the result.
 
-    Returns the map of operands that are summed beforehand, with an axis of
-    length 1 left, and of those operands the axis, None for a scalar; None if
-    there is none.
+    Returns that map, and the axis over which each of these operands is summed,
+    None for a scalar; None if there is no such map. An axis of length 1 is
+    left.
     """
 
   def joins(self, axis: int) -> bool:
@@ -148,12 +148,12 @@ class Image(Atom):
 
 
 class Factor(Core):
-  """What is taken for an atom; its part is what it is."""
+  """An element that is taken for an atom; its part is that element."""
   __slots__ = ()
 
 
 class Sum(Core):
-  """`terms` are multiples of cores that are no sums, but for long ones."""
+  """`terms` are multiples of cores, none of them sums except long ones."""
   __slots__ = ("terms",)
   terms: Mapping[int, Coefficient]
 
@@ -172,7 +172,7 @@ class Product(Core):
 
   @property
   def factors(self) -> Monomial:
-    """What it is a product of, with exponents."""
+    """Its factors, with exponents."""
     return tuple((n, 1) for _, n in self.parts)
 
 
@@ -200,9 +200,9 @@ def join(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 def bottom_up(root: _Node, known: Container[_Node],
               below: Callable[[_Node], Iterable[_Node]]) -> Iterator[_Node]:
-  """What is under `root` and not `known`, each after what is `below` it.
+  """The nodes under `root` that are not `known`, each after those `below` it.
 
-  Whoever iterates makes each number known before asking for the next.
+  The caller makes each node known before it asks for the next.
   """
   todo = [root]
   while todo:
@@ -220,8 +220,8 @@ _MAX_FACTORS = 8
 
 
 def factors(cores: Mapping[int, Core], n: int) -> Monomial:
-  """What a core is a product of, with exponents, in order; products in it are
-  looked into as long as there are few."""
+  """The factors of a core, with exponents, in order; products in it are looked
+  into as long as there are few."""
   found: dict[int, int] = {}
   todo = [(n, 1)]
   while todo:

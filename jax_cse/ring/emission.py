@@ -1,4 +1,4 @@
-"""Emission: what was chosen, as additions and multiplications of values.
+"""Emission: choices, as additions and multiplications of values.
 
     1 - y**2         integer_pow y; sub 1 _
     3*a*x - 3*b      mul a x; sub _ b; mul 3 _
@@ -64,7 +64,7 @@ class Emission:
     return self._values[self._multiple(element.coefficient, element.core)]
 
   def run(self, choices: list[Choice], compute: Callable[[int], None]) -> None:
-    """Computes what was chosen. `compute` computes an atom, and enters it."""
+    """Computes the choices. `compute` computes an atom, and enters it."""
     self._uses = Counter(leaf for choice in choices if choice.multiple
                          for leaf in factoring.leaves(choice.multiple[1]))
     for choice in choices:
@@ -83,7 +83,7 @@ class Emission:
     """Which multiple to compute; the others are multiples of that."""
     wanted = choice.wanted
     if self._ring.is_exact(domain):
-      return 1   # of which every multiple is one
+      return 1   # every other multiple is a multiple of it
     if type(tree) is not Plus:
       return wanted[0] if len(wanted) == 1 else 1
     terms = [c * k for k, t in tree.terms]
@@ -160,7 +160,7 @@ class Emission:
     return self._product(tree, c, domain)
 
   def _sum(self, terms, domain) -> int:
-    """Equal multiples first, what is positive before what is subtracted."""
+    """Equal multiples first, positive terms before negative ones."""
     groups: dict[Coefficient, list[tuple[bool, int]]] = {}
     constant = 0
     for c, t in terms:
@@ -194,7 +194,7 @@ class Emission:
     return ref if sign else self._do("neg", ref)
 
   def _signed_sum(self, members) -> tuple[bool, int]:
-    """The sum of values with signs, or what it is the negative of."""
+    """The sum of values with signs, or its negative."""
     positive = [ref for sign, ref in members if sign]
     negative = [ref for sign, ref in members if not sign]
     if not positive:
@@ -211,7 +211,7 @@ class Emission:
     return total
 
   def _product(self, tree, c, domain) -> int:
-    """Of what is small first, the coefficient with it."""
+    """Of small factors first, the coefficient among them."""
     refs, divisors = [], []
     for t, e in tree.factors:
       if self._is_new_reciprocal(t) and e == 1 and len(tree.factors) > 1:
@@ -247,7 +247,7 @@ class Emission:
 
 
 class _Count:
-  """Arithmetic on shapes that adds up what it costs."""
+  """Arithmetic on shapes that adds up costs."""
 
   def __init__(self):
     self.cost = 0
@@ -274,7 +274,7 @@ class _Count:
 
 def price(ring: Ring, choices: list[Choice],
           there: Mapping[int, Mapping[Coefficient, Any]]) -> int:
-  """What `choices` cost: equations, and the elements that they compute.
+  """The cost of `choices`: equations, and the elements that they compute.
 
   `there`: the multiples of cores that have been computed before.
   """
@@ -291,7 +291,7 @@ def price(ring: Ring, choices: list[Choice],
       count.cost += core.map.cost
     enter(n)
 
-  for choice in choices:   # what is not among them is not looked at
+  for choice in choices:   # others are not looked at
     for c in there.get(choice.number, ()):
       enter(choice.number, c)
   emission.run(choices, compute)

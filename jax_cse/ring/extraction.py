@@ -1,22 +1,22 @@
 """Extraction: which sums and products to compute, and in which way.
 
-A core can be computed as it was written, as the sum of its terms with what they
-have in common taken out, or from its normal form. None is best everywhere:
-expanding all explodes, expanding nothing misses what collapses.
+A core has several candidates: as it was written, the sum of its terms with
+common factors taken out, its normal form. None is best everywhere: expanding
+all explodes, expanding nothing misses terms that cancel.
 
-The cores that are needed are looked at from the last to the first, and for each
-the way is taken that adds the least cost: its own, and that of what it takes
-and nothing else needs so far. An equation costs `EQUATION`, and as much again
-as it computes elements. Ties go to what was written. The order of the operands
-sees to the elements as well: what stands for one number is multiplied before
-what stands for an array.
+The cores that are needed are looked at in reverse topological order, and each
+takes the candidate that adds the least cost: its own, and that of operands that
+nothing else needs so far. The cost of an equation is `EQUATION`, plus the
+number of elements that it computes. Ties go to the core as it was written. The
+order of operands sees to the elements as well: scalars are multiplied before
+arrays.
 
 A way that saves images of linear maps (see `collapse`) is taken beforehand if
-what it saves, and nothing else needs so far, costs more than what it takes.
+the saved images that nothing else needs so far cost more than it does.
 
-Limits: it is a heuristic. What is added is counted as written, and no further
-than `_MAX_LOOK` equations, or `_MAX_LOOK_AT_IMAGES` where there are images: the
-sum over many directions is as long as all of them.
+Limits: it is a heuristic. The cost of operands is counted as written, and up to
+`_MAX_LOOK` equations, or `_MAX_LOOK_AT_IMAGES` where there are images: the sum
+over many directions is as long as all of them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -53,8 +53,8 @@ class Extraction:
 
   def __init__(self, ring: Ring, forms: NormalForms | None,
                collapse: Collapse | None = None):
-    """`forms`: the normal forms to choose from, if any; `collapse`: what finds
-    ways that save images, if any."""
+    """`forms`: the normal forms to choose from, if any; `collapse`: a finder
+    of ways that save images, if any."""
     self._ring = ring
     self._forms = forms
     self._collapse = collapse
@@ -62,18 +62,18 @@ class Extraction:
   def choose(self, wanted: Iterable[Element],
              is_there: Callable[[int], bool],
              operands: Callable[[int], Sequence[Element]]) -> list[Choice]:
-    """What to compute for `wanted`, each after what it takes.
+    """The choices for `wanted`, in topological order.
 
     Args:
       wanted: the elements that are needed.
       is_there: whether a core has been computed before.
-      operands: what an atom that has not is computed from.
+      operands: those of an atom that has not been computed.
     """
     wanted = list(wanted)
     needed: dict[int, list[Coefficient]] = {}
     todo: list[tuple[int, ...]] = []
     expected = self._expected(wanted, is_there, operands)
-    # What many sums are multiples of is paid once, so it counts for none.
+    # A common factor of many sums is paid once, so it counts for none.
     shared = self._collapse.coefficients if self._collapse else ()
 
     def need(c, n):
@@ -112,8 +112,8 @@ class Extraction:
     return chosen[::-1]
 
   def _expected(self, wanted, is_there, operands) -> set[int]:
-    """What atoms under `wanted` are computed from: needed however the rest is
-    computed, but for atoms that cancel, and images that a way saves."""
+    """Operands of the atoms under `wanted`: needed however the rest is
+    computed, except for atoms that cancel, and images that a way saves."""
     cores, seen, expected = self._ring.cores, set(), set()
     todo = [n for _, n in wanted]
     while todo:
@@ -154,8 +154,8 @@ class Extraction:
     return self._ring.cores[number].shape
 
   def _beneath(self, numbers, is_free, limit):
-    """What it costs to compute `numbers` as far as nothing needs it yet, as it
-    was written; counted up to `limit`, and to so many equations."""
+    """The cost of `numbers` as they were written, without what is needed
+    anyway; counted up to `limit`, and to so many equations."""
     cores, seen, total = self._ring.cores, set(), 0
     looks = _MAX_LOOK if self._collapse is None else _MAX_LOOK_AT_IMAGES
     todo = list(numbers)

@@ -1,4 +1,4 @@
-"""Ways to compute a polynomial, and what they cost.
+"""Ways to compute a polynomial, and their costs.
 
 A way is a tree: the number of something that is there already, a sum of
 multiples of trees, or a product of powers of trees.
@@ -6,8 +6,8 @@ multiples of trees, or a product of powers of trees.
     factored(2*a*x + 2*a*y + 3*b)     ==  2 * a*(x + y) + 3*b
     factored(1 + 2*y**2 + y**4)       ==  1 + y**2 * (2 + y**2)
 
-What most terms have in common is taken out first, so a polynomial in one
-variable comes out as Horner's rule has it.
+The factor that most terms share is taken out first, so a polynomial in one
+variable comes out as by Horner's rule.
 
 Source: Horner's rule for several variables, Ceberio and Kreinovich 2004.
 """
@@ -72,8 +72,8 @@ def factored(terms: Terms, exact: bool,
 
   Args:
     terms: the multiples.
-    exact: no coefficient may be divided but by what divides them all.
-    expand: what a number that is a term by itself is the sum of.
+    exact: coefficients may be divided only by a divisor of all of them.
+    expand: the terms of a number that stands as a term by itself.
   """
   if expand is not None:
     terms = _expanded(terms, expand)
@@ -103,7 +103,7 @@ def _expanded(terms, expand):
       (c * k, m) for c, monomial in terms
       for k, m in (expand(monomial[0][0]) if alone(monomial)
                    else ((1, monomial),)))
-  # They cannot all cancel, except what nobody knew to be zero.
+  # They cannot all cancel, except in a sum that nobody knew to be zero.
   return [(c, m) for m, c in left.items()] or terms
 
 
@@ -153,8 +153,8 @@ def leaves(tree: Tree) -> list[int]:
 def operations(multiple: tuple[Coefficient, Tree],
                shape_of: Callable[[int], tuple[int, ...]]
                ) -> list[tuple[int, ...]]:
-  """The shapes of what is computed for it, each subtree once; of the operands
-  of a sum or product those that are small first."""
+  """The shapes of the operations for it, each subtree once; small operands of
+  a sum or product come first."""
   c, tree = multiple
   found: list[tuple[int, ...]] = []
   shape = _operations(tree, shape_of, {ONE: ()}, found)

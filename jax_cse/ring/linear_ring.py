@@ -3,9 +3,8 @@
     r.image(L, [r.add(x, y)]) == r.add(r.image(L, [x]), r.image(L, [y]))
 
 Like sums and products, images are equal if and only if their values at a random
-point are (see `points`): however a sum of images was come by, it is the image
-of the sum, and what an index map makes of a product is the product of what it
-makes of the factors.
+point are (see `points`). So any sum of images is the image of the sum, and an
+index map of a product is the product of its images of the factors.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,12 +55,12 @@ class LinearRing(Ring):
     return Element(simple(c * found.coefficient), found.core)
 
   def _is_short_sum(self, core: Core) -> TypeGuard[Sum]:
-    """Whether a core is like 1 - y: what is known of y helps with it."""
+    """Whether a core is like 1 - y, so that its image is 1 minus that of y."""
     return type(core) is Sum and len(core.terms) == 2 and any(
         type(self.cores[m]) is One for m in core.terms)
 
   def _smaller(self, map_, parts):
-    """The map for operands of which some are the same all along an axis."""
+    """The map for operands, if some are the same all along an axis."""
     shapes = [self.cores[n].shape for _, n in parts]
     if all(have == wanted or not have
            for have, wanted in zip(shapes, map_.operand_shapes)):
@@ -75,7 +74,7 @@ class LinearRing(Ring):
     return map_
 
   def _without_coefficients(self, map_, parts):
-    """What an image is a multiple of; multiples by 0 are of nothing."""
+    """The coefficient of an image (0 for zeros), and operands without it."""
     factor: Coefficient = 1
     rest: list[Element] = []
     parts = iter(parts)
@@ -106,8 +105,8 @@ class LinearRing(Ring):
     return Element(1, number)
 
   def image_apart(self, map_: LinearMap, parts: Sequence[Element]) -> Element:
-    """The same element as an image of just these elements, whatever has been
-    found that it is: for another way to compute that."""
+    """The image of just these elements, even if it is known as another core:
+    another way to compute that."""
     c, parts = self._without_coefficients(map_, parts)
     if not c:
       return self.constant(0, map_.domain)

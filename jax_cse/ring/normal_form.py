@@ -3,13 +3,13 @@
     t**3 + 2*t*t + t           ==  t * (1 + t)**2
     (g + g*y) * (1 - y)        ==  g * (1 - y**2)
 
-Polynomials are expanded, as long as they are short, and what all terms have in
-common is taken out, so like terms meet while a factor stays a factor: 1 - y**2
-is accurate where y is near 1, and its expanded products are not. Two
-polynomials are multiplied out where that makes them no longer.
+Short polynomials are expanded, and factors common to all terms are taken out.
+So like terms meet while a factor stays a factor: 1 - y**2 is accurate where y
+is near 1, and its expanded products are not. Two polynomials are multiplied out
+where that makes them no longer.
 
-Limits: what would have more than `MAX_TERMS` terms, or as many as whoever asks
-allows, stays a product or a sum of what it was made of, by name.
+Limits: a polynomial of more than `MAX_TERMS` terms, or of more than the caller
+allows, stays a product or a sum of its parts, by name.
 """
 
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ class NormalForms:
     self._forms: dict[int, Form] = {}
 
   def name(self, number: int) -> None:
-    """Makes a core an atom, of which others are polynomials."""
+    """Makes a core an atom, in which other cores are polynomials."""
     self._forms[number] = Form(1, {number: 1})
 
   def of(self, number: int) -> Form:
@@ -162,7 +162,7 @@ def expand(factors: Mapping[Base, int], max_terms: int) -> _Terms | None:
 
 
 def _of_terms(terms: _Terms) -> Form:
-  """What all terms have in common, times the rest; there is at least one."""
+  """The common factor of one or more terms, times the rest."""
   monomials = list(terms)
   shared = dict(monomials[0])
   for monomial in monomials[1:]:

@@ -4,15 +4,15 @@ An array stands for a vector of `_POSITIONS` elements of a field, all of them
 random, and a scalar for one that is the same everywhere. Sums and products are
 taken position by position; a linear map is a random matrix, a bilinear one a
 random tensor, so L(x + y) and L(x) + L(y) have the same value, whatever L, x
-and y are made of. What puts elements in other places looks at its operand at
-positions of its own, so products go through it as well.
+and y are made of. An index map reads its operand at positions of its own, so
+products go through it as well.
 
-The value at position 0 is the one that an element is known by; the others are
-computed when a map wants them.
+An element is known by its value at position 0; the others are computed when a
+map asks for them.
 
-Limits: an identity that holds for vectors of a certain length only, such as
-that a determinant of more than `_POSITIONS` inner products is 0, would be taken
-for one; written out, it has more than 5,000 terms.
+Limits: an identity that holds only for vectors of a certain length would be
+believed, as that a determinant of more than `_POSITIONS` inner products is 0;
+written out, it has more than 5,000 terms.
 """
 
 from collections.abc import (

@@ -1,12 +1,12 @@
 """Polynomials in numbers: sums of multiples of monomials.
 
 A monomial is a product of powers, as numbers and exponents in the order of the
-numbers; a polynomial says what each is multiplied by, and has no zeros:
+numbers; a polynomial maps each to its coefficient, which is never zero:
 
     3 + 2*x*y**2        {(): 3, ((x, 1), (y, 2)): 2}
 
-What stands for `3` and `2` may be coefficients, or elements of a ring: whoever
-multiplies says how.
+Coefficients are rational numbers here, or elements of a ring: the caller says
+how they are multiplied.
 """
 
 from collections.abc import Callable, Iterable, Sequence

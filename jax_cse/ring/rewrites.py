@@ -1,7 +1,7 @@
 """Rewrites: the candidates for computing a core, each found by one function.
 
     written        2*x + x*(y + z)           as it was first computed
-    collected      (2 + y + z)*x             its terms by what they share
+    collected      (2 + y + z)*x             like terms in few variables
     of_terms       x*(2 + (y + z))           with common factors taken out
     normal_form    x*(2 + y + z)             in atoms, expanded where short
     saving         L(x + y), not L(x) + L(y) where images go (see `collapse`)
@@ -35,7 +35,7 @@ class Site(NamedTuple):
   Attributes:
     ring: the ring.
     forms: the normal forms to choose from, if any.
-    collapse: what finds ways that save images, if any.
+    collapse: a finder of ways that save images, if any.
     number: of the core.
     is_free: whether a number is computed anyway.
   """
@@ -47,7 +47,7 @@ class Site(NamedTuple):
 
   @property
   def core(self) -> Core | None:
-    """None for what is in no ring."""
+    """None for a number in no ring."""
     return self.ring.cores.get(self.number)
 
   @property
@@ -77,7 +77,7 @@ class Site(NamedTuple):
     return [(1, self.monomial(n))]
 
   def is_before(self, terms: Terms) -> bool:
-    """Whether what is in `terms` stands before the core in the order."""
+    """Whether the core may be computed from all numbers in `terms`."""
     place = self.place(self.number)
     return all(self.place(m) > place for _, factors in terms
                for m, _ in factors)
@@ -87,8 +87,8 @@ class Site(NamedTuple):
 
 
 def place(collapse: Collapse | None, n: int) -> tuple:
-  """Where a core stands in the order, the last coming first: what it may be
-  computed from stands before it."""
+  """The key that sorts a core into reverse topological order; it may be
+  computed from those that sort after it."""
   return (-n,) if collapse is None else (*collapse.place(n), -n)
 
 
@@ -103,7 +103,7 @@ def candidates(site: Site) -> Iterator[Candidate]:
 
 
 def saves_images(site: Site) -> bool:
-  """Whether there is a way that saves images, and more than it takes."""
+  """Whether there is a way that saves more in images than it costs."""
   return any(_ways(site))
 
 
@@ -123,7 +123,7 @@ def _ways(site):
 
 
 def _costs(saved: tuple[Saved, ...], is_free) -> dict[int, int]:
-  """What each image that is saved costs, except those computed anyway."""
+  """The cost of each saved image, except those computed anyway."""
   todo, costs = list(saved), dict[int, int]()
   while todo:
     n, cost, below = todo.pop()
@@ -163,7 +163,7 @@ def normal_form(site: Site) -> Iterator[Candidate]:
       yield factoring.of_form(form, site.is_exact)
 
 
-# In this order: the first is what was written, and of equal ones the last of
-# those with a normal form is taken.
+# In this order: the first is the core as written, and of equally cheap ones the
+# last of those with a normal form is taken.
 REWRITES: tuple[Callable[[Site], Iterator[Candidate]], ...] = (
     written, collected, of_terms, normal_form)

@@ -10,8 +10,8 @@ and two different ones of degree d agree with a probability of d / 2**126.
     x, y = r.atom(0, "float32"), r.atom(1, "float32")
     r.mul(r.add(x, y), r.sub(x, y)) == r.sub(r.mul(x, x), r.mul(y, y))
 
-With `distributes=False` a sum inside of a product is an atom, so what is equal
-is what differs in grouping and order of sums and of products only.
+With `distributes=False` a sum inside of a product is an atom, so equal elements
+differ in the grouping and order of sums and of products only.
 
 Nothing is divided: the reciprocal of an element is an atom of its own, and x/x
 is not 1, which it is not at 0 either. Constants have exact rational values, so
@@ -47,7 +47,7 @@ class Ring:
   """Elements over atoms.
 
   Attributes:
-    cores: what is known of each number.
+    cores: by number.
     is_exact: whether the coefficients of a domain are integers.
   """
 
@@ -85,8 +85,7 @@ class Ring:
     self._known.setdefault((core.domain, core.at_point), Element(1, number))
 
   def within(self, shape: tuple[int, ...], numbers) -> bool:
-    """Whether what is computed from `numbers` has a shape that fits into
-    `shape`."""
+    """Whether the shape to which `numbers` broadcast fits into `shape`."""
     return join(shape, *(self.cores[n].shape for n in numbers)) == shape
 
   def is_constant(self, x: Element) -> bool:
@@ -179,7 +178,7 @@ class Ring:
         simple(known.coefficient * divisor), known.core))
 
   def _divisor(self, domain, terms):
-    """What a sum is a multiple of, whatever multiple of it is looked at."""
+    """The coefficient of a sum, the same core being left for all multiples."""
     divisor = content(terms.values())
     rest = [over(c, divisor) for c in terms.values()]
     return divisor * unit(rest, self.is_exact(domain))
@@ -243,8 +242,8 @@ class Ring:
   def power(self, x: Element, exponent: int) -> Element:
     """`x` to a positive exponent.
 
-    That of a multiple is not a multiple of that of the core where one of the
-    two may be infinite: (x/8)**100 is finite for many x whose power is not.
+    The power of a multiple is no multiple of the core's power where one of them
+    may be infinite: (x/8)**100 is finite for many x whose power is not.
     """
     if exponent * (_bits(x.coefficient) - 1) > _MAX_BITS_OF_POWER:
       x = self._as_atom(x)
@@ -256,7 +255,7 @@ class Ring:
     return result
 
   def reciprocal(self, x: Element) -> Element:
-    """Of what is not the constant zero; not in a ring of integers."""
+    """Of any element except the constant zero; not in a ring of integers."""
     core = self.cores[x.core]
     inverse = over(1, x.coefficient)
     if type(core) is One:

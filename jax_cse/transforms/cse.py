@@ -5,7 +5,7 @@
 
 The memoized bind sees one equation at a time and can only leave it out. These
 see all of them before anything is computed, so they can rebuild: collect,
-factor and expand sums and products, and drop what nobody reads.
+factor and expand sums and products, and drop dead equations.
 """
 
 from collections.abc import Callable
@@ -26,33 +26,33 @@ _Result = TypeVar("_Result")
 
 def cse(fun: Callable[_P, _Result], mode: str = "ring", *, check: bool = False
         ) -> Callable[_P, _Result]:
-  """A function that computes what `fun` computes, at less cost.
+  """A function with the results of `fun`, computed at less cost.
 
-  A transformation in final style: `fun` is called with tracers, and what it
-  applies to them is put off until it returns, or until Python wants to know a
-  value. Then the cheapest way to it is evaluated, or traced by whatever
+  A transformation in final style: `fun` is called with tracers, and operations
+  on them are put off until it returns, or until Python wants to know a value.
+  Then the cheapest way to the results is evaluated, or traced by whatever
   transformation is around: it composes with `jit`, `vmap`, `jvp`, `grad` and
   itself, in any order, and works eagerly. Effects happen when they are met.
 
   Args:
     fun: a function of pytrees of arrays, which JAX can trace.
-    mode: what counts as the same, and what may be rebuilt: "exact",
-      "reassociate" or "ring". In "exact" every equation that is left gives the
-      bits that it gives without.
+    mode: "exact", "reassociate" or "ring": which equations are the same, and
+      whether they may be rebuilt. In "exact" every equation that is left gives
+      the bits that it gives without.
     check: whether to evaluate the plain program too, and to raise if the
       results are further apart than rounding moves them. It is for tests: it
-      takes many times as long. While operands are tracers, others are drawn.
-      `fun` is traced twice, by `jit`'s rules, and may have no effects but debug
-      callbacks.
+      takes many times as long. In place of tracers random operands are drawn.
+      `fun` is traced twice, by `jit`'s rules, and may have no effects except
+      debug callbacks.
 
   Returns:
-    A function with the signature of `fun`.
+    A function with the signature of `fun`, and results of the same types.
 
   Raises:
     ValueError: `mode` is not one of the modes, or `fun` cannot be checked.
-    CheckFailed: a check did; it names the equation and its line.
-    TypeError: `fun` is not callable; when called with what is no JAX type, as
-      `jit` does.
+    CheckFailed: the results differ; names the equation and its line.
+    TypeError: `fun` is not callable; at the call, an argument is of no JAX
+      type.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
 
   Source: the thread's branches `cse` and `polysimp`,
@@ -120,20 +120,20 @@ def cse_jaxpr(closed_jaxpr: _ClosedJaxpr, mode: str = "ring", *,
 
   Args:
     closed_jaxpr: any jaxpr, as from `jax.make_jaxpr`.
-    mode: what counts as the same: "exact", "reassociate" or "ring".
-    check: whether to evaluate both jaxprs, on operands that are drawn, and to
-      raise if the results are further apart than rounding moves them.
+    mode: "exact", "reassociate" or "ring": which equations are the same.
+    check: whether to evaluate both jaxprs, on random operands, and to raise if
+      the results are further apart than rounding moves them.
 
   Returns:
     A jaxpr of the same function, with the same operands and results in number,
-    shape, dtype and order, and at no greater cost: as many equations at most,
-    unless those that are left compute much less. A second time changes nothing.
+    shape, dtype and order, and at no greater cost: there are no more equations,
+    unless they compute much less. A second call changes nothing.
 
   Raises:
     TypeError: `closed_jaxpr` is not a `ClosedJaxpr`.
     ValueError: `mode` is not one of the modes, or the jaxpr has effects that a
       check cannot repeat.
-    CheckFailed: a check did; it names the equation and its line.
+    CheckFailed: the results differ; names the equation and its line.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
 
   Source: Alpern, Wegman and Zadeck 1988 for loops; the interface is that of

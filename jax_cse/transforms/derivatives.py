@@ -17,7 +17,7 @@ _Result = TypeVar("_Result", covariant=True)
 
 
 class Derivatives(Protocol[_Result]):
-  """What `derivatives` returns: a function of a point and a direction."""
+  """The result of `derivatives`: a function of a point and a direction."""
 
   def __call__(self, x: Any, v: Any = None) -> tuple[_Result, ...]: ...
 
@@ -28,11 +28,11 @@ def derivatives(fun: Callable[[Any], _Result], order: int, *,
 
       f, df, ddf, dddf = jax_cse.derivatives(fun, 3)(x)
 
-  They are what nested `jvp` computes, from one trace of `fun`: each value in it
-  is derived once at each order by JAX's own rules, but for quotients and tanh,
-  so `fun` may contain whatever JAX differentiates, and the result is simplified
-  as a whole (see `cse`, mode "ring"). It composes with `jit`, `vmap`, `grad`
-  and the others.
+  They are those of nested `jvp`, from one trace of `fun`. Each value in it is
+  derived once at each order, by JAX's own rules except for quotients and tanh,
+  so `fun` may contain whatever JAX differentiates. The result is simplified as
+  a whole (see `cse`, mode "ring"). It composes with `jit`, `vmap`, `grad` and
+  the others.
 
   Args:
     fun: a function of one argument, a pytree of arrays of real or complex
@@ -51,7 +51,7 @@ def derivatives(fun: Callable[[Any], _Result], order: int, *,
 
   Raises:
     ValueError: `order` is negative, or `fun` cannot be checked.
-    CheckFailed: a check did; it names the equation, its line and the order.
+    CheckFailed: the results differ; names the equation, its line and the order.
     TypeError: `fun` is not callable; `order` is not an integer; `x` is not of
       numbers that JAX differentiates, or `v` is not like `x`.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.

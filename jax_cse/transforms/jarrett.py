@@ -32,31 +32,30 @@ def jarrett(fun: Callable[_P, _Result]) -> Callable[_P, _Result]:
 
       gelu = jax_cse.jarrett(jax.nn.gelu)
 
-  For a function that is elementwise in its arguments, as a whole: inside it may
-  do anything, but that no element of a result may change with an element of an
-  argument other than the one that broadcasting puts at its place. The
-  derivative of each result with respect to each argument is computed with the
-  results, and tangents and cotangents are multiplied by it. This goes for
-  derivatives of derivatives too. It composes with `jit`, `vmap`, `jvp`, `grad`
-  and `cse`.
+  For a function that is elementwise in its arguments, as a whole: an element of
+  a result may depend only on the element of an argument that broadcasting puts
+  at its place. Inside, the function may do anything. The derivative of each
+  result with respect to each argument is computed with the results, and
+  tangents and cotangents are multiplied by it. The same goes for derivatives of
+  derivatives. It composes with `jit`, `vmap`, `jvp`, `grad` and `cse`.
 
-  It pays in reverse mode, in memory: of a chain of any length it keeps one
-  array for each argument and each result that depends on it, where plain JAX
-  keeps one or two for each operation. It costs where that is more: several
-  arguments and results and few operations, as `x * y`. And the derivatives are
-  computed where plain JAX would put off a part of that work, in as many passes
-  as there are arguments that are differentiated. Of an argument of complex
-  numbers two arrays are kept for each result if the function is not
-  holomorphic. The factors of a chain are multiplied before a tangent or a
-  cotangent is, so they overflow where their product does. Since it is forward
-  mode that gives the factors, reverse mode goes through a `while` loop too.
+  It saves memory in reverse mode: of a chain of any length it keeps one array
+  for each argument and each result that depends on it, where plain JAX keeps
+  one or two for each operation. It costs where that is more, with several
+  arguments and results and few operations, as `x * y`. The derivatives take one
+  pass for each argument that is differentiated, together with the results,
+  where plain JAX would put off a part of that work. For a complex argument two
+  arrays are kept for each result if the function is not holomorphic. The
+  factors of a chain are multiplied before a tangent or a cotangent is, so they
+  overflow where their product does. Forward mode gives the factors, so reverse
+  mode goes through a `while` loop too.
 
   Args:
     fun: a function of pytrees of arrays, real or complex where it is to be
-      differentiated, with any pytree of arrays for a result. What is no array
-      and no number with a fraction (options, indices) is passed on as it is.
-      Values that it closes over are differentiated too, as ever, elementwise or
-      not.
+      differentiated, with any pytree of arrays for a result. An argument that
+      is no array, float or complex number (an option, an index) is passed on as
+      it is. Values that it closes over are differentiated too, as ever,
+      elementwise or not.
 
   Returns:
     A function with the signature and the values of `fun`.
@@ -106,7 +105,7 @@ def _closed_over(fun, leaves):
   captured = [c for c in constants if isinstance(c, compat.Tracer)]
   if not captured:
     return [], fun
-  # What becomes an operation holds no tracer, since JAX may keep it.
+  # The function of the operation holds no tracer, since JAX may keep it.
   constants = [None if isinstance(c, compat.Tracer) else c for c in constants]
   jaxpr, _ = jaxprs.open_jaxpr(compat.closed(jaxpr, constants))
   structure, num_leaves = jax.tree.structure(shapes), len(leaves)
@@ -205,7 +204,7 @@ def _with(operands, which, values):
 
 
 def _parts(t, directions):
-  """What the derivatives along 1 and the imaginary unit are multiplied by."""
+  """The multipliers of the derivatives along 1 and the imaginary unit."""
   return [t] if len(directions) == 1 else [lax.real(t), lax.imag(t)]
 
 

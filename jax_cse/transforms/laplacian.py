@@ -20,10 +20,10 @@ def laplacian(fun: Callable[[Any], _Result], *, check: bool = False
       y = jax_cse.laplacian(fun)(x)    # the traces of the Hessians
 
   It is plain nested `jvp` along the coordinates, simplified as a whole (see
-  `cse`, mode "ring"): the sum over the coordinates goes into what is linear, so
-  each layer of a network is passed once for the value, once for each coordinate
-  and once for the Laplacian, where nested `jvp` passes it twice for each
-  coordinate. It composes with `jit`, `vmap`, `grad` and itself.
+  `cse`, mode "ring"). The sum over the coordinates enters linear maps, so each
+  layer of a network is passed once for the value, once for each coordinate and
+  once for the Laplacian. Nested `jvp` passes it twice for each coordinate. It
+  composes with `jit`, `vmap`, `grad` and itself.
 
   Args:
     fun: a function of one array of real numbers, of any shape. Its result is
@@ -32,21 +32,21 @@ def laplacian(fun: Callable[[Any], _Result], *, check: bool = False
       `cse` does.
 
   Returns:
-    A function of `x` whose result is like that of `fun`, with, for each number
-    in it, the sum over the elements of `x` of the second derivative with
-    respect to that element. Its unit is that of the number over that of `x`
-    squared. Where a result is of integers or booleans, it is zeros of dtype
-    `float0`, as `jvp` has them.
+    A function of `x` whose result has the structure, shapes and dtypes of that
+    of `fun`: for each number in it, the sum over the elements of `x` of the
+    second derivative with respect to the element. Its unit is that of the
+    number over that of `x` squared. For integers and booleans it is zeros of
+    dtype `float0`, as `jvp` has them.
 
   Raises:
     TypeError: `fun` is not callable; `x` is not an array of real floating-point
       numbers.
     ValueError: `fun` cannot be checked.
-    CheckFailed: a check did; it names the equation and its line.
+    CheckFailed: the results differ; names the equation and its line.
     UnsupportedJaxVersion: the JAX installed is not one that this works on.
 
-  Source: Li et al. 2023, "Forward Laplacian", for what comes out; that it comes
-  out of nested `jvp`, by linearity, is what Dangel et al. 2025 call collapsing.
+  Source: Li et al. 2023, "Forward Laplacian", for the scheme; Dangel et al.
+  2025, who call it collapsing, for its derivation from nested `jvp`.
   """
   inputs.require_callable(fun, "laplacian")
 

@@ -16,10 +16,10 @@ def pushfwd(fun: Callable[[Any], _Result], x: Any,
   """The derivative of `fun` at `x` along `vs[0]`, `vs[1]` and so on, in turn.
 
   It is mixed and of order `len(vs)`; of order 0 it is `fun(x)`. Each level is a
-  `jvp` of the next, at the same point, in the hope that what they have in
-  common is reused. By itself it is not: the eighth derivative of the thread's
-  function has as many equations as nested `jvp`, 17,154, one for one. With
-  `enabled()` around, it has 279, as nested `jvp` has then.
+  `jvp` of the next, at the same point, in the hope that equal values are
+  reused. By itself none is: the eighth derivative of the thread's function has
+  as many equations as nested `jvp`, 17,154, one for one. With `enabled()`
+  around, it has 279, as nested `jvp` has then.
 
   Args:
     fun: a function of one argument, a pytree of arrays of real or complex
@@ -29,8 +29,8 @@ def pushfwd(fun: Callable[[Any], _Result], x: Any,
       rows.
 
   Returns:
-    A result like that of `fun`. Its unit is that over the unit of `x` to the
-    power of the order.
+    A result of the shapes and dtypes of `fun(x)`; `float0` for integers. Its
+    unit is that of `fun(x)` over that of `x` to the power of the order.
 
   Raises:
     TypeError: `fun` is not callable, `vs` is not a sequence, or a direction is
