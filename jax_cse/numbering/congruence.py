@@ -14,21 +14,27 @@ assumption does not hold `refinement` says at once which classes do.
 the sequence of the values that it takes, which is known by where it starts and
 by the step, an expression over sequences. The carries in a cycle of dependences
 are named by all of the cycle, as a system, in an order that does not depend on
-how they stand in the loop. In an outermost loop it is the order of their
-colors, which are refined by the colors of their operands until no two are
-equal. In an inner loop colors depend on the order of the outer carries, so each
-carry is named in the order in which a walk from it meets the others.
+how they stand in the loop. In an outermost loop it is the order of their marks,
+which are refined by the marks of their operands until no two are equal. In an
+inner loop a mark may not depend on the carries around. So the order is that in
+which a walk meets the carries: from one whose mark stands out, or else from
+each, by which it is named itself.
 
 Source: Alpern, Wegman and Zadeck 1988, Detecting equality of variables in
 programs.
 
 Limits: carries that are equal for another reason than being computed alike,
-`n + n` and `2 * n`, are not found.
+`n + n` and `2 * n`, are not found. More than `_MAX_WALKS` carries of an inner
+loop, of which none stands out, have names that depend on their order; so have
+those that differ in their starts alone, and are operands of one sum.
 """
 
 from collections.abc import Callable, Hashable, Sequence
 
 from jax_cse.numbering.expressions import Expressions
+
+# From so many members of a component a walk is made each, if no one stands out.
+_MAX_WALKS = 8
 
 
 def index(keys: Sequence[Hashable]) -> list[int]:
@@ -113,38 +119,64 @@ def _uses(expressions, leaves, steps) -> list[list[int]]:
 
 def _orders(expressions, component, starts, leaves, steps, values, depth):
   """One order of the members of a component, by which all are named, or one for
-  each, by which its first is. None depends on how they stand in the loop."""
+  each, by which its first is. None depends on their places in the loop, except
+  in a loop in a loop where many of them are built alike."""
   if len(component) == 1:
     return [component]
   if not depth:
-    return [_by_color(expressions, component, starts, leaves, steps, values)]
-  return _walks(expressions, component, leaves, steps)
+    marks = _marks(expressions, component, leaves, steps, values,
+                   {i: starts[i] for i in component}, lambda n: n)
+    return [sorted(component, key=marks.__getitem__)]
+  marks = _marks(expressions, component, leaves, steps, {},
+                 dict.fromkeys(component, 0), lambda n: 0)
+  alike: dict[int, list[int]] = {}
+  for i in component:
+    alike.setdefault(marks[i], []).append(i)
+  fewest = alike[min(alike, key=lambda mark: (len(alike[mark]), mark))]
+  if len(fewest) > 1 and len(component) <= _MAX_WALKS:
+    fewest = component
+  elif len(fewest) > 1:
+    fewest = fewest[:1]
+  return _walks(expressions, component, fewest, leaves, steps)
 
 
-def _by_color(expressions, component, starts, leaves, steps, values):
-  color = {i: expressions.of("color", (starts[i],)) for i in component}
+def _marks(expressions, component, leaves, steps, values, marks, outside):
+  """A mark for each member, by the marks of all that its step is made of;
+  refined until no more of them differ.
+
+  `outside`: the mark of an expression that is made of no leaf.
+  """
+  leaf_of = {i: leaves[i] for i in component}
+  nodes = sorted(expressions.reach([steps[i] for i in component], min(leaves)))
   count = 0
-  while count < len(set(color.values())) < len(component):
-    count = len(set(color.values()))
-    after = expressions.substitute(
-        [steps[i] for i in component],
-        {leaves[i]: n for i, n in color.items()}, values, min(leaves))
-    color = {i: expressions.of("color", (color[i], n))
-             for i, n in zip(component, after)}
-  return sorted(component, key=color.__getitem__)
+  while count < len(set(marks.values())) < len(component) or not count:
+    count = len(set(marks.values()))
+    found = values | {leaf_of[i]: hash(("mark", m)) for i, m in marks.items()}
+    for n in nodes:
+      parts = expressions.parts(n)
+      if n not in found and not found.keys().isdisjoint(parts):
+        below = [found[p] if p in found else outside(p) for p in parts]
+        if n in expressions.commuting:
+          below.sort()
+        found[n] = hash((expressions.kind(n), *below))
+    marks = {i: hash((m, found.get(steps[i], steps[i])))
+             for i, m in marks.items()}
+  return marks
 
 
-def _walks(expressions, component, leaves, steps):
-  """From each member, in the order in which the steps use them."""
+def _walks(expressions, component, roots, leaves, steps):
+  """From each root, in the order in which the steps use the members."""
   owner = {leaves[i]: i for i in component}
   uses = {i: [owner[n] for n in expressions.reach([steps[i]], min(owner))
               if n in owner] for i in component}
   orders = []
-  for i in component:
-    order = [i]
-    for j in order:
-      order += [k for k in uses[j] if k not in order]
-    orders.append(order)
+  for i in roots:
+    order = dict.fromkeys([i])
+    todo = [i]
+    for j in todo:
+      todo += [k for k in uses[j] if k not in order]
+      order.update(dict.fromkeys(uses[j]))
+    orders.append(list(order))
   return orders
 
 

@@ -60,6 +60,27 @@ class RefinementTest(absltest.TestCase):
     self.assertEqual(congruence.index(found),
                      _by_passes([*starts, *fixed], steps, num_fixed))
 
+  @given(st.data())
+  @settings(max_examples=500, deadline=None)
+  def test_names_of_carries_do_not_depend_on_their_order(self, data):
+    count = data.draw(st.integers(1, 4))
+    steps = data.draw(st.lists(_steps, min_size=count, max_size=count))
+    # In an inner loop that is so of carries that are in no sum together.
+    depth = data.draw(st.integers(0, "add" not in str(steps)))
+    order = data.draw(st.permutations(range(count)))
+    e = Expressions(itertools.count(10).__next__)
+
+    def names(order):
+      leaf_of = {i: e.leaf() for i in order}
+      leaves = [leaf_of[i] for i in range(count)]
+      step_of = {i: _number(e, steps[i], leaves) for i in order}
+      found = congruence.sequences(
+          e, list(order), [leaf_of[i] for i in order],
+          [step_of[i] for i in order], depth)
+      return dict(zip(order, found))
+
+    self.assertEqual(names(range(count)), names(order))
+
   def test_swapped_operands_of_what_commutes(self):
     e = Expressions(itertools.count().__next__)
     a, b, c, d = leaves = [e.leaf() for _ in range(4)]
