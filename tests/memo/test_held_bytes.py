@@ -87,7 +87,7 @@ class BytesTest(absltest.TestCase):
 
   def test_the_least_recently_used_leaves_first(self):
     xs = [jnp.full(1 << 14, float(i)) for i in range(4)]
-    with jax_cse.enabled(max_bytes=3 * (1 << 16) + 8192) as memo:
+    with jax_cse.enabled(max_bytes=3 * (1 << 16) + 3 * ENTRY_BYTES) as memo:
       for x in (xs[0], xs[1], xs[2], xs[0], xs[3]):
         lax.sin(x)
       self.assertEqual(memo.stats.evicted, 1)
@@ -98,7 +98,7 @@ class BytesTest(absltest.TestCase):
 
   def test_an_evicted_result_that_is_in_use_keeps_its_number(self):
     x = jnp.arange(3.0)
-    with jax_cse.enabled(max_bytes=4096) as memo:
+    with jax_cse.enabled(max_bytes=ENTRY_BYTES + 1024) as memo:
       used = lax.sin(x)
       for i in range(10):
         lax.add(x, float(i))
@@ -125,7 +125,8 @@ class BytesTest(absltest.TestCase):
       used = tracemalloc.get_traced_memory()[0]
       tracemalloc.stop()
       self.assertEqual(memo.stats.misses, 1000)
-    self.assertBetween(used / 1000, ENTRY_BYTES / 1.5, ENTRY_BYTES * 1.5)
+    # Without what the runtime holds.
+    self.assertBetween(used / 1000, ENTRY_BYTES / 2, ENTRY_BYTES)
 
   def test_tables_die_with_their_traces(self):
     with jax_cse.enabled() as memo:
