@@ -24,9 +24,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
-# A scalar takes 2.1 kB in Python (tracemalloc, CPython 3.11), most of it the key,
-# the entry and the array object; and 0.8 kB of the runtime, by the resident
-# memory of 12,000 chains of 11 operations.
+# A scalar takes 2.1 kB in Python (tracemalloc, CPython 3.11), most of it the
+# key, the entry and the array object; and 0.8 kB of the runtime, by the
+# resident memory of 12,000 chains of 11 operations.
 ENTRY_BYTES = 3072
 DEFAULT_MAX_BYTES = 256 << 20
 

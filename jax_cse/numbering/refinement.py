@@ -89,23 +89,25 @@ class _Refinement:
         step = self._steps[i]
         parts[self.classes.get(step, ~step)].append(i)
       largest = max(parts.values(), key=len)
-      for part in parts.values():
-        if part is not largest:
-          changed = self._leave(which, part)
-          todo.update(dict.fromkeys(
-              self.classes[self.leaves[i]] for i in changed))
+      changed = self._leave(
+          which, [part for part in parts.values() if part is not largest])
+      todo.update(dict.fromkeys(
+          self.classes[self.leaves[i]] for i in changed))
 
-  def _leave(self, which, part) -> set[int]:
-    """Makes a class of some carries. Returns the carries whose steps change."""
-    new = self._fresh()
-    self._members[which].difference_update(part)
-    self._members[new].update(part)
-    changed: set[int] = set(part)
+  def _leave(self, which, parts) -> set[int]:
+    """Makes each part of a class a class. Returns the carries whose steps, or
+    own classes, change."""
+    changed: set[int] = set()
     todo: list[int] = []
-    for i in part:
-      self.classes[self.leaves[i]] = new
-      changed.update(self._carries[self.leaves[i]])
-      todo += self._users[self.leaves[i]]
+    for part in parts:
+      new = self._fresh()
+      self._members[which].difference_update(part)
+      self._members[new].update(part)
+      changed.update(part)
+      for i in part:
+        self.classes[self.leaves[i]] = new
+        changed.update(self._carries[self.leaves[i]])
+        todo += self._users[self.leaves[i]]
     heapq.heapify(todo)
     before = None
     while todo:   # parts before what is made of them
