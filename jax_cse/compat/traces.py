@@ -114,6 +114,17 @@ def evaluate_inline(trace, closed_jaxpr, args):
                            propagate_source_info=False)
 
 
+def is_of_one_type(x) -> bool:
+  """Whether the parts of a tracer are weakly typed where their value is."""
+  if isinstance(x, BatchTracer):
+    return is_of_one_type(x.val)
+  if not isinstance(x, (JVPTracer, LinearizeTracer)):
+    return True
+  return (isinstance(x.tangent, Zero) or (
+      core.typeof(x.primal).weak_type == core.typeof(x.tangent).weak_type
+      and is_of_one_type(x.tangent))) and is_of_one_type(x.primal)
+
+
 Trace = core.Trace
 take_current_trace, set_current_trace = (
     core.take_current_trace, core.set_current_trace)

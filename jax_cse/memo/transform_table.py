@@ -97,7 +97,8 @@ class TransformTable:
     memo.count(plan, results is not None, reason)
     if results is not None:
       return results
-    known = dict(zip(numbers, args))
+    # A rule gives results of one type, weak or not; operands need not be.
+    known = {n: x for n, x in zip(numbers, args) if compat.is_of_one_type(x)}
     rest = call.rest(known)
     computed = [] if rest.params is None else self._run(
         plain, primitive, trace, [args[i] for i in rest.operands],

@@ -103,10 +103,14 @@ def _doubled(scope, numbers):
   dividend, divisor = numbers
   two = scope.numbering.scalars.get(divisor)
   parts = scope.operands(_ADD, dividend)
-  if (two is None or len(set(parts)) != 1
-      or not compat.is_float(two) or two != 2):
+  if two is None or len(set(parts)) != 1 or not is_two(two):
     return None
   return parts[0]
+
+
+def is_two(scalar) -> bool:
+  """Whether a constant is the one that rules look at."""
+  return compat.is_float(scalar) and scalar == 2
 
 
 # By number of the plan. Each takes a scope, a context, the numbers and the

@@ -215,6 +215,20 @@ class Scope:
     """Plan number and context, operands and params that gave a number."""
     return self._bitwise.get(number) or self.expressions.operation(number)
 
+  def looked_through(self, numbers) -> tuple:
+    """What identities and the ring may see of numbers, which a body on other
+    numbers need not have: constants, and operations that they take apart."""
+    place = {n: i for i, n in enumerate(numbers)}
+    seen: list[tuple] = []
+    for i, n in enumerate(place):
+      scalar = self.numbering.scalars.get(n)
+      if scalar is not None:
+        if self.algebra is not None or identities.is_two(scalar):
+          seen.append((i, n))
+      elif (found := self.operation(n)) and found[0][0] in identities.RULES:
+        seen.append((i, found[0][0], *[place.get(p) for p in found[1]]))
+    return tuple(seen)
+
   def operands(self, plan, number) -> tuple[int, ...]:
     """The operands that gave a number, if it is the result of `plan`."""
     operation = self.operation(number)

@@ -58,8 +58,9 @@ class _Carries:
   def _find_classes(self) -> None:
     jaxpr, _ = jaxprs.open_jaxpr(self._jaxpr)
     known = _classes.setdefault(jaxpr, {})
-    pattern = (self._scope.mode, *congruence.index(
-        [*self._consts, *self._starts, *self._elements]))
+    operands = [*self._consts, *self._starts, *self._elements]
+    pattern = (self._scope.mode, *congruence.index(operands),
+               *self._scope.looked_through(operands))
     before = known.get(pattern)
     if before is not None and self._is_kept(before):
       return
@@ -100,6 +101,10 @@ def _number_scan(scope, params, numbers, avals, context):
   consts, starts = fixed[:num_consts], fixed[num_consts:]
   elements = [scope.of(("element", way, scope.depth), n)
               for n in numbers[num_fixed:]]
+  scanned = dict(zip(elements, numbers[num_fixed:]))
+  elements = [n if v.weak_type == have.weak_type else scope.of(("as", v), n)
+              for n, v, have in zip(elements, body.in_avals[num_fixed:],
+                                    avals[num_fixed:])]
   carries = _Carries(scope, body, starts, consts, elements)
   types = zip(body.in_avals[num_consts:], body.out_avals)
   outs = [scope.of(("final", way), carries.sequences[leaf])
@@ -107,7 +112,6 @@ def _number_scan(scope, params, numbers, avals, context):
           start if before == after else scope.of(("as", after), start)
           for start, leaf, (before, after) in zip(
               starts, carries.leaves, types)]
-  scanned = dict(zip(elements, numbers[num_fixed:]))
   for n in scope.expressions.substitute(carries.body.outs[len(starts):],
                                         carries.now):
     outs.append(scanned[n] if n in scanned else
@@ -123,7 +127,9 @@ def _number_while(scope, params, numbers, avals, context):
   consts = inner[:params["body_nconsts"]]
   starts = inner[params["body_nconsts"]:]
   carries = _Carries(scope, body, starts, consts, [])
+  scope.depth += 1   # it is in the loop as well
   tested = scope.body(test, test_consts + carries.leaves)
+  scope.depth -= 1
   until = scope.expressions.substitute(tested.outs, carries.now)
   outs = [starts[i] if leaf not in carries.sequences else
           scope.of("until", carries.sequences[leaf], *until)

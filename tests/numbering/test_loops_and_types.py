@@ -1,0 +1,95 @@
+"""Loops that look alike from inside, and values that differ in type alone."""
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+from jax import lax
+from jax.extend import core
+import jax.numpy as jnp
+import numpy as np
+
+import checking
+import jax_cse
+from jax_cse.foundation import modes
+
+_ONE = jnp.bfloat16(1)
+
+
+def _sum_below(own):
+  """Whether the loop in the test of a `while` adds up its own counter, or that
+  of the loop around."""
+  def inner(i):
+    return lax.fori_loop(0, 4, lambda j, s: s + (j if own else i) * j, 0)
+  return lambda: lax.while_loop(
+      lambda i: (inner(i) < 15) & (i < 9), lambda i: i + 1, 0)
+
+
+def _nested(own):
+  return lambda: lax.scan(
+      lambda c, _: (c + _sum_below(own)(), None), 0, None, length=2)[0]
+
+
+class LoopsTest(parameterized.TestCase):
+
+  @parameterized.product(make=[_sum_below, _nested], mode=modes.MODES)
+  def test_a_loop_in_the_test_of_a_loop(self, make, mode):
+    fun = lambda: (make(True)(), make(False)())
+    wanted = fun()
+    self.assertNotEqual(*map(int, wanted))
+    with jax_cse.enabled(mode):
+      self.assertEqual(jax.jit(lambda: fun())(), wanted)
+    plain = checking.trace(fun)
+    self.assertEqual(
+        core.jaxpr_as_fun(jax_cse.cse_jaxpr(plain, mode))(), list(wanted))
+
+  @parameterized.parameters(True, False)
+  def test_classes_do_not_depend_on_what_was_traced_before(self, other_first):
+    @jax.jit
+    def loop(a, b, x):
+      def step(c, _):
+        p, q = c
+        return (lax.sin(q + b.T), lax.sin(p + a)), None
+      p, q = lax.scan(step, (x, x), length=3)[0]
+      return lax.cos(p), lax.cos(q)
+
+    # Of the first the two carries are one, since b.T is a.
+    one = lambda a: [lax.exp(t) for t in loop(a, a.T, a)]
+    two = lambda a: [lax.exp(t) for t in loop(a, a * 2, a)]
+    x = jnp.eye(3) + 1
+    with jax_cse.enabled():
+      if other_first:
+        jax_cse.count_primitives(two)(x)
+      self.assertEqual(jax_cse.count_primitives(one)(x)["exp"], 1)
+
+
+class TypesTest(parameterized.TestCase):
+
+  @parameterized.named_parameters(
+      ("a call", jax.jit(lambda u: u)),
+      ("no steps", lambda u: lax.fori_loop(0, 0, lambda _, c: c, u)),
+      ("a scan", lambda u: lax.scan(lambda c, _: (c, None), u, length=0)[0]))
+  def test_a_tangent_that_is_weak_where_its_value_is_not(self, identity):
+    def fun(a):
+      _, (t, _) = jax.jvp(
+          lambda t: jax.jvp(identity, (t,), (1.,)), (a,), (1.,))
+      return t * _ONE
+
+    wanted = jax.make_jaxpr(lambda a: fun(a))(np.float32(0.7)).out_avals
+    with jax_cse.enabled():
+      found = jax.make_jaxpr(lambda a: fun(a))(np.float32(0.7)).out_avals
+    self.assertEqual(found, wanted)
+
+  @parameterized.parameters(True, False)
+  def test_scanned_inputs_that_are_weak_outside(self, weak_first):
+    scan = lambda xs: lax.scan(lambda c, x: (c, lax.sin(x)), 0., xs)[1]
+    weak, strong = lax.broadcast(1., (4,)), jnp.ones(4)
+    jaxprs = [jax.make_jaxpr(scan)(xs) for xs in (
+        (weak, strong) if weak_first else (strong, weak))]
+    fun = lambda x: [core.jaxpr_as_fun(jaxpr)(x)[0] * _ONE for jaxpr in jaxprs]
+    wanted = jax.make_jaxpr(lambda x: fun(x))(weak).out_avals
+    with jax_cse.enabled():
+      self.assertEqual(jax.make_jaxpr(lambda x: fun(x))(weak).out_avals, wanted)
+
+
+if __name__ == "__main__":
+  absltest.main()
