@@ -66,7 +66,8 @@ def _staging(plain):
   @functools.wraps(plain)
   def emit_eqn(self, tracers, out_avals, primitive, params, effects,
                source_info=None, ctx=None):
-    memo = here.cell.memo if primitive in _KNOWN_LATE else None
+    memo = (here.cell.memo if primitive in _KNOWN_LATE
+            and type(self) is compat.DynamicJaxprTrace else None)
     if memo is None:
       return plain(self, tracers, out_avals, primitive, params, effects,
                    source_info, ctx)
@@ -75,7 +76,7 @@ def _staging(plain):
     if primitive is compat.shard_map_p:
       return table.stage_shard_map(stage, primitive, self, tracers, out_avals,
                                    params, effects)
-    return table.stage(
+    return table.stage_custom_jvp(
         lambda: stage(tracers, out_avals, primitive, params, effects),
         primitive, self, tracers, params)
   return emit_eqn
@@ -85,7 +86,7 @@ def _sharding(plain):
   @functools.wraps(plain)
   def process_shard_map(self, prim, fun, args, *, in_specs, debug_info,
                         **params):
-    memo = here.cell.memo
+    memo = here.cell.memo if type(self) is compat.DynamicJaxprTrace else None
     places = (None if memo is None else
               memo.table(self).distinct(self, args, in_specs))
     if places is not None:   # operands that are equal enter once

@@ -184,16 +184,16 @@ class JaxprTable:
   def _known(self, outs, trace, args, numbers) -> dict[int, Any]:
     """Tracers for those of the numbers that something has."""
     known: dict[int, Any] = {}
+    operand = dict(zip(reversed(numbers), reversed(list(args))))
     for n in dict.fromkeys(outs):
       x = self._result(n)
-      if x is None and n in numbers:
-        x = trace.to_jaxpr_tracer(args[numbers.index(n)],
-                                  compat.current_source())
+      if x is None and n in operand:
+        x = trace.to_jaxpr_tracer(operand[n], compat.current_source())
       if x is not None:
         known[n] = x
     return known
 
-  def stage(self, stage, primitive, trace, tracers, params):
+  def stage_custom_jvp(self, stage, primitive, trace, tracers, params):
     """Results of a `custom_jvp` call whose function was traced just now."""
     memo, plan = self.memo, keys.plan_of(primitive)
     reason = self._reason_against(tracers) or exclusions.against_call(

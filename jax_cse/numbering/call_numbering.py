@@ -78,19 +78,18 @@ def _number_cond(scope, params, numbers, avals, context):
 
 def _number_solve(scope, params, numbers, avals, context):
   bodies, maps, start = [], [], 0
-  scope.depth += 1
-  for length, jaxpr in zip(params["const_lengths"], params["jaxprs"]):
-    stop = start + length
-    if jaxpr is not None:
-      bound = [scope.of(("bound", scope.depth, i, v.aval))
-               for i, v in enumerate(jaxpr.jaxpr.invars[length:])]
-      body = scope.body(jaxpr, [
-          *scope.binders(jaxpr, numbers[start:stop], avals[start:stop]),
-          *bound])
-      bodies.append(body)
-      maps.append(scope.of("map", *body.outs))
-    start = stop
-  scope.depth -= 1
+  with scope.inside_loop():
+    for length, jaxpr in zip(params["const_lengths"], params["jaxprs"]):
+      stop = start + length
+      if jaxpr is not None:
+        bound = [scope.of(("bound", scope.depth, i, v.aval))
+                 for i, v in enumerate(jaxpr.jaxpr.invars[length:])]
+        body = scope.body(jaxpr, [
+            *scope.binders(jaxpr, numbers[start:stop], avals[start:stop]),
+            *bound])
+        bodies.append(body)
+        maps.append(scope.of(("map", scope.depth), *body.outs))
+      start = stop
   present = tuple(jaxpr is not None for jaxpr in params["jaxprs"])
   solve = scope.of(("solve", present, context), *maps, *numbers[start:])
   count = len(params["jaxprs"].solve.out_avals)

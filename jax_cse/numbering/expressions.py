@@ -47,11 +47,6 @@ class Expressions:
     # By the number of a result.
     self._entries: dict[int, Entry] = {}
 
-  def clear(self) -> None:
-    self.known.clear()
-    self.commuting.clear()
-    self._entries.clear()
-
   def of(self, operation: Any, parts: Sequence[int]) -> int:
     """The number of an expression with one result."""
     key = (operation, None, *parts)
@@ -87,7 +82,7 @@ class Expressions:
     return key[:2], key[2:2 + arity], params
 
   def kind(self, number: int) -> tuple:
-    """What an expression is but for its parts; of a leaf, the leaf."""
+    """All of an expression except its parts; of a leaf, the leaf."""
     entry = self._entries.get(number)
     if entry is None:
       return (number,)

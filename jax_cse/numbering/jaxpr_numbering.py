@@ -10,6 +10,7 @@ equals only those of the same context.
 """
 
 from collections.abc import Callable, Sequence
+import contextlib
 from typing import Any
 
 from jax_cse.compat import jaxprs
@@ -139,6 +140,15 @@ class Scope:
     return outs
 
   # Jaxprs inside of equations.
+
+  @contextlib.contextmanager
+  def inside_loop(self):
+    """Numbers what is inside of one more loop."""
+    self.depth += 1
+    try:
+      yield
+    finally:
+      self.depth -= 1
 
   def call(self, primitive, params, numbers, avals, context
            ) -> tuple[Sequence[int], list[Body]]:

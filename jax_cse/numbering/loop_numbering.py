@@ -19,6 +19,9 @@ from jax_cse.numbering import congruence
 from jax_cse.numbering import refinement
 
 
+# Of one body. Emptying the table costs time and no more.
+_MAX_PATTERNS = 64
+
 # For each body the classes that its carries have, by which operands are equal.
 _classes: weakref.WeakKeyDictionary[Any, dict[tuple, list[int]]] = (
     weakref.WeakKeyDictionary())
@@ -40,9 +43,8 @@ class _Carries:
     # A constant is a carry that stays. A carry that starts as one and stays
     # falls into its class.
     self._fixed = [n for n in dict.fromkeys(consts) if n in set(starts)]
-    scope.depth += 1
-    self._find_classes()
-    scope.depth -= 1
+    with scope.inside_loop():
+      self._find_classes()
     known = set(self._fixed)
     first = {leaf: i for i, leaf in reversed(list(enumerate(self.leaves)))
              if leaf not in known}
@@ -59,11 +61,14 @@ class _Carries:
     jaxpr, _ = jaxprs.open_jaxpr(self._jaxpr)
     known = _classes.setdefault(jaxpr, {})
     operands = [*self._consts, *self._starts, *self._elements]
-    pattern = (self._scope.mode, *congruence.index(operands),
+    pattern = (self._scope.mode, len(self._consts), len(self._starts),
+               *congruence.index(operands),
                *self._scope.looked_through(operands))
     before = known.get(pattern)
     if before is not None and self._is_kept(before):
       return
+    if len(known) >= _MAX_PATTERNS:
+      known.clear()
     known[pattern] = congruence.greatest_fixpoint(
         [*self._starts, *self._fixed], self._after, self._refined)
 
@@ -94,12 +99,14 @@ class _Carries:
 
 def _number_scan(scope, params, numbers, avals, context):
   body, length = params["jaxpr"], params["length"]
-  way = (length, params["reverse"], params["unroll"])
+  # With the depth: a result binds the elements and carries of its own loop, and
+  # those of a loop around it stay free in it.
+  way = (length, params["reverse"], params["unroll"], scope.depth)
   num_consts, num_carries = compat.constants_and_carries(params)
   num_fixed = num_consts + num_carries
   fixed = scope.binders(body, numbers[:num_fixed], avals)
   consts, starts = fixed[:num_consts], fixed[num_consts:]
-  elements = [scope.of(("element", way, scope.depth), n)
+  elements = [scope.of(("element", way), n)
               for n in numbers[num_fixed:]]
   scanned = dict(zip(elements, numbers[num_fixed:]))
   elements = [n if v.weak_type == have.weak_type else scope.of(("as", v), n)
@@ -127,12 +134,11 @@ def _number_while(scope, params, numbers, avals, context):
   consts = inner[:params["body_nconsts"]]
   starts = inner[params["body_nconsts"]:]
   carries = _Carries(scope, body, starts, consts, [])
-  scope.depth += 1   # it is in the loop as well
-  tested = scope.body(test, test_consts + carries.leaves)
-  scope.depth -= 1
+  with scope.inside_loop():
+    tested = scope.body(test, test_consts + carries.leaves)
   until = scope.expressions.substitute(tested.outs, carries.now)
   outs = [starts[i] if leaf not in carries.sequences else
-          scope.of("until", carries.sequences[leaf], *until)
+          scope.of(("until", scope.depth), carries.sequences[leaf], *until)
           for i, leaf in enumerate(carries.leaves)]
   return outs, [carries.body, tested]
 

@@ -41,8 +41,8 @@ class Call:
 
   def rest(self, known: Container[int]) -> "Rest":
     """The rest of it, if the results with these numbers are known."""
-    keep = [n not in known and n not in self.outs[:i]
-            for i, n in enumerate(self.outs)]
+    first = {n: i for i, n in reversed(list(enumerate(self.outs)))}
+    keep = [n not in known and first[n] == i for i, n in enumerate(self.outs)]
     if not any(keep) and not jaxprs.has_effects_inside(self._params):
       return Rest(None, None, [], [])
     if (all(keep) and len(set(self._numbers)) == len(self._numbers)

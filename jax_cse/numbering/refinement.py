@@ -42,7 +42,7 @@ def coarsest(expressions: Expressions, starts: Sequence[int],
     return list(range(len(fixed)))
   refinement = _Refinement(expressions, [*leaves, *fixed], [*steps, *fixed])
   refinement.begin([*starts, *fixed], min(leaves))
-  refinement.split(range(len(leaves) + len(fixed)))
+  refinement.split()
   return [refinement.classes[leaf] for leaf in refinement.leaves]
 
 
@@ -79,9 +79,9 @@ class _Refinement:
           self._users[part].append(n)
         self.classes[n] = self._class_of(n)
 
-  def split(self, carries) -> None:
-    """Splits classes until a step keeps them, those of `carries` first."""
-    todo = dict.fromkeys(self.classes[self.leaves[i]] for i in carries)
+  def split(self) -> None:
+    """Splits classes until a step keeps them."""
+    todo = dict.fromkeys(self.classes[leaf] for leaf in self.leaves)
     while todo:
       which, _ = todo.popitem()
       parts: dict[int, list[int]] = defaultdict(list)

@@ -29,7 +29,35 @@ def _nested(own):
       lambda c, _: (c + _sum_below(own)(), None), 0, None, length=2)[0]
 
 
+def _stacked(x, steps):
+  return lax.scan(lambda _, y: (None, lax.sin(x(y))), None, *steps)[1]
+
+
+def _final(x, steps):
+  return lax.scan(lambda c, y: (lax.sin(x(y)), None), 0., *steps)[0]
+
+
 class LoopsTest(parameterized.TestCase):
+
+  @parameterized.product(scan=[_stacked, _final], mode=modes.MODES)
+  def test_what_does_not_change_in_an_inner_loop(self, scan, mode):
+    # The element of the outer loop is no element of the inner one, which has as
+    # many steps.
+    def fun(xs):
+      outside = scan(lambda y: y, (xs,))
+      body = lambda _, x: (None, (
+          lax.cos(scan(lambda _: x, (None, 3))), lax.cos(outside)))
+      return lax.scan(body, None, xs)[1]
+
+    x = jnp.arange(3.)
+    wanted = fun(x)
+    with jax_cse.enabled(mode):
+      found = jax.jit(lambda x: fun(x))(x)
+    rewritten = core.jaxpr_as_fun(
+        jax_cse.cse_jaxpr(checking.trace(fun, x), mode))(x)
+    for results in (found, rewritten):
+      for y, z in zip(results, wanted, strict=True):
+        np.testing.assert_array_equal(y, z)
 
   @parameterized.product(make=[_sum_below, _nested], mode=modes.MODES)
   def test_a_loop_in_the_test_of_a_loop(self, make, mode):
