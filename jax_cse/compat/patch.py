@@ -3,9 +3,10 @@
 `Primitive.bind` looks at its operands and then calls `bind_with_trace`; JAX's
 traces skip the first half and call `bind_with_trace` of their parent directly.
 So every bind goes through `bind_with_trace`, once. Primitives that override it
-(calls with functions as operands: `custom_vjp_call`, `shard_map`) stay as they
-are. The exception is `custom_jvp_call`: it is looked up where its equation is
-staged, since its function has been traced by then.
+(calls with functions as operands, as `custom_vjp_call`) stay as they are. The
+exceptions are `custom_jvp_call` and `shard_map`: they are looked up where their
+equations are staged, since their functions have been traced by then. Equal
+operands of a `shard_map` are made one before its body is traced.
 
 Since JAX 0.12.0 the linear calls of a `vjp` are bound as nodes, which stage
 themselves. They are looked up as the primitive of the node, and staged as
@@ -91,7 +92,8 @@ def _sharding(plain):
               memo.table(self).distinct(self, args, in_specs))
     if places is not None:   # operands that are equal enter once
       whole, first = fun, list(dict.fromkeys(places))
-      fun = lambda *xs: whole(*[xs[first.index(i)] for i in places])
+      place = {i: k for k, i in enumerate(first)}
+      fun = lambda *xs: whole(*[xs[place[i]] for i in places])
       args, in_specs = zip(*[(args[i], in_specs[i]) for i in first])
       debug_info = debug_info.with_unknown_names()
     return plain(self, prim, fun, args, in_specs=in_specs,

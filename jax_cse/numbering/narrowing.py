@@ -16,6 +16,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jax_cse.compat import jaxprs
+from jax_cse.numbering import congruence
 from jax_cse.numbering import keys
 from jax_cse.numbering import rewriting
 from jax_cse.numbering.jaxpr_numbering import Scope
@@ -41,8 +42,7 @@ class Call:
 
   def rest(self, known: Container[int]) -> "Rest":
     """The rest of it, if the results with these numbers are known."""
-    first = {n: i for i, n in reversed(list(enumerate(self.outs)))}
-    keep = [n not in known and first[n] == i for i, n in enumerate(self.outs)]
+    keep = rewriting.wanted(self.outs, known)
     if not any(keep) and not jaxprs.has_effects_inside(self._params):
       return Rest(None, None, [], [])
     if (all(keep) and len(set(self._numbers)) == len(self._numbers)
@@ -51,7 +51,6 @@ class Call:
                   range(len(keep)))
     return _narrowed(self._scope, self._primitive, self._params, self._numbers,
                      self._avals, keep)
-
 
   def results(self, known: Mapping[int, Any], rest: "Rest",
               computed: Sequence[Any]) -> list[Any]:
@@ -84,15 +83,14 @@ class Rest(NamedTuple):
 def _narrowed(scope, primitive, params, numbers, avals, keep) -> Rest:
   """The same call narrowed alike is the same object, so that JAX's caches know
   its jaxprs."""
-  classes: dict[int, int] = {}
-  pattern = [classes.setdefault(n, len(classes)) for n in numbers]
+  pattern = congruence.index(numbers)
   plan = keys.plan_of(primitive)
   key, found = keys.find(scope.narrowed.get, plan, None, (*pattern, *keep),
                          params)
   if found is not None and keys.agree(params, found[0]):
     return found[1]
   local = Scope(scope.numbering, mode=scope.mode, keeps_steps=True)
-  leaves = local.leaves(len(classes))
+  leaves = local.leaves(len(set(pattern)))
   eqn = jaxprs.equation(primitive, params, avals, len(keep))
   _, bodies = local.call(primitive, params, [leaves[c] for c in pattern], avals,
                          None)

@@ -10,6 +10,7 @@ Limits: a function of the user's with a rule of its own (`custom_jvp`) keeps its
 operands, since its rule takes them; inside, its body is rewritten.
 """
 
+from collections.abc import Container, Sequence
 from typing import Any
 
 from jax_cse import compat
@@ -51,6 +52,13 @@ def with_bodies(eqn, bodies: list[Body]):
   return eqn.replace(params=jaxprs.with_jaxprs(eqn.params, iter(new)))
 
 
+def wanted(outs: Sequence[int], known: Container[int]) -> list[bool]:
+  """Which results are to be computed: the first of each number, unless it is
+  known."""
+  first = {n: i for i, n in reversed(list(enumerate(outs)))}
+  return [n not in known and first[n] == i for i, n in enumerate(outs)]
+
+
 def _rewrite(body):
   jaxpr, _ = jaxprs.open_jaxpr(body.closed_jaxpr)
   first: dict[int, Any] = {}   # number to its first variable
@@ -59,7 +67,7 @@ def _rewrite(body):
   eqns, changed = [], False
   for eqn, (operands, outs, bodies) in zip(jaxpr.eqns, body.steps,
                                           strict=True):
-    keep = [n not in first and n not in outs[:i] for i, n in enumerate(outs)]
+    keep = wanted(outs, first)
     stays = not compat.benign(eqn.effects) or not outs
     if not any(keep) and not stays:
       changed = True
@@ -75,8 +83,8 @@ def _rewrite(body):
     changed = changed or new is not eqn
     if new is not None:
       eqns.append(new)
-    for n, var, wanted in zip(outs, eqn.outvars, keep):
-      if wanted:
+    for n, var, is_kept in zip(outs, eqn.outvars, keep):
+      if is_kept:
         first[n] = var
   outvars = [atom if type(atom) is compat.Literal else first[n]
              for n, atom in zip(body.outs, jaxpr.outvars)]

@@ -78,12 +78,9 @@ class Site(NamedTuple):
 
   def is_before(self, terms: Terms) -> bool:
     """Whether the core may be computed from all numbers in `terms`."""
-    place = self.place(self.number)
-    return all(self.place(m) > place for _, factors in terms
+    own = place(self.collapse, self.number)
+    return all(place(self.collapse, m) > own for _, factors in terms
                for m, _ in factors)
-
-  def place(self, n: int) -> tuple:
-    return place(self.collapse, n)
 
 
 def place(collapse: Collapse | None, n: int) -> tuple:
@@ -95,9 +92,11 @@ def place(collapse: Collapse | None, n: int) -> tuple:
 def candidates(site: Site) -> Iterator[Candidate]:
   """The candidates for a core, the first as it was written; where images can be
   saved, only those that save them."""
-  if saves_images(site):
-    yield from saving(site)
-  else:
+  saves = False
+  for candidate in saving(site):
+    saves = True
+    yield candidate
+  if not saves:
     for rewrite in REWRITES:
       yield from rewrite(site)
 
