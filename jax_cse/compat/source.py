@@ -21,6 +21,14 @@ def current_source():
   return source_info_util.current()
 
 
+def differentiations() -> int:
+  """How often the running part of the user's program is differentiated, as far
+  as the jaxpr under construction can tell."""
+  stack = source_info_util.current_name_stack().stack
+  return sum(type(x) is source_info_util.Transform and x.name == "jvp"
+             for x in stack) if stack else 0
+
+
 def line_of(eqn) -> str:
   """The line of the user's program that an equation comes from."""
   return source_info_util.summarize(eqn.source_info)

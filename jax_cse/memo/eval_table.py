@@ -38,7 +38,7 @@ class EvalTable:
   """Entries of the `EvalTrace`, on one thread."""
 
   traced = False
-  order = 0
+  order = base = 0
   __slots__ = ("memo", "against", "results", "_compiled", "reference")
 
   def __init__(self, memo, max_bytes: int):

@@ -21,6 +21,8 @@ import weakref
 from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.memo import gate
+from jax_cse.numbering import call_numbering
+from jax_cse.numbering import custom_rules
 from jax_cse.numbering import keys
 from jax_cse.numbering.bodies import equations
 from jax_cse.numbering.jaxpr_numbering import Scope
@@ -33,11 +35,12 @@ class JaxprTable:
 
   traced = True   # results end up in a jaxpr
   order = 0       # of nested forward mode
-  __slots__ = ("memo", "against", "variables", "revivable", "look_up", "_scope",
+  __slots__ = ("memo", "base", "against", "variables", "revivable", "look_up", "_scope",
                "_results", "reference")
 
   def __init__(self, memo):
     self.memo = memo
+    self.base = memo.order   # of the derivatives that it is a part of
     # XLA merges what a lowering rule traces; looking it up made the lowering of
     # a sampler 18 times as long.
     self.against = exclusions.LOWERED if compat.is_lowering() else None
@@ -59,7 +62,8 @@ class JaxprTable:
       if (plan.is_jit and not params["jaxpr"].effects
           and compat.is_inline_call(params)):
         return self._inline(trace, params["jaxpr"], args)
-      if plan.looks_inside(params):
+      if plan.looks_inside(params) and not self.memo.is_whole(
+          self, plan, params):
         return self._call(
             plan, primitive, trace, args, avals, params,
             lambda args, avals, rest: plain(primitive, trace, args, avals,
@@ -198,13 +202,23 @@ class JaxprTable:
     memo, plan = self.memo, keys.plan_of(primitive)
     reason = self._reason_against(tracers) or exclusions.against_call(
         plan.is_jit, params)
+    if reason is None and memo.is_whole(self, plan, params):
+      memo.stats.misses_of[plan.name] += 1
+      return stage()
     if reason is not None:
       memo.stats.bypass(plan.name, reason)
       return stage()
-    outs, _ = self._scope.call(
-        primitive, params, self._all_numbers(trace, tracers),
-        [x.aval for x in tracers], memo.context())
+    avals = [x.aval for x in tracers]
+    rule = custom_rules.rule_of(params["jvp_jaxpr_fun"])
+    outs, _ = call_numbering.number_custom_jvp(
+        self._scope, rule, params, self._all_numbers(trace, tracers), avals,
+        memo.context())
     known = self.recall(outs, params)
+    # A rule that solves an equation takes half a second to trace, so it is
+    # asked of a second call alone.
+    if known and custom_rules.acts(memo.numbering.acting_rules, rule, params,
+                                   avals):
+      known, outs = None, self._scope.private(outs)
     memo.count(plan, known and outs)
     if known and outs:
       return known

@@ -30,16 +30,21 @@ from jax_cse.memo import eval_table
 from jax_cse.memo import jaxpr_table
 from jax_cse.memo import transform_table
 from jax_cse.memo.statistics import Statistics
+from jax_cse.numbering import bodies
 from jax_cse.numbering import value_numbering
 from jax_cse.numbering.values import TracerValues
 from jax_cse.primitives import exclusions
+
+# Equations in a call, a loop or a branch, with all that is inside of it, that
+# are looked at in a first derivative.
+_MAX_SIZE = 100
 
 
 class _NoTable:
   """Stands for the table of a trace of an unknown kind."""
 
   traced = False
-  order = 0
+  order = base = 0
   against = exclusions.UNKNOWN_TRACE
   __slots__ = ("memo", "values", "reference")
 
@@ -66,6 +71,7 @@ class Memo:
     self.stats = Statistics()
     self.depth = 0               # of rules of transformations that are running
     self.linearizing = 0         # how many of them are of `linearize`
+    self.order = 0               # of derivatives that these make
     self.shares_arrays = False   # an eager transformation handed one out twice
     # Whether the transformations that run now began with this memo, so that it
     # is there when their results leave.
@@ -135,6 +141,18 @@ class Memo:
     if eqn_context is compat.current_eqn_context():
       return self.context()
     return eqn_context
+
+  def is_whole(self, table, plan, params) -> bool:
+    """Whether a call, a loop or a branch is compared as it is.
+
+    A first derivative computes little twice that XLA would not merge, and what
+    a loop computes is not found out for nothing.
+    """
+    if (bodies.size(params) <= _MAX_SIZE or
+        table.base + compat.differentiations() > 1):
+      return False
+    self.stats.whole[plan.name] += 1
+    return True
 
   def bypass(self, plain, reason, primitive, trace, args, avals, params):
     """The plain bind, counted with the reason why it is not looked up."""

@@ -37,6 +37,9 @@ class Statistics:
     misses_of: `misses` by primitive name.
     by_primitive: primitive name to a `Counter` with the keys "hits", "misses",
       "bypassed" and "evicted".
+    whole: by primitive name, calls, loops and branches that were compared as
+      they are and not by what they compute, since they are large and not in a
+      nested derivative.
     bypass_reasons: reason to the number of binds that were bypassed for it.
   """
 
@@ -49,6 +52,7 @@ class Statistics:
     self.misses_of: Counter[str] = Counter()
     self._bypassed: Counter[tuple[str, str]] = Counter()
     self._evicted: Counter[str] = Counter()
+    self.whole: Counter[str] = Counter()
     self.evicted_bytes = 0
 
   def bypass(self, name: str, reason: str) -> None:
@@ -114,6 +118,10 @@ class Statistics:
       lines.append("bypassed because:")
       lines += [f"{n:>8}  {reason}"
                 for reason, n in sorted(self.bypass_reasons.items())]
+    if self.whole:
+      lines.append("compared whole, large and not in a nested derivative: " +
+                   ", ".join(f"{n} {name}" for name, n in
+                             sorted(self.whole.items())))
     if self.evicted:
       lines.append(f"evicted: {self.evicted_bytes:,} bytes")
     return "\n".join(lines)

@@ -35,13 +35,14 @@ _MAX_EAGER_ENTRIES = 1 << 16
 class TransformTable:
   """Entries and values of one `JVPTrace`, `LinearizeTrace` or `BatchTrace`."""
 
-  __slots__ = ("memo", "traced", "order", "against", "is_outermost", "values",
+  __slots__ = ("memo", "traced", "order", "base", "against", "is_outermost", "values",
                "_linearizes", "_numbering", "_entries", "_scope", "reference")
 
   def __init__(self, memo, trace, parent):
     self.memo = memo
     self.traced = parent.traced
     self.order = parent.order + (type(trace) is compat.JVPTrace)
+    self.base = parent.base
     self.against = parent.against
     if not self.traced and not memo.sees_exits:
       self.against = exclusions.ENTERED_INSIDE
@@ -69,7 +70,8 @@ class TransformTable:
       out = self._run(plain, primitive, trace, args, avals, params)
       return self._to_user(plan, out) if memo.shares_arrays else out
     reason = self._reason_against()
-    if reason is None and self.traced and plan.looks_inside(params):
+    if (reason is None and self.traced and plan.looks_inside(params)
+        and not memo.is_whole(self, plan, params)):
       return self._call(plain, plan, primitive, trace, args, avals, params)
     return gate.answer(
         self, plan, plan.reason_against(params) or reason,
@@ -111,13 +113,14 @@ class TransformTable:
   def _run(self, plain, primitive, trace, args, avals, params):
     """Runs the rule of the transformation, one level deeper."""
     memo = self.memo
-    before = memo.depth, memo.linearizing
+    before = memo.depth, memo.linearizing, memo.order
     try:
+      memo.order = self.base + compat.differentiations()
       memo.depth += 1
       memo.linearizing += self._linearizes
       return plain(primitive, trace, args, avals, params)
     finally:
-      memo.depth, memo.linearizing = before
+      memo.depth, memo.linearizing, memo.order = before
 
   def _to_user(self, plan, out):
     own = self.memo.numbering.arrays.own_shared

@@ -70,6 +70,22 @@ def equations(jaxpr) -> list[Equation]:
   return found
 
 
+_sizes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+
+def size(params: dict[str, Any]) -> int:
+  """The number of equations in the jaxprs among params, and inside of these."""
+  return sum(map(_size, compat.jaxprs_in_params(params)))
+
+
+def _size(jaxpr):
+  found = _sizes.get(jaxpr)
+  if found is None:
+    found = _sizes[jaxpr] = len(jaxpr.eqns) + sum(
+        size(eqn.params) for eqn in jaxpr.eqns)
+  return found
+
+
 def _look_at(eqn):
   plan = keys.plan_of(eqn.primitive)
   excluded = plan.reason_against(eqn.params)

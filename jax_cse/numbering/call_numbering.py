@@ -18,6 +18,7 @@ exclusion have new numbers every time; pure equations beside them do not.
 from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.numbering import custom_rules
+from jax_cse.numbering.closing import Closing
 
 
 def _number_jit(scope, params, numbers, avals, context):
@@ -50,14 +51,21 @@ def _number_call(scope, params, numbers, avals, context):
   return body.outs, [body]
 
 
-def _number_custom_jvp(scope, params, numbers, avals, context):
+def number_custom_jvp(scope, rule, params, numbers, avals, context):
+  """As `RULES`, given the identity of the user's rule, which is not asked
+  whether it acts."""
   body = _body(scope, params["call_jaxpr"], numbers, avals)
-  rule = custom_rules.rule_of(params["jvp_jaxpr_fun"])
-  if custom_rules.acts(scope.numbering.acting_rules, rule, params, avals):
-    return scope.private(body.outs), [body]
   call = scope.of(("custom_jvp", rule, params["symbolic_zeros"], context),
                   *numbers, *body.outs)
   return [scope.of(("result", i), call) for i in range(len(body.outs))], [body]
+
+
+def _number_custom_jvp(scope, params, numbers, avals, context):
+  rule = custom_rules.rule_of(params["jvp_jaxpr_fun"])
+  outs, bodies = number_custom_jvp(scope, rule, params, numbers, avals, context)
+  if custom_rules.acts(scope.numbering.acting_rules, rule, params, avals):
+    outs = scope.private(outs)
+  return outs, bodies
 
 
 def _number_custom_vjp(scope, params, numbers, avals, context):
@@ -78,18 +86,19 @@ def _number_cond(scope, params, numbers, avals, context):
 
 def _number_solve(scope, params, numbers, avals, context):
   bodies, maps, start = [], [], 0
-  with scope.inside_loop():
-    for length, jaxpr in zip(params["const_lengths"], params["jaxprs"]):
-      stop = start + length
-      if jaxpr is not None:
-        bound = [scope.of(("bound", scope.depth, i, v.aval))
-                 for i, v in enumerate(jaxpr.jaxpr.invars[length:])]
-        body = scope.body(jaxpr, [
-            *scope.binders(jaxpr, numbers[start:stop], avals[start:stop]),
-            *bound])
-        bodies.append(body)
-        maps.append(scope.of(("map", scope.depth), *body.outs))
-      start = stop
+  for length, jaxpr in zip(params["const_lengths"], params["jaxprs"]):
+    stop = start + length
+    if jaxpr is not None:
+      bound = scope.leaves(len(jaxpr.jaxpr.invars) - length)
+      body = scope.body(jaxpr, [
+          *scope.binders(jaxpr, numbers[start:stop], avals[start:stop]),
+          *bound])
+      bodies.append(body)
+      cores, holes = Closing(scope.expressions, bound, {}, body.outs).close(
+          body.outs, {n: i for i, n in enumerate(bound)})
+      types = tuple([v.aval for v in jaxpr.jaxpr.invars[length:]])
+      maps.append(scope.of(("map", types, cores), *holes))
+    start = stop
   present = tuple(jaxpr is not None for jaxpr in params["jaxprs"])
   solve = scope.of(("solve", present, context), *maps, *numbers[start:])
   count = len(params["jaxprs"].solve.out_avals)

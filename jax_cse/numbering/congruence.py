@@ -8,30 +8,36 @@ until the body of the loop keeps it: the greatest fixpoint.
 
 Starting from the opposite end, all different until shown equal, two carries
 that depend on each other or on themselves would never be found. Where the
-assumption does not hold `refinement` says at once which classes do.
+assumption does not hold `refinement` says at once which classes do, as far as
+loops in the loop let it see: what they compute of `x, x` and of `x, y` is not
+built alike, although `y` may turn out to be `x`.
 
 `sequences` gives the carries of different loops comparable names. A carry is
 the sequence of the values that it takes, which is known by where it starts and
-by the step, an expression over sequences. The carries in a cycle of dependences
-are named by all of the cycle, as a system, in an order that does not depend on
-how they stand in the loop. In an outermost loop it is the order of their marks,
-which are refined by the marks of their operands until no two are equal. In an
-inner loop a mark may not depend on the carries around. So the order is that in
-which a walk meets the carries: from one whose mark stands out, or else from
-each, by which it is named itself.
+by the step, closed (see `closing`). The carries in a cycle of dependences are
+named by all of the cycle, as a system, in an order that does not depend on how
+they stand in the loop: that in which a walk meets the carries, from one whose
+mark stands out, or else from each, by which it is named itself. A mark is
+refined by the marks of the carries that a step is made of, until no more of
+them differ.
 
 Source: Alpern, Wegman and Zadeck 1988, Detecting equality of variables in
 programs.
 
 Limits: carries that are equal for another reason than being computed alike,
-`n + n` and `2 * n`, are not found. More than `_MAX_WALKS` carries of an inner
-loop, of which none stands out, have names that depend on their order; so have
-those that differ in their starts alone, and are operands of one sum.
+`n + n` and `2 * n`, are not found. More than `_MAX_WALKS` carries of which none
+stands out have names that depend on their order; so have those that differ in
+their starts alone, and are operands of one sum.
 """
 
 from collections.abc import Callable, Hashable, Sequence
 
+from jax_cse.numbering.closing import Closing
 from jax_cse.numbering.expressions import Expressions
+
+# Carries that part one by one take as many passes as there are carries. In 23
+# programs, differentiated six times, two passes were enough.
+_MAX_PASSES = 3
 
 # From so many members of a component a walk is made each, if no one stands out.
 _MAX_WALKS = 8
@@ -45,28 +51,28 @@ def index(keys: Sequence[Hashable]) -> list[int]:
 
 def greatest_fixpoint(start: Sequence[Hashable],
                       step: Callable[[list[int]], Sequence[Hashable]],
-                      refine: Callable[[], Sequence[Hashable]] | None = None
-                      ) -> list[int]:
+                      kept: Sequence[int] = ()) -> list[int]:
   """The coarsest classes of equal starts that `step` keeps together.
 
   Args:
     start: a key for the start of each member.
     step: from the class of each member to a key for each after a step.
-    refine: classes that the step keeps, to go on from if it does not keep those
-      of the start.
+    kept: classes that the step is known to keep, maybe finer ones. If they are
+      given they are taken after `_MAX_PASSES`.
   """
-  classes = index(start)
-  while True:
+  classes, passes = index(start), 0
+  while classes != kept:
     refined = index(list(zip(classes, step(classes))))
     if max(refined, default=0) == max(classes, default=0):
       return classes
-    if refine is not None:
-      refined, refine = index(list(zip(classes, refine()))), None
-    classes = refined
+    classes, passes = refined, passes + 1
+    if kept and passes == _MAX_PASSES:
+      return list(kept)
+  return classes
 
 
 def sequences(expressions: Expressions, starts: Sequence[int],
-              leaves: Sequence[int], steps: Sequence[int], depth: int
+              leaves: Sequence[int], steps: Sequence[int], closing: Closing
               ) -> list[int]:
   """Numbers for the carries of a loop, no two of which are congruent.
 
@@ -76,31 +82,26 @@ def sequences(expressions: Expressions, starts: Sequence[int],
     leaves: the leaf that stands for each carry in the steps; newer than all
       that does not depend on them.
     steps: the number of each carry after a step.
-    depth: how many loops are around this one.
+    closing: of the loop. Gets the sequences as streams.
 
   Returns:
-    The number of each carry as a sequence. In the step, `current(sequence)`
-    stands for its value.
+    The number of each carry as a sequence.
   """
   if not leaves:
     return []
   named: dict[int, int] = {}
-  values: dict[int, int] = {}   # in the step, of what is made of named leaves
-  first = min(leaves)
   for component in _components(_uses(expressions, leaves, steps)):
-    orders = _orders(expressions, component, starts, leaves, steps, values,
-                     depth)
+    orders = _orders(expressions, component, leaves, steps)
     for order in orders:
-      bound = {leaves[i]: expressions.of(("bound", depth, position), ())
-               for position, i in enumerate(order)}
-      system = expressions.of("system", (
-          *[starts[i] for i in order],
-          *expressions.substitute([steps[i] for i in order], bound, values,
-                                  first)))
+      cores, holes = closing.close(
+          [steps[i] for i in order],
+          {leaves[i]: position for position, i in enumerate(order)})
+      system = expressions.of(
+          "system", (*[starts[i] for i in order], *holes), cores)
       for position, i in enumerate(order if len(orders) == 1 else order[:1]):
-        named[i] = expressions.of(("sequence", position), (system,))
+        named[i] = expressions.of("sequence", (system,), position)
     for i in component:
-      values[leaves[i]] = current(expressions, named[i], depth)
+      closing.streams[leaves[i]] = ("current",), named[i]
   return [named[i] for i in range(len(leaves))]
 
 
@@ -117,18 +118,13 @@ def _uses(expressions, leaves, steps) -> list[list[int]]:
           for s in steps]
 
 
-def _orders(expressions, component, starts, leaves, steps, values, depth):
+def _orders(expressions, component, leaves, steps):
   """One order of the members of a component, by which all are named, or one for
   each, by which its first is. None depends on their places in the loop, except
-  in a loop in a loop where many of them are built alike."""
+  where many of them are built alike."""
   if len(component) == 1:
     return [component]
-  if not depth:
-    marks = _marks(expressions, component, leaves, steps, values,
-                   {i: starts[i] for i in component}, lambda n: n)
-    return [sorted(component, key=marks.__getitem__)]
-  marks = _marks(expressions, component, leaves, steps, {},
-                 dict.fromkeys(component, 0), lambda n: 0)
+  marks = _marks(expressions, component, leaves, steps)
   alike: dict[int, list[int]] = {}
   for i in component:
     alike.setdefault(marks[i], []).append(i)
@@ -140,27 +136,23 @@ def _orders(expressions, component, starts, leaves, steps, values, depth):
   return _walks(expressions, component, fewest, leaves, steps)
 
 
-def _marks(expressions, component, leaves, steps, values, marks, outside):
+def _marks(expressions, component, leaves, steps):
   """A mark for each member, by the marks of all that its step is made of;
-  refined until no more of them differ.
-
-  `outside`: the mark of an expression that is made of no leaf.
-  """
-  leaf_of = {i: leaves[i] for i in component}
+  refined until no more of them differ."""
   nodes = sorted(expressions.reach([steps[i] for i in component], min(leaves)))
+  marks = dict.fromkeys(component, 0)
   count = 0
-  while count < len(set(marks.values())) < len(component) or not count:
+  while count < len(set(marks.values())) < len(component):
     count = len(set(marks.values()))
-    found = values | {leaf_of[i]: hash(("mark", m)) for i, m in marks.items()}
+    found = {leaves[i]: hash(("mark", m)) for i, m in marks.items()}
     for n in nodes:
       parts = expressions.parts(n)
       if n not in found and not found.keys().isdisjoint(parts):
-        below = [found[p] if p in found else outside(p) for p in parts]
+        below = [found.get(p, 0) for p in parts]
         if n in expressions.commuting:
           below.sort()
         found[n] = hash((expressions.kind(n), *below))
-    marks = {i: hash((m, found.get(steps[i], steps[i])))
-             for i, m in marks.items()}
+    marks = {i: hash((m, found.get(steps[i], 0))) for i, m in marks.items()}
   return marks
 
 
@@ -178,14 +170,6 @@ def _walks(expressions, component, roots, leaves, steps):
       order.update(dict.fromkeys(uses[j]))
     orders.append(list(order))
   return orders
-
-
-def current(expressions: Expressions, sequence: int, depth: int) -> int:
-  """The value of a sequence in the step that the loop at `depth` is at.
-
-  A loop in a loop is at another step than the one around it.
-  """
-  return expressions.of(("current", depth), (sequence,))
 
 
 def _components(uses: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -11,10 +11,10 @@ computed to have a number: the body of a call is numbered without running it.
     e = Expressions(itertools.count().__next__)
     x, y = e.leaf(), e.leaf()
     e.of("add", (x, y)) == e.of("add", (x, y))
-    e.substitute([e.of("sin", (x,))], {x: y}) == [e.of("sin", (y,))]
+    e.imported(e, [e.of("sin", (x,))], {x: y}) == [e.of("sin", (y,))]
 
 Numbers of parts are smaller than the number of the whole, which is the order in
-which `substitute` goes, without recursion.
+which `imported` goes, without recursion.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,21 +35,29 @@ class Expressions:
     known: key to params, numbers of the results and more. Whoever makes keys
       of params decides whether more than the key must agree.
     commuting: expressions whose two parts may be swapped, and stand in order.
+    leaves: the numbers of leaves.
   """
 
   def __init__(self, fresh: Callable[[], int],
                agree: Callable[[Any, Any], bool] = operator.is_):
     """`agree` tells whether params under one key are the same."""
-    self.leaf = fresh
+    self._fresh = fresh
     self._agree = agree
     self.known: dict[tuple, Entry] = {}
     self.commuting: set[int] = set()
+    self.leaves: set[int] = set()
     # By the number of a result.
     self._entries: dict[int, Entry] = {}
 
-  def of(self, operation: Any, parts: Sequence[int]) -> int:
+  def leaf(self) -> int:
+    """The number of a new value, of which nothing is known."""
+    number = self._fresh()
+    self.leaves.add(number)
+    return number
+
+  def of(self, operation: Any, parts: Sequence[int], *params: Any) -> int:
     """The number of an expression with one result."""
-    key = (operation, None, *parts)
+    key = (operation, None, *parts, *params)
     found = self.known.get(key)
     return (self.enter(key, len(parts), 1) if found is None else found[1])[0]
 
@@ -57,11 +65,11 @@ class Expressions:
             ) -> tuple[int, ...]:
     """Numbers the results of an expression that is not known."""
     if count == 1:  # nearly always, and for every equation that is traced
-      number = self.leaf()
+      number = self._fresh()
       entry: Entry = params, (number,), key, arity
       self._entries[number] = entry
     else:
-      numbers = tuple([self.leaf() for _ in range(count)])
+      numbers = tuple([self._fresh() for _ in range(count)])
       entry = params, numbers, key, arity
       for n in numbers:
         self._entries[n] = entry
@@ -104,50 +112,48 @@ class Expressions:
         todo.extend(reversed(self.parts(n)))
     return list(found)
 
-  def substitute(self, numbers: Sequence[int], by: Mapping[int, int],
-                 values: dict[int, int] | None = None, first: int | None = None
-                 ) -> list[int]:
-    """The numbers of the same expressions with other leaves.
+  def imported(self, source: "Expressions", numbers: Sequence[int],
+               by: Mapping[int, int]) -> list[int]:
+    """The numbers here of expressions of `source` on other leaves.
 
     Args:
+      source: where the expressions are known; may be this.
       numbers: of the expressions.
-      by: what stands for which leaf.
-      values: more of the same, which is added to: what is made of its leaves
-        and none of `by` is not gone through again.
-      first: the first of all these leaves.
+      by: what stands for which leaf; a new leaf for each of the others.
     """
-    values = {} if values is None else values
-    if not by and not values:
-      return list(numbers)
-    new = dict(by)
-    for n in sorted(self._unknown(numbers, min(by) if first is None else first,
-                                  new, values)):
-      parts = self.parts(n)
-      changed = tuple([new[p] if p in new else values.get(p, p)
-                       for p in parts])
-      made_of = values if new.keys().isdisjoint(parts) else new
-      made_of[n] = n if changed == parts else self._with_parts(n, changed)
-    return [new[n] if n in new else values.get(n, n) for n in numbers]
+    values = dict(by)
+    for n in source._below(numbers, values):
+      entry = source._entries.get(n)
+      if entry is not None:
+        values[n] = self._with_parts(
+            entry, entry[1].index(n), n in source.commuting,
+            [values[p] for p in source.parts(n)])
+      else:   # a constant is the same everywhere
+        values[n] = self.leaf() if n in source.leaves else n
+    return [values[n] for n in numbers]
 
-  def _unknown(self, numbers, first, new, values) -> list[int]:
-    """What `numbers` are made of, as far as it has no value; no leaves."""
+  def _below(self, numbers, known) -> list[int]:
+    """`numbers` and all that they are made of, as far as it is not known; parts
+    first."""
     todo, found = list(numbers), set()
     while todo:
       n = todo.pop()
-      if (n >= first and n not in found and n not in new and n not in values
-          and n in self._entries):
+      if n not in found and n not in known:
         found.add(n)
         todo.extend(self.parts(n))
-    return list(found)
+    return sorted(found)
 
-  def _with_parts(self, n, parts) -> int:
+  def with_parts(self, number: int, parts: Sequence[int]) -> int:
     """The number of an expression with other parts."""
-    params, results, key, arity = self._entries[n]
-    commutes = n in self.commuting
+    entry = self._entries[number]
+    return self._with_parts(entry, entry[1].index(number),
+                            number in self.commuting, parts)
+
+  def _with_parts(self, entry, index, commutes, parts) -> int:
+    params, results, key, arity = entry
     if commutes:
-      parts = tuple(sorted(parts))
-    index = results.index(n)
-    key = key[:2] + parts + key[2 + arity:]
+      parts = sorted(parts)
+    key = (*key[:2], *parts, *key[2 + arity:])
     found = self.known.get(key)
     if found is None:
       number = self.enter(key, arity, len(results), params)[index]

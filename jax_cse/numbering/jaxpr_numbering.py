@@ -10,7 +10,6 @@ equals only those of the same context.
 """
 
 from collections.abc import Callable, Sequence
-import contextlib
 from typing import Any
 
 from jax_cse.compat import jaxprs
@@ -28,6 +27,9 @@ from jax_cse.primitives import exclusions
 # and returns the numbers of the results and the bodies.
 RULES: dict[Any, Callable] = call_numbering.RULES | loop_numbering.RULES
 
+# Of operations, from one operand of a loop.
+_MAX_SEEN_THROUGH = 8
+
 
 class Scope:
   """Where numbers are compared: one trace, or one jaxpr.
@@ -36,15 +38,13 @@ class Scope:
     expressions: those that are known.
     context: the number of the context of an equation, given its `ctx`.
     algebra: of sums and products, in the modes that reorder them.
-    depth: how many loops are around. The elements and carries of a loop are
-      named by its depth, lest they be taken for those of a loop around it.
     keeps_steps: whether bodies keep their steps, to be rewritten. If every one
       did, half of the objects that the garbage collector walks would be steps.
     narrowed: calls that were specialised; see `narrowing`.
     is_weak: whether the cases of selects are weakly typed; see `identities`.
   """
   __slots__ = ("numbering", "mode", "expressions", "context", "algebra",
-               "depth", "keeps_steps", "narrowed", "is_weak",
+               "keeps_steps", "narrowed", "is_weak",
                "_bitwise", "_foretold", "__weakref__")
 
   def __init__(self, numbering, context: Callable[[Any], Any] | None = None,
@@ -54,7 +54,6 @@ class Scope:
     self.expressions = Expressions(numbering.fresh, keys.agree)
     self.context = context or (lambda ctx: ctx)
     self.algebra = None if mode == "exact" else Algebra(self, mode)
-    self.depth = 0
     self.keeps_steps = keeps_steps
     self.narrowed: dict[tuple, Any] = {}
     self.is_weak: dict[int, bool] = {}
@@ -141,14 +140,15 @@ class Scope:
 
   # Jaxprs inside of equations.
 
-  @contextlib.contextmanager
-  def inside_loop(self):
-    """Numbers what is inside of one more loop."""
-    self.depth += 1
-    try:
-      yield
-    finally:
-      self.depth -= 1
+  @property
+  def loops(self) -> loop_numbering.Loops:
+    """Templates of loops, shared by all scopes of one numbering and mode."""
+    known = self.numbering.loops
+    loops = known.get(self.mode)
+    if loops is None or loops.is_full():
+      loops = known[self.mode] = loop_numbering.Loops(
+          _TemplateScope(self.numbering, self.context, self.mode, True))
+    return loops
 
   def call(self, primitive, params, numbers, avals, context
            ) -> tuple[Sequence[int], list[Body]]:
@@ -225,19 +225,20 @@ class Scope:
     """Plan number and context, operands and params that gave a number."""
     return self._bitwise.get(number) or self.expressions.operation(number)
 
-  def looked_through(self, numbers) -> tuple:
-    """What identities and the ring may see of numbers, which a body on other
-    numbers need not have: constants, and operations that they take apart."""
-    place = {n: i for i, n in enumerate(numbers)}
-    seen: list[tuple] = []
-    for i, n in enumerate(place):
-      scalar = self.numbering.scalars.get(n)
-      if scalar is not None:
-        if self.algebra is not None or identities.is_two(scalar):
-          seen.append((i, n))
-      elif (found := self.operation(n)) and found[0][0] in identities.RULES:
-        seen.append((i, found[0][0], *[place.get(p) for p in found[1]]))
-    return tuple(seen)
+  def seen_through(self, number) -> list[int]:
+    """What a loop on a number sees of it: the number, or the operands of
+    operations that identities take apart."""
+    todo, found, count = [number], [], 0
+    while todo:
+      n = todo.pop()
+      operation = self.expressions.operation(n)
+      if (operation and operation[0][0] in identities.RULES
+          and count < _MAX_SEEN_THROUGH):
+        count += 1
+        todo.extend(reversed(operation[1]))
+      elif n == number or n not in self.numbering.scalars:
+        found.append(n)
+    return found
 
   def operands(self, plan, number) -> tuple[int, ...]:
     """The operands that gave a number, if it is the result of `plan`."""
@@ -245,3 +246,12 @@ class Scope:
     if operation is None or operation[0][0] != plan.number:
       return ()
     return operation[1]
+
+
+class _TemplateScope(Scope):
+  """Where loops are numbered; also those in them, into the same templates."""
+  __slots__ = ()
+
+  @property
+  def loops(self) -> loop_numbering.Loops:
+    return self.numbering.loops[self.mode]

@@ -8,23 +8,118 @@
 
 so a result of two loops is the same if its starts, steps and trip count are,
 whatever else the loops compute. A constant is a carry that stays.
+
+What is computed in a step is closed (see `closing`), so a loop is numbered once
+for each pattern of equal operands, on leaves in their place: a `Template`. Its
+results are then imported where the loop stands. So loops in loops cost no more
+than the sum of their bodies.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 import weakref
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.numbering import congruence
 from jax_cse.numbering import refinement
+from jax_cse.numbering.bodies import Body
+from jax_cse.numbering.closing import Closing
 
 
-# Of one body. Emptying the table costs time and no more.
-_MAX_PATTERNS = 64
+class Template(NamedTuple):
+  """A loop on leaves for its operands.
 
-# For each body the classes that its carries have, by which operands are equal.
-_classes: weakref.WeakKeyDictionary[Any, dict[tuple, list[int]]] = (
-    weakref.WeakKeyDictionary())
+  Attributes:
+    outs: the numbers of its results.
+    bodies: its jaxprs. The first is without the jaxpr, which holds this.
+  """
+  outs: list[int]
+  bodies: list[Body]
+
+
+class _Loop:
+  """What is known of all loops with one body.
+
+  Attributes:
+    carries: the leaf of each carry in a step.
+    bodies: the body by the numbers of its binders.
+    templates: by the operands, and the way of the loop.
+  """
+
+  def __init__(self, scope, num_operands, num_carries):
+    self._scope = scope
+    self._leaves = {(i, 0): scope.leaf() for i in range(num_operands)}
+    self.carries = scope.leaves(num_carries)
+    self.bodies: dict[tuple, Body] = {}
+    self.templates: dict[tuple, Template] = {}
+
+  def leaf(self, operand: int, part: int) -> int:
+    """The leaf of an operand, or of a part of it."""
+    leaf = self._leaves.get((operand, part))
+    if leaf is None:
+      leaf = self._leaves[operand, part] = self._scope.leaf()
+    return leaf
+
+
+class Loops:
+  """Templates of loops.
+
+  Attributes:
+    scope: where they are numbered.
+  """
+
+  # Emptying a table costs time and no more.
+  _MAX_TEMPLATES = 64
+  _MAX_EXPRESSIONS = 1 << 16
+
+  def __init__(self, scope):
+    self.scope = scope
+    self._known: weakref.WeakKeyDictionary[Any, dict[tuple, _Loop]] = (
+        weakref.WeakKeyDictionary())
+
+  def is_full(self) -> bool:
+    return len(self.scope.expressions.known) > self._MAX_EXPRESSIONS
+
+  def results(self, scope, make, closed_jaxpr, num_carries, way, operands):
+    """The numbers in `scope` of the results of a loop on `operands`, and its
+    bodies.
+
+    Args:
+      scope: of the operands.
+      make: called as `make(loop, operands, *way)`, returns the template on the
+        leaves for the operands.
+      closed_jaxpr: the body.
+      num_carries: how many carries it has.
+      way: whatever else tells the results.
+      operands: the numbers of the operands.
+    """
+    jaxpr, consts = jaxprs.open_jaxpr(closed_jaxpr)
+    closed_over = tuple(map(self.scope.numbering.number, consts))
+    loops = self._known.setdefault(jaxpr, {})
+    loop = loops.get((num_carries, closed_over))
+    if loop is None or None in closed_over:
+      loop = _Loop(self.scope, len(operands), num_carries)
+      loops[num_carries, closed_over] = loop
+    leaf_of: dict[int, int] = {}
+    for i, n in enumerate(operands):
+      for j, part in enumerate(scope.seen_through(n)):
+        leaf_of.setdefault(part, loop.leaf(i, j))
+    known = self.scope.expressions.imported(
+        scope.expressions, operands, leaf_of)
+    key = compat.has_mesh(), *way, *known
+    template = loop.templates.get(key)
+    if template is None:
+      if len(loop.templates) >= self._MAX_TEMPLATES:
+        loop.templates.clear()
+        loop.bodies.clear()
+      template = loop.templates[key] = make(
+          self.scope, loop, closed_jaxpr, known, *way)
+    outs = scope.expressions.imported(
+        self.scope.expressions, template.outs,
+        {leaf: n for n, leaf in leaf_of.items()})
+    body, *others = template.bodies
+    return outs, [body._replace(closed_jaxpr=closed_jaxpr), *others]
 
 
 class _Carries:
@@ -34,113 +129,130 @@ class _Carries:
     leaves: what stands for each one in the body, one leaf for each class.
     body: the body on these.
     sequences: by leaf, what is known of the values that it takes.
-    now: by leaf, its value in the step that the loop is at.
+    tested: the body of its test, if it has one.
+    closing: of the loop.
   """
 
-  def __init__(self, scope, jaxpr, starts, consts, elements):
-    self._scope, self._jaxpr = scope, jaxpr
+  def __init__(self, scope, loop, jaxpr, starts, consts, elements, streams,
+               test=None):
+    """`test`: called with the leaves, gives another body."""
+    self._scope, self._loop, self._jaxpr = scope, loop, jaxpr
     self._starts, self._consts, self._elements = starts, consts, elements
     # A constant is a carry that stays. A carry that starts as one and stays
     # falls into its class.
     self._fixed = [n for n in dict.fromkeys(consts) if n in set(starts)]
-    with scope.inside_loop():
-      self._find_classes()
+    self._enter(self._classes())
     known = set(self._fixed)
     first = {leaf: i for i, leaf in reversed(list(enumerate(self.leaves)))
              if leaf not in known}
     leaves = sorted(first)
+    self.tested = test and test(self.leaves)
+    self.closing = Closing(scope.expressions, leaves, streams, [
+        *self.body.outs, *(self.tested.outs if test else ())])
     named = congruence.sequences(
         scope.expressions, [starts[first[n]] for n in leaves], leaves,
-        [self.body.outs[first[n]] for n in leaves], scope.depth)
+        [self.body.outs[first[n]] for n in leaves], self.closing)
     self.sequences = dict(zip(leaves, named))
-    self.now = {leaf: congruence.current(scope.expressions, sequence,
-                                         scope.depth)
-                for leaf, sequence in self.sequences.items()}
 
-  def _find_classes(self) -> None:
-    jaxpr, _ = jaxprs.open_jaxpr(self._jaxpr)
-    known = _classes.setdefault(jaxpr, {})
-    operands = [*self._consts, *self._starts, *self._elements]
-    pattern = (self._scope.mode, len(self._consts), len(self._starts),
-               *congruence.index(operands),
-               *self._scope.looked_through(operands))
-    before = known.get(pattern)
-    if before is not None and self._is_kept(before):
-      return
-    if len(known) >= _MAX_PATTERNS:
-      known.clear()
-    known[pattern] = congruence.greatest_fixpoint(
-        [*self._starts, *self._fixed], self._after, self._refined)
-
-  def _is_kept(self, classes) -> bool:
-    after = congruence.index(list(zip(classes, self._after(classes))))
-    return max(after, default=0) == max(classes, default=0)
-
-  def _after(self, classes) -> list[int]:
-    """What each one is after a step, constants last."""
-    leaf_of = dict(zip(classes[len(self._starts):], self._fixed))
-    for c in classes:
-      if c not in leaf_of:
-        leaf_of[c] = self._scope.leaf()
-    self.leaves = [leaf_of[c] for c in classes[:len(self._starts)]]
-    self.body = self._scope.body(
-        self._jaxpr, [*self._consts, *self.leaves, *self._elements])
-    return [*self.body.outs[:len(self._starts)], *self._fixed]
+  def _classes(self) -> Sequence[int]:
+    starts = [*self._starts, *self._fixed]
+    classes = congruence.index(starts)
+    if len(set(classes)) == len(classes):
+      return classes
+    return congruence.greatest_fixpoint(starts, self._after, self._refined())
 
   def _refined(self) -> list[int]:
     """Classes that a step keeps, by the body on a leaf for each carry."""
-    leaves = self._scope.leaves(len(self._starts))
-    body = self._scope.body(
-        self._jaxpr, [*self._consts, *leaves, *self._elements])
-    return refinement.coarsest(
-        self._scope.expressions, self._starts, leaves,
-        body.outs[:len(leaves)], self._fixed)
+    leaves = self._loop.carries
+    body = self._on(leaves)
+    return congruence.index(refinement.coarsest(
+        self._scope.expressions, self._starts, leaves, body.outs[:len(leaves)],
+        self._fixed))
+
+  def _after(self, classes) -> list[int]:
+    """What each one is after a step, constants last."""
+    self._enter(classes)
+    return [*self.body.outs[:len(self._starts)], *self._fixed]
+
+  def _enter(self, classes) -> None:
+    leaf_of = dict(zip(classes[len(self._starts):], self._fixed))
+    for c, leaf in zip(classes, self._loop.carries):
+      leaf_of.setdefault(c, leaf)
+    self.leaves = [leaf_of[c] for c in classes[:len(self._starts)]]
+    self.body = self._on(self.leaves)
+
+  def _on(self, leaves) -> Body:
+    binders = *self._consts, *leaves, *self._elements
+    body = self._loop.bodies.get(binders)
+    if body is None:
+      body = self._scope.body(self._jaxpr, binders)
+      # It is held by what its jaxpr holds, and must not hold that.
+      body = self._loop.bodies[binders] = body._replace(closed_jaxpr=None)
+    return body
 
 
-def _number_scan(scope, params, numbers, avals, context):
-  body, length = params["jaxpr"], params["length"]
-  # With the depth: a result binds the elements and carries of its own loop, and
-  # those of a loop around it stay free in it.
-  way = (length, params["reverse"], params["unroll"], scope.depth)
-  num_consts, num_carries = compat.constants_and_carries(params)
-  num_fixed = num_consts + num_carries
-  fixed = scope.binders(body, numbers[:num_fixed], avals)
-  consts, starts = fixed[:num_consts], fixed[num_consts:]
-  elements = [scope.of(("element", way), n)
-              for n in numbers[num_fixed:]]
-  scanned = dict(zip(elements, numbers[num_fixed:]))
-  elements = [n if v.weak_type == have.weak_type else scope.of(("as", v), n)
-              for n, v, have in zip(elements, body.in_avals[num_fixed:],
-                                    avals[num_fixed:])]
-  carries = _Carries(scope, body, starts, consts, elements)
+def _scan_template(scope, loop, body, operands, num_consts, is_weak, length,
+                   *how):
+  way = length, *how
+  num_fixed = num_consts + len(loop.carries)
+  consts, starts = operands[:num_consts], operands[num_consts:num_fixed]
+  scanned, elements, streams = {}, [], {}
+  for xs, weak, v in zip(operands[num_fixed:], is_weak,
+                         body.in_avals[num_fixed:]):
+    element = scope.of(("element", way), xs)
+    scanned[element] = xs
+    streams[element] = ("element", way), xs
+    elements.append(element if v.weak_type == weak else
+                    scope.of(("as", v), element))
+  carries = _Carries(scope, loop, body, starts, consts, elements, streams)
   types = zip(body.in_avals[num_consts:], body.out_avals)
   outs = [scope.of(("final", way), carries.sequences[leaf])
           if length and leaf in carries.sequences else
           start if before == after else scope.of(("as", after), start)
           for start, leaf, (before, after) in zip(
               starts, carries.leaves, types)]
-  for n in scope.expressions.substitute(carries.body.outs[len(starts):],
-                                        carries.now):
-    outs.append(scanned[n] if n in scanned else
-                scope.of(("stacked", way), n))
-  return outs, [carries.body]
+  for n in carries.body.outs[len(starts):]:
+    if n in scanned:
+      outs.append(scanned[n])
+    else:
+      cores, holes = carries.closing.close([n], {})
+      outs.append(scope.of(("stacked", way, cores), *holes))
+  return Template(outs, [carries.body])
+
+
+def _number_scan(scope, params, numbers, avals, context):
+  body = params["jaxpr"]
+  num_consts, num_carries = compat.constants_and_carries(params)
+  num_fixed = num_consts + num_carries
+  way = (num_consts, tuple([have.weak_type for have in avals[num_fixed:]]),
+         params["length"], params["reverse"], params["unroll"])
+  fixed = scope.binders(body, numbers[:num_fixed], avals)
+  return scope.loops.results(scope, _scan_template, body, num_carries, way,
+                             [*fixed, *numbers[num_fixed:]])
+
+
+def _while_template(scope, loop, body, operands, test, num_consts, num_test):
+  consts, test_consts = operands[:num_consts], operands[len(operands)-num_test:]
+  starts = operands[num_consts:len(operands) - num_test]
+  carries = _Carries(
+      scope, loop, body, starts, consts, [], {},
+      lambda leaves: scope.body(test, [*test_consts, *leaves]))
+  cores, holes = carries.closing.close(carries.tested.outs, {})
+  until = scope.of(("condition", cores), *holes)
+  outs = [starts[i] if leaf not in carries.sequences else
+          scope.of("until", carries.sequences[leaf], until)
+          for i, leaf in enumerate(carries.leaves)]
+  return Template(outs, [carries.body, carries.tested])
 
 
 def _number_while(scope, params, numbers, avals, context):
   test, body = params["cond_jaxpr"], params["body_jaxpr"]
-  num_test = params["cond_nconsts"]
+  num_test, num_consts = params["cond_nconsts"], params["body_nconsts"]
   inner = scope.binders(body, numbers[num_test:], avals[num_test:])
   test_consts = scope.binders(test, numbers[:num_test], avals)
-  consts = inner[:params["body_nconsts"]]
-  starts = inner[params["body_nconsts"]:]
-  carries = _Carries(scope, body, starts, consts, [])
-  with scope.inside_loop():
-    tested = scope.body(test, test_consts + carries.leaves)
-  until = scope.expressions.substitute(tested.outs, carries.now)
-  outs = [starts[i] if leaf not in carries.sequences else
-          scope.of(("until", scope.depth), carries.sequences[leaf], *until)
-          for i, leaf in enumerate(carries.leaves)]
-  return outs, [carries.body, tested]
+  return scope.loops.results(
+      scope, _while_template, body, len(inner) - num_consts,
+      (test, num_consts, num_test), [*inner, *test_consts])
 
 
 RULES = {

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from jax_cse.compat import jaxprs
 from jax_cse.numbering import congruence
 from jax_cse.numbering import keys
+from jax_cse.numbering import loop_numbering
 from jax_cse.numbering import rewriting
 from jax_cse.numbering.jaxpr_numbering import Scope
 
@@ -37,8 +38,9 @@ class Call:
     self._params = params
     self._numbers = numbers
     self._avals = avals
-    self.outs, bodies = scope.call(primitive, params, numbers, avals, context)
-    self._repeats = any(body.repeats for body in bodies)
+    self.outs, self._bodies = scope.call(primitive, params, numbers, avals,
+                                         context)
+    self._repeats = any(body.repeats for body in self._bodies)
 
   def rest(self, known: Container[int]) -> "Rest":
     """The rest of it, if the results with these numbers are known."""
@@ -50,7 +52,7 @@ class Call:
       return Rest(self._params, None, range(len(self._numbers)),
                   range(len(keep)))
     return _narrowed(self._scope, self._primitive, self._params, self._numbers,
-                     self._avals, keep)
+                     self._avals, keep, self._bodies)
 
   def results(self, known: Mapping[int, Any], rest: "Rest",
               computed: Sequence[Any]) -> list[Any]:
@@ -80,7 +82,7 @@ class Rest(NamedTuple):
     return self.params is not None and self.effects is None
 
 
-def _narrowed(scope, primitive, params, numbers, avals, keep) -> Rest:
+def _narrowed(scope, primitive, params, numbers, avals, keep, bodies) -> Rest:
   """The same call narrowed alike is the same object, so that JAX's caches know
   its jaxprs."""
   pattern = congruence.index(numbers)
@@ -89,11 +91,12 @@ def _narrowed(scope, primitive, params, numbers, avals, keep) -> Rest:
                          params)
   if found is not None and keys.agree(params, found[0]):
     return found[1]
-  local = Scope(scope.numbering, mode=scope.mode, keeps_steps=True)
-  leaves = local.leaves(len(set(pattern)))
   eqn = jaxprs.equation(primitive, params, avals, len(keep))
-  _, bodies = local.call(primitive, params, [leaves[c] for c in pattern], avals,
-                         None)
+  if primitive not in loop_numbering.RULES:   # whose templates have their steps
+    local = Scope(scope.numbering, mode=scope.mode, keeps_steps=True)
+    leaves = local.leaves(len(set(pattern)))
+    _, bodies = local.call(primitive, params, [leaves[c] for c in pattern],
+                           avals, None)
   operands, new = jaxprs.drop_dead(rewriting.with_bodies(eqn, bodies), keep)
   if new is None:
     rest = Rest(None, None, [], [])

@@ -87,6 +87,7 @@ class Numbering:
     self._constants = _Constants(self.fresh)
     self.scalars = self._constants.scalars
     self.acting_rules: dict[Any, bool] = {}   # whether rules have effects
+    self.loops: dict[str, Any] = {}   # by mode; see `loop_numbering`
     self.arrays = Arrays(self.fresh)
     self._scalars = Arrays(self.fresh)   # by their bits, for traced programs
 
@@ -102,6 +103,7 @@ class Numbering:
     self._scalars.clear()
     self._constants.clear()
     self.acting_rules.clear()
+    self.loops.clear()
 
   def number(self, x: Any) -> int | None:
     """The number of an operand, or None if it has none."""

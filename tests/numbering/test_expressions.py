@@ -10,6 +10,7 @@ from jax_cse.numbering import congruence
 from jax_cse.numbering import jaxpr_numbering
 from jax_cse.numbering import keys
 from jax_cse.numbering import value_numbering
+from jax_cse.numbering.closing import Closing
 from jax_cse.numbering.expressions import Expressions
 
 
@@ -28,21 +29,21 @@ class ExpressionsTest(absltest.TestCase):
     self.assertEqual(fixpoint("aaaa", lambda c: [c[1], c[2], c[3], "b"]),
                      [0, 1, 2, 3])
 
-  def test_substitute_many_results(self):
+  def test_import_many_results(self):
     e = self.e
     x, y = e.leaf(), e.leaf()
     pair = e.enter(("both", None, x), 1, 2)
-    swapped = e.substitute([pair[1], x, pair[0], y], {x: y})
+    swapped = e.imported(e, [pair[1], x, pair[0], y], {x: y, y: y})
     other = e.known["both", None, y][1]
     self.assertEqual(swapped, [other[1], y, other[0], y])
 
-  def test_substitute_where_keys_are_equal_and_params_are_not(self):
+  def test_import_where_keys_are_equal_and_params_are_not(self):
     e = self.e
     x, y = e.leaf(), e.leaf()
     # As 1 and True: the key does not tell the params apart.
     first, = e.enter(("op", None, x, "s", 1), 1, 1, {"s": 1})
     other, = e.enter(("op", None, y, "s", True), 1, 1, {"s": True})
-    self.assertNotEqual(e.substitute([first], {x: y}), [other])
+    self.assertNotEqual(e.imported(e, [first], {x: y}), [other])
 
   def test_what_has_no_key_is_a_leaf(self):
     scope = jaxpr_numbering.Scope(value_numbering.Numbering(lambda trace: None))
@@ -60,7 +61,7 @@ class ExpressionsTest(absltest.TestCase):
     for leaf in deep:
       for _ in range(10_000):
         deep[leaf] = e.of("sin", (deep[leaf],))
-    self.assertEqual(e.substitute([deep[x]], {x: y}), [deep[y]])
+    self.assertEqual(e.imported(e, [deep[x]], {x: y}), [deep[y]])
 
   def test_sequences_of_two_loops(self):
     e = self.e
@@ -71,8 +72,9 @@ class ExpressionsTest(absltest.TestCase):
       a, b = (leaves[i] for i in order)
       steps = {order[0]: b, order[1]: e.of("add", (a, b))}
       starts = {order[0]: zero, order[1]: one}
-      return congruence.sequences(e, [starts[0], starts[1]], leaves,
-                                  [steps[0], steps[1]], 0)
+      stepped = [steps[0], steps[1]]
+      return congruence.sequences(e, [starts[0], starts[1]], leaves, stepped,
+                                  Closing(e, leaves, {}, stepped))
 
     there, back = fibonacci([0, 1]), fibonacci([1, 0])
     self.assertEqual(there, back[::-1])
