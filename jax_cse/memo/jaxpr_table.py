@@ -35,8 +35,8 @@ class JaxprTable:
 
   traced = True   # results end up in a jaxpr
   order = 0       # of nested forward mode
-  __slots__ = ("memo", "base", "against", "variables", "revivable", "look_up", "_scope",
-               "_results", "reference")
+  __slots__ = ("memo", "base", "against", "variables", "revivable", "look_up",
+               "_scope", "_results", "reference")
 
   def __init__(self, memo):
     self.memo = memo

@@ -35,8 +35,8 @@ _MAX_EAGER_ENTRIES = 1 << 16
 class TransformTable:
   """Entries and values of one `JVPTrace`, `LinearizeTrace` or `BatchTrace`."""
 
-  __slots__ = ("memo", "traced", "order", "base", "against", "is_outermost", "values",
-               "_linearizes", "_numbering", "_entries", "_scope", "reference")
+  __slots__ = ("memo", "traced", "order", "base", "against", "is_outermost",
+               "values", "_linearizes", "_numbering", "_entries", "_scope", "reference")
 
   def __init__(self, memo, trace, parent):
     self.memo = memo

@@ -111,8 +111,8 @@ class Closing:
       elif n not in marks:
         holes.setdefault(n, len(holes))
       else:
-        parts = e.parts(n)
+        parts = list(e.parts(n))
         if n in e.commuting:
-          parts = sorted(parts, key=lambda p: marks.get(p, 0))
+          parts.sort(key=lambda p: marks.get(p, 0))
         todo.extend(reversed(parts))
     return holes

@@ -22,8 +22,9 @@ import weakref
 from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.numbering import congruence
+from jax_cse.numbering import identities
 from jax_cse.numbering import refinement
-from jax_cse.numbering.bodies import Body
+from jax_cse.numbering.bodies import Body, equations
 from jax_cse.numbering.closing import Closing
 
 
@@ -159,7 +160,17 @@ class _Carries:
     classes = congruence.index(starts)
     if len(set(classes)) == len(classes):
       return classes
-    return congruence.greatest_fixpoint(starts, self._after, self._refined())
+    refined = self._refined()
+    if self._is_flat():
+      return refined
+    return congruence.greatest_fixpoint(starts, self._after, refined)
+
+  def _is_flat(self) -> bool:
+    """Whether in a step nothing is equal but what is built alike."""
+    jaxpr, _ = jaxprs.open_jaxpr(self._jaxpr)
+    return self._scope.mode == "exact" and not any(
+        equation.looks_inside or equation.plan.number in identities.RULES
+        for equation in equations(jaxpr))
 
   def _refined(self) -> list[int]:
     """Classes that a step keeps, by the body on a leaf for each carry."""

@@ -97,8 +97,13 @@ def _narrowed(scope, primitive, params, numbers, avals, keep, bodies) -> Rest:
     leaves = local.leaves(len(set(pattern)))
     _, bodies = local.call(primitive, params, [leaves[c] for c in pattern],
                            avals, None)
-  operands, new = jaxprs.drop_dead(rewriting.with_bodies(eqn, bodies), keep)
-  if new is None:
+  rewritten = rewriting.with_bodies(eqn, bodies)
+  # Where nothing inside has changed all that is in it is alive, as before.
+  operands, new = (jaxprs.drop_dead(rewritten, keep)
+                   if rewritten is not eqn or not all(keep) else ((), eqn))
+  if new is eqn:
+    rest = Rest(params, None, range(len(numbers)), range(len(keep)))
+  elif new is None:
     rest = Rest(None, None, [], [])
   else:
     place = {var: i for i, var in enumerate(eqn.outvars)}

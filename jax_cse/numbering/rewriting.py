@@ -77,8 +77,9 @@ def _rewrite(body):
     if any(a is not b for a, b in zip(invars, eqn.invars)):
       new = eqn.replace(invars=invars)
     if bodies:
-      new = with_bodies(new, bodies)
-      if not all(keep) or len(set(operands)) < len(operands):
+      before, new = new, with_bodies(new, bodies)
+      if not all(keep) or (
+          new is not before and len(set(operands)) < len(operands)):
         _, new = jaxprs.drop_dead(new, keep)
     changed = changed or new is not eqn
     if new is not None:

@@ -20,8 +20,8 @@ LOOPS = {name: fun for name, fun in REVERSIBLE.items()
 LIMIT = 10   # equations at order 8 over those at order 4; plain: 40 to 80
 
 
-def count(fun):
-  with jax_cse.enabled():
+def count(fun, mode="exact"):
+  with jax_cse.enabled(mode):
     return jax_cse.count_primitives(fun)(POINT).total()
 
 
@@ -41,6 +41,11 @@ class GrowthTest(parameterized.TestCase):
   def test_reverse_over_forward(self, fun):
     self.assertLessEqual(count(reverse(fun, 8)),
                          LIMIT * count(reverse(fun, 4)))
+
+  @parameterized.named_parameters(LOOPS.items())
+  def test_forward_in_the_ring(self, fun):
+    self.assertLessEqual(count(nested_jvp(fun, 5), "ring"),
+                         1.1 * count(nested_jvp(fun, 5)))
 
   def test_the_limit_can_be_missed(self):
     sizes = [jax_cse.count_primitives(nested_jvp(PROGRAMS["scan"], n))(POINT)

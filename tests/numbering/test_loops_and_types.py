@@ -1,5 +1,8 @@
 """Loops that look alike from inside, and values that differ in type alone."""
 
+import functools
+from unittest import mock
+
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
@@ -11,6 +14,7 @@ import numpy as np
 import checking
 import jax_cse
 from jax_cse.foundation import modes
+from jax_cse.numbering.jaxpr_numbering import Scope
 
 _ONE = jnp.bfloat16(1)
 
@@ -88,6 +92,46 @@ class LoopsTest(parameterized.TestCase):
       if other_first:
         jax_cse.count_primitives(two)(x)
       self.assertEqual(jax_cse.count_primitives(one)(x)["exp"], 1)
+
+
+class WorkTest(absltest.TestCase):
+
+  def _numbered(self, fun):
+    """How many equations are numbered to trace a function."""
+    count = 0
+    body = Scope.body
+
+    def counted(self, closed_jaxpr, operands):
+      nonlocal count
+      count += len(closed_jaxpr.jaxpr.eqns)
+      return body(self, closed_jaxpr, operands)
+
+    with jax_cse.enabled(), mock.patch.object(Scope, "body", counted):
+      jax.make_jaxpr(fun)(1.)
+    return count
+
+  def test_loops_in_loops(self):
+    def delay_lines(depth, x):
+      def body(_, c):
+        y = delay_lines(depth - 1, c[0]) if depth > 1 else lax.sin(c[0])
+        return (y + 1., *c[:-1])
+      return lax.fori_loop(0, 3, body, (x,) + (jnp.zeros(()),) * 5)[-1]
+
+    work = [self._numbered(functools.partial(delay_lines, depth))
+            for depth in (2, 4, 8)]
+    self.assertLessEqual(work[1], 3 * work[0])
+    self.assertLessEqual(work[2], 3 * work[1])
+
+  def test_carries_that_part_one_by_one(self):
+    def loop(count, x):
+      def body(c, _):
+        return tuple(lax.sin(c[i - 1]) if i else c[0] + x
+                     for i in range(count)), None
+      return lax.scan(body, (jnp.zeros(()),) * count, None, length=3)[0][-1]
+
+    work = [self._numbered(functools.partial(loop, count))
+            for count in (20, 80)]
+    self.assertLessEqual(work[1], 4.5 * work[0])
 
 
 class TypesTest(parameterized.TestCase):

@@ -3,7 +3,7 @@
 import itertools
 
 from absl.testing import absltest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jax_cse.numbering import congruence
@@ -11,11 +11,14 @@ from jax_cse.numbering import refinement
 from jax_cse.numbering.closing import Closing
 from jax_cse.numbering.expressions import Expressions
 
-_steps = st.recursive(
-    st.integers(0, 4), lambda inner: st.one_of(
-        st.tuples(st.sampled_from("fg"), inner),
-        st.tuples(st.sampled_from(["pair", "add"]), inner, inner)),
-    max_leaves=6)
+
+def _steps(*of_two):
+  return st.recursive(
+      st.integers(0, 4), lambda inner: st.one_of(
+          st.tuples(st.sampled_from("fg"), inner),
+          st.tuples(st.sampled_from(of_two), inner, inner)),
+      max_leaves=6)
+
 
 
 def _number(e, step, leaves):
@@ -52,7 +55,8 @@ class RefinementTest(absltest.TestCase):
     num_fixed = data.draw(st.integers(0, 2))
     starts = data.draw(st.lists(st.integers(0, 2), min_size=count,
                                 max_size=count))
-    steps = data.draw(st.lists(_steps, min_size=count, max_size=count))
+    steps = data.draw(st.lists(_steps("pair", "add"), min_size=count,
+                               max_size=count))
     e = Expressions(itertools.count(10).__next__)
     fixed = list(range(num_fixed))
     leaves = [e.leaf() for _ in range(count)]
@@ -65,9 +69,8 @@ class RefinementTest(absltest.TestCase):
   @settings(max_examples=500, deadline=None)
   def test_names_of_carries_do_not_depend_on_their_order(self, data):
     count = data.draw(st.integers(1, 4))
-    steps = data.draw(st.lists(_steps, min_size=count, max_size=count))
-    # Carries that differ in their starts alone, and are in one sum, may.
-    assume("add" not in str(steps))
+    # In a sum of carries that differ in their starts alone they do.
+    steps = data.draw(st.lists(_steps("pair"), min_size=count, max_size=count))
     order = data.draw(st.permutations(range(count)))
     e = Expressions(itertools.count(10).__next__)
 
