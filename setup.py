@@ -27,8 +27,9 @@ setuptools.setup(
             ("0.12.0.1", "python_version >= '3.13'"),
         ) for package in ("jax", "jaxlib")],
     extras_require={
-        "bench": ["blackjax", "diffrax", "folx", "jaxopt",
-                  "jet-array>=0.1.0a2", "numpyro", "optax", "sympy", "tqdm"],
+        "bench": ["blackjax", "diffrax", "e3nn-jax", "flax", "folx", "jax-md",
+                  "jaxopt", "jet-array>=0.1.0a2", "mujoco-mjx", "numpyro",
+                  "optax", "optimistix", "sympy", "tqdm"],
         "docs": ["furo", "myst-parser", "sphinx"],
         # Apart, since there are wheels for few systems.
         "enzyme": ["enzyme-ad>=0.0.16; python_version < '3.12'"],

@@ -21,12 +21,16 @@ def current_source():
   return source_info_util.current()
 
 
-def differentiations() -> int:
-  """How often the running part of the user's program is differentiated, as far
-  as the jaxpr under construction can tell."""
-  stack = source_info_util.current_name_stack().stack
-  return sum(type(x) is source_info_util.Transform and x.name == "jvp"
-             for x in stack) if stack else 0
+def transformations() -> tuple:
+  """The scopes and transformations around the running part of the user's
+  program, as far as the jaxpr under construction can tell."""
+  return source_info_util.current_name_stack().stack
+
+
+def differentiations(around: tuple) -> int:
+  """How many of `transformations()` are derivatives."""
+  return sum([type(x) is source_info_util.Transform and x.name == "jvp"
+              for x in around]) if around else 0
 
 
 def line_of(eqn) -> str:

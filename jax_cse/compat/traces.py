@@ -20,6 +20,7 @@ Tracer = core.Tracer
 Zero = ad.Zero
 # Traces and their tracers.
 EvalTrace, eval_trace = core.EvalTrace, core.eval_trace
+PartialEvalTrace = pe.JaxprTrace
 DynamicJaxprTrace, DynamicJaxprTracer = (
     pe.DynamicJaxprTrace, pe.DynamicJaxprTracer)
 JVPTrace, JVPTracer = ad.JVPTrace, ad.JVPTracer

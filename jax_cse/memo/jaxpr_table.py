@@ -40,7 +40,7 @@ class JaxprTable:
 
   def __init__(self, memo):
     self.memo = memo
-    self.base = memo.order   # of the derivatives that it is a part of
+    self.base = memo.order()   # of the derivatives that it is a part of
     # XLA merges what a lowering rule traces; looking it up made the lowering of
     # a sampler 18 times as long.
     self.against = exclusions.LOWERED if compat.is_lowering() else None

@@ -13,6 +13,9 @@ there.
     eager evaluation         `eval_table`       by the table, within a budget
     any other                none               not
 
+    The equations of a partial evaluation (of a rule without a `linearize` of
+    its own) are bound again at a trace that has a table.
+
 A key holds everything that JAX has in the keys of its own trace caches
 (precision, x64, device, mesh, compute placement, metadata, axis names, ...).
 
@@ -41,15 +44,20 @@ _MAX_SIZE = 100
 
 
 class _NoTable:
-  """Stands for the table of a trace of an unknown kind."""
+  """Stands for the table of a trace that has none.
+
+  A rule without a `linearize` of its own is partially evaluated. The equations
+  that JAX makes then are bound once more at a trace that has a table, and
+  operands that are known are at one already.
+  """
 
   traced = False
   order = base = 0
-  against = exclusions.UNKNOWN_TRACE
-  __slots__ = ("memo", "values", "reference")
+  __slots__ = ("memo", "against", "values", "reference")
 
-  def __init__(self, memo):
+  def __init__(self, memo, against):
     self.memo = memo
+    self.against = against
     self.values = TracerValues()
 
   def bind(self, plain, primitive, trace, args, avals, params):
@@ -71,7 +79,9 @@ class Memo:
     self.stats = Statistics()
     self.depth = 0               # of rules of transformations that are running
     self.linearizing = 0         # how many of them are of `linearize`
-    self.order = 0               # of derivatives that these make
+    # Around the innermost of them: the order of the derivatives that make the
+    # jaxpr under construction, and the transformations that run in it.
+    self.around: tuple[int, tuple] = 0, ()
     self.shares_arrays = False   # an eager transformation handed one out twice
     # Whether the transformations that run now began with this memo, so that it
     # is there when their results leave.
@@ -118,7 +128,9 @@ class Memo:
       table = transform_table.TransformTable(
           self, trace, self.table(trace.parent_trace))
     else:
-      table = _NoTable(self)
+      table = _NoTable(self, exclusions.PARTIALLY_EVALUATED
+                       if kind is compat.PartialEvalTrace else
+                       exclusions.UNKNOWN_TRACE)
     key = id(trace)
     # No function of Python, in which an interrupt could come.
     table.reference = weakref.ref(
@@ -142,6 +154,11 @@ class Memo:
       return self.context()
     return eqn_context
 
+  def order(self) -> int:
+    """Of the derivatives that the rules which run now make."""
+    base, around = self.around
+    return base + compat.differentiations(around)
+
   def is_whole(self, table, plan, params) -> bool:
     """Whether a call, a loop or a branch is compared as it is.
 
@@ -149,7 +166,7 @@ class Memo:
     a loop computes is not found out for nothing.
     """
     if (bodies.size(params) <= _MAX_SIZE or
-        table.base + compat.differentiations() > 1):
+        table.base + compat.differentiations(compat.transformations()) > 1):
       return False
     self.stats.whole[plan.name] += 1
     return True

@@ -36,7 +36,8 @@ class TransformTable:
   """Entries and values of one `JVPTrace`, `LinearizeTrace` or `BatchTrace`."""
 
   __slots__ = ("memo", "traced", "order", "base", "against", "is_outermost",
-               "values", "_linearizes", "_numbering", "_entries", "_scope", "reference")
+               "values", "_linearizes", "_numbering", "_entries", "_scope",
+               "reference")
 
   def __init__(self, memo, trace, parent):
     self.memo = memo
@@ -113,14 +114,14 @@ class TransformTable:
   def _run(self, plain, primitive, trace, args, avals, params):
     """Runs the rule of the transformation, one level deeper."""
     memo = self.memo
-    before = memo.depth, memo.linearizing, memo.order
+    before = memo.depth, memo.linearizing, memo.around
     try:
-      memo.order = self.base + compat.differentiations()
+      memo.around = self.base, compat.transformations()
       memo.depth += 1
       memo.linearizing += self._linearizes
       return plain(primitive, trace, args, avals, params)
     finally:
-      memo.depth, memo.linearizing, memo.order = before
+      memo.depth, memo.linearizing, memo.around = before
 
   def _to_user(self, plan, out):
     own = self.memo.numbering.arrays.own_shared
