@@ -11,7 +11,8 @@ or branch stays one equation: those of its results that are known are looked up,
 and for the others it is narrowed to the operands that it really has.
 
 Limits: an equation without a result in use is forgotten. If it is asked for
-again it is staged again, as without CSE.
+again it is staged again, as without CSE. Large calls are compared as they are
+where no derivative is nested, see `Memo.leaves_whole`.
 """
 
 import functools
@@ -62,7 +63,7 @@ class JaxprTable:
       if (plan.is_jit and not params["jaxpr"].effects
           and compat.is_inline_call(params)):
         return self._inline(trace, params["jaxpr"], args)
-      if plan.looks_inside(params) and not self.memo.is_whole(
+      if plan.looks_inside(params) and not self.memo.leaves_whole(
           self, plan, params):
         return self._call(
             plan, primitive, trace, args, avals, params,
@@ -202,9 +203,6 @@ class JaxprTable:
     memo, plan = self.memo, keys.plan_of(primitive)
     reason = self._reason_against(tracers) or exclusions.against_call(
         plan.is_jit, params)
-    if reason is None and memo.is_whole(self, plan, params):
-      memo.stats.misses_of[plan.name] += 1
-      return stage()
     if reason is not None:
       memo.stats.bypass(plan.name, reason)
       return stage()
@@ -232,8 +230,12 @@ class JaxprTable:
     """Results of a `shard_map` whose body was traced just now."""
     plan = keys.plan_of(primitive)
     reason = self._reason_against(tracers)
-    if reason is not None or not plan.looks_inside(params):
-      self.memo.stats.bypass(plan.name, reason or exclusions.REFERENCES)
+    if reason is None and not plan.looks_inside(params):
+      reason = exclusions.REFERENCES
+    if reason is None and self.memo.leaves_whole(self, plan, params):
+      reason = exclusions.LARGE
+    if reason is not None:
+      self.memo.stats.bypass(plan.name, reason)
       return stage(tracers, out_avals, primitive, params, effects)
     return self._call(
         plan, primitive, trace, tracers, [x.aval for x in tracers], params,
@@ -262,7 +264,7 @@ class JaxprTable:
       _, plan, excluded, avals, looks_inside, _ = next(described)
       if eqn.ctx is not context:   # the same as nothing else
         return compat.emit(trace, eqn, tracers, source)
-      if looks_inside:
+      if looks_inside and not self.memo.leaves_whole(self, plan, eqn.params):
         return self._call(
             plan, eqn.primitive, trace, tracers, avals, eqn.params,
             lambda tracers, _, rest: compat.emit(

@@ -39,7 +39,8 @@ from jax_cse.numbering.values import TracerValues
 from jax_cse.primitives import exclusions
 
 # Equations in a call, a loop or a branch, with all that is inside of it, that
-# are looked at in a first derivative.
+# are looked at in a first derivative. With 400 numpyro's NUTS took 1.9 times as
+# long to trace as without CSE, with 100 1.45, with 30 no less.
 _MAX_SIZE = 100
 
 
@@ -159,11 +160,12 @@ class Memo:
     base, around = self.around
     return base + compat.differentiations(around)
 
-  def is_whole(self, table, plan, params) -> bool:
-    """Whether a call, a loop or a branch is compared as it is.
+  def leaves_whole(self, table, plan, params) -> bool:
+    """Whether a call, a loop or a branch is compared as it is, and not by what
+    it computes. If so it is counted.
 
-    A first derivative computes little twice that XLA would not merge, and what
-    a loop computes is not found out for nothing.
+    The duplicates of a first derivative are merged by XLA too, and there are
+    few.
     """
     if (bodies.size(params) <= _MAX_SIZE or
         table.base + compat.differentiations(compat.transformations()) > 1):

@@ -72,7 +72,7 @@ class TransformTable:
       return self._to_user(plan, out) if memo.shares_arrays else out
     reason = self._reason_against()
     if (reason is None and self.traced and plan.looks_inside(params)
-        and not memo.is_whole(self, plan, params)):
+        and not memo.leaves_whole(self, plan, params)):
       return self._call(plain, plan, primitive, trace, args, avals, params)
     return gate.answer(
         self, plan, plan.reason_against(params) or reason,

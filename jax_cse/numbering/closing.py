@@ -1,28 +1,36 @@
 """Closed expressions: what a loop computes in a step, apart from its operands.
 
 An expression over values that vary from step to step is taken apart into a
-core, in which they are bound and the rest are holes, and what stands in the
-holes:
+core, in which they are bound, and what stands in its holes:
 
     add(mul(c, carry 0), element of xs), where carry 0 is the first of its kind
-      core   add(mul(hole 0, bound 0), element of (hole 1))
+      core   add(mul(hole, bound 0), element of (hole))
       holes  c, xs
 
-A core is a name. Nothing is substituted in it, and no name is captured. So what
-is outside of a loop sees one expression with the holes as its parts, however
-large the body is.
+A core has no free values, so nothing is ever substituted in it, and no name is
+captured. Outside of a loop it is one expression with the holes as its parts,
+however large the body is.
 
-Holes are numbered in the order of their first use, and a commutative operation
-uses first the operand that is built first by a hash of its structure: two
-loops have one core also if their carries stand in another order.
+A core is made of the cores of its parts, and of which of its holes each of
+their holes is. Holes are in the order of first use. The operands of a
+commutative operation are in the order of their cores, so two loops have one
+core also if their carries stand in another order.
 
-Limits: two holes that only differ in what stands in them have the order of
-their numbers under a commutative operation.
+Limits: cores tell which of their holes are equal. That of `f(x, x)` is not that
+of `f(x, y)`, though `y` may turn out to be `x`. Two operands of a commutative
+operation with the same core are in the order of their numbers.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from jax_cse.numbering.expressions import Expressions
+
+
+class Closed(NamedTuple):
+  """A core, and the numbers in its holes."""
+  core: int
+  holes: tuple[int, ...]
 
 
 class Closing:
@@ -36,83 +44,64 @@ class Closing:
   def __init__(self, expressions: Expressions, leaves: Sequence[int],
                streams: Mapping[int, tuple[tuple, int]],
                roots: Sequence[int]):
-    """`leaves` and `streams` vary; so does what of `roots` is made of them."""
+    """`leaves` and `streams` vary, and so do the expressions in `roots` that
+    are made of them."""
     self.streams = dict(streams)
     self._expressions = expressions
+    self._hole = expressions.of("hole", ())
     self._varies = {*leaves, *streams}
+    self._closed: dict[int, Closed] = {}   # of what has nothing bound in it
     first = min(self._varies, default=0)
     for n in sorted(expressions.reach(roots, first)) if self._varies else ():
       if not self._varies.isdisjoint(expressions.parts(n)):
         self._varies.add(n)
 
-  def varies(self, number: int) -> bool:
-    return number in self._varies
-
   def close(self, roots: Sequence[int], bound: Mapping[int, int]
-            ) -> tuple[tuple[int, ...], list[int]]:
-    """The core of each of `roots`, and the numbers in the holes of all.
+            ) -> tuple[tuple, tuple[int, ...]]:
+    """The cores of `roots` with which of all holes theirs are, and the numbers
+    in these.
 
     `bound`: leaves to their places.
     """
-    e = self._expressions
-    nodes = self._below(roots, bound)
-    holes = self._holes(roots, bound, nodes)
-
-    def hole(n):
-      return e.of("hole", (), holes[n])
-
-    new: dict[int, int] = {}
-    for n in nodes:
-      if n in bound:
-        new[n] = e.of("bound", (), bound[n])
-      elif n in self.streams:
+    own = {n: Closed(self._expressions.of("bound", (), place), ())
+           for n, place in bound.items()}
+    for n in self._below(roots, own):
+      if n in self.streams:
         operation, operand = self.streams[n]
-        new[n] = e.of(operation, (hole(operand),))
+        self._closed[n] = Closed(
+            self._expressions.of(operation, (self._hole,)), (operand,))
       else:
-        new[n] = e.with_parts(n, [new[p] if p in new else hole(p)
-                                  for p in e.parts(n)])
-    return tuple([new[n] if n in new else hole(n) for n in roots]), list(holes)
+        parts = self._expressions.parts(n)
+        known = self._closed if own.keys().isdisjoint(parts) else own
+        known[n] = self._of_parts(n, [self._find(p, own) for p in parts])
+    return _joined([self._find(n, own) for n in roots])
 
-  def _below(self, roots, bound) -> list[int]:
-    """What varies in `roots`, parts first."""
-    parts, varies = self._expressions.parts, self._varies
+  def _below(self, roots, own) -> list[int]:
+    """What varies in `roots` and is not closed, parts first."""
     todo, found = list(roots), set()
     while todo:
       n = todo.pop()
-      if n in varies and n not in found:
+      if (n in self._varies and n not in found and n not in own
+          and n not in self._closed):
         found.add(n)
-        if n not in bound and n not in self.streams:
-          todo.extend(parts(n))
+        if n not in self.streams:
+          todo.extend(self._expressions.parts(n))
     return sorted(found)
 
-  def _holes(self, roots, bound, nodes) -> dict[int, int]:
-    """What stands in holes, in the order of first use."""
-    e, streams = self._expressions, self.streams
-    marks: dict[int, int] = {}   # of what varies, by its structure
-    for n in nodes:
-      if n in bound:
-        marks[n] = hash(("bound", bound[n]))
-      elif n in streams:
-        marks[n] = hash(streams[n][0])
-      else:
-        below = [marks.get(p, 0) for p in e.parts(n)]
-        if n in e.commuting:
-          below.sort()
-        marks[n] = hash((e.kind(n), *below))
-    holes: dict[int, int] = {}
-    todo, seen = list(reversed(roots)), set()
-    while todo:
-      n = todo.pop()
-      if n in seen or n in bound:
-        continue
-      seen.add(n)
-      if n in streams:
-        holes.setdefault(streams[n][1], len(holes))
-      elif n not in marks:
-        holes.setdefault(n, len(holes))
-      else:
-        parts = list(e.parts(n))
-        if n in e.commuting:
-          parts.sort(key=lambda p: marks.get(p, 0))
-        todo.extend(reversed(parts))
-    return holes
+  def _find(self, n, own) -> Closed:
+    return own.get(n) or self._closed.get(n) or Closed(self._hole, (n,))
+
+  def _of_parts(self, n, parts) -> Closed:
+    if n in self._expressions.commuting:
+      parts.sort()
+    cores, holes = _joined(parts)
+    return Closed(self._expressions.closed(n, cores), holes)
+
+
+def _joined(parts: Sequence[Closed]) -> tuple[tuple, tuple[int, ...]]:
+  """Each core with the places of its holes among those of all."""
+  places: dict[int, int] = {}
+  cores = tuple([
+      (core, *[places.setdefault(n, len(places)) for n in holes])
+      for core, holes in parts])
+  return cores, tuple(places)

@@ -79,8 +79,7 @@ def sequences(expressions: Expressions, starts: Sequence[int],
   Args:
     expressions: those that numbers belong to.
     starts: the number that each carry starts as.
-    leaves: the leaf that stands for each carry in the steps; newer than all
-      that does not depend on them.
+    leaves: the leaf that stands for each carry in the steps.
     steps: the number of each carry after a step.
     closing: of the loop. Gets the sequences as streams.
 
@@ -138,21 +137,25 @@ def _orders(expressions, component, leaves, steps):
 
 def _marks(expressions, component, leaves, steps):
   """A mark for each member, by the marks of all that its step is made of;
-  refined until no more of them differ."""
+  refined until no more of them differ. Marks are numbers of expressions, so
+  they are the same for what is built alike in another loop."""
   nodes = sorted(expressions.reach([steps[i] for i in component], min(leaves)))
-  marks = dict.fromkeys(component, 0)
+  none = expressions.of("mark", ())
+  marks = dict.fromkeys(component, none)
   count = 0
   while count < len(set(marks.values())) < len(component):
     count = len(set(marks.values()))
-    found = {leaves[i]: hash(("mark", m)) for i, m in marks.items()}
+    found = {leaves[i]: expressions.of("member", (m,))
+             for i, m in marks.items()}
     for n in nodes:
       parts = expressions.parts(n)
       if n not in found and not found.keys().isdisjoint(parts):
-        below = [found.get(p, 0) for p in parts]
+        below = [found.get(p, none) for p in parts]
         if n in expressions.commuting:
           below.sort()
-        found[n] = hash((expressions.kind(n), *below))
-    marks = {i: hash((m, found.get(steps[i], 0))) for i, m in marks.items()}
+        found[n] = expressions.of(("marked", expressions.kind(n)), below)
+    marks = {i: expressions.of("mark", (m, found.get(steps[i], none)))
+             for i, m in marks.items()}
   return marks
 
 

@@ -143,11 +143,16 @@ class Expressions:
         todo.extend(self.parts(n))
     return sorted(found)
 
-  def with_parts(self, number: int, parts: Sequence[int]) -> int:
-    """The number of an expression with other parts."""
-    entry = self._entries[number]
-    return self._with_parts(entry, entry[1].index(number),
-                            number in self.commuting, parts)
+  def closed(self, number: int, cores: tuple) -> int:
+    """A number for the operation of an expression on cores (see `closing`)."""
+    params, results, key, arity = self._entries[number]
+    key = (("closed", results.index(number), key[:2], cores), None,
+           *key[2 + arity:])
+    found = self.known.get(key)
+    if found is None:
+      return self.enter(key, 0, 1, params)[0]
+    return (found[1][0] if found[0] is params or self._agree(params, found[0])
+            else self.leaf())
 
   def _with_parts(self, entry, index, commutes, parts) -> int:
     params, results, key, arity = entry

@@ -30,7 +30,7 @@ from jax_cse.numbering import keys
 _MAX_TERM = 16
 
 
-_SELECT, _TRANSPOSE, _ADD, _DIV = map(keys.plan_of, (
+_SELECT, TRANSPOSE, _ADD, _DIV = map(keys.plan_of, (
     compat.select_n_p, compat.transpose_p, compat.add_p, compat.div_p))
 _ELEMENTWISE = {plan.number: plan
                 for plan in map(keys.plan_of, compat.ELEMENTWISE)}
@@ -67,11 +67,11 @@ def _move(scope, context, number, permutation, budget):
   if operation is None:
     return None
   (plan_number, its_context), parts, params = operation
-  if plan_number == _TRANSPOSE.number:
+  if plan_number == TRANSPOSE.number:
     permutation = tuple(params["permutation"][i] for i in permutation)
     if permutation == tuple(range(len(permutation))):
       return parts[0]
-    return scope.number(_TRANSPOSE, context, parts,
+    return scope.number(TRANSPOSE, context, parts,
                         {"permutation": permutation})
   plan = _ELEMENTWISE.get(plan_number)
   if plan is None or budget[0] <= 0:
@@ -82,7 +82,7 @@ def _move(scope, context, number, permutation, budget):
     if n not in scope.numbering.scalars:
       inner = _move(scope, context, n, permutation, budget)
       n = inner if inner is not None else scope.number(
-          _TRANSPOSE, context, [n], {"permutation": permutation})
+          TRANSPOSE, context, [n], {"permutation": permutation})
     moved.append(n)
   if plan is _ADD:
     moved.sort()
@@ -116,5 +116,5 @@ def is_two(scalar) -> bool:
 # By number of the plan. Each takes a scope, a context, the numbers and the
 # types of the operands and the params, and returns the number of an equal value
 # of the same type that is simpler, or None.
-RULES = {_SELECT.number: _select, _TRANSPOSE.number: _transpose,
+RULES = {_SELECT.number: _select, TRANSPOSE.number: _transpose,
          _DIV.number: _halve}

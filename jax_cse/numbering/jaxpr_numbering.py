@@ -27,9 +27,6 @@ from jax_cse.primitives import exclusions
 # and returns the numbers of the results and the bodies.
 RULES: dict[Any, Callable] = call_numbering.RULES | loop_numbering.RULES
 
-# Of operations, from one operand of a loop.
-_MAX_SEEN_THROUGH = 8
-
 
 class Scope:
   """Where numbers are compared: one trace, or one jaxpr.
@@ -225,20 +222,14 @@ class Scope:
     """Plan number and context, operands and params that gave a number."""
     return self._bitwise.get(number) or self.expressions.operation(number)
 
-  def seen_through(self, number) -> list[int]:
-    """What a loop on a number sees of it: the number, or the operands of
-    operations that identities take apart."""
-    todo, found, count = [number], [], 0
-    while todo:
-      n = todo.pop()
-      operation = self.expressions.operation(n)
-      if (operation and operation[0][0] in identities.RULES
-          and count < _MAX_SEEN_THROUGH):
-        count += 1
-        todo.extend(reversed(operation[1]))
-      elif n == number or n not in self.numbering.scalars:
-        found.append(n)
-    return found
+  def untransposed(self, number, leaf: Callable[[Any], int]
+                   ) -> tuple[int, int]:
+    """What a loop on a number sees of it, and the leaf for that: the number, or
+    that of which it is a transpose. `leaf(kind)` makes it."""
+    operation = self.expressions.operation(number)
+    if operation is None or operation[0][0] != identities.TRANSPOSE.number:
+      return number, leaf(None)
+    return operation[1][0], leaf(self.expressions.kind(number))
 
   def operands(self, plan, number) -> tuple[int, ...]:
     """The operands that gave a number, if it is the result of `plan`."""
@@ -249,9 +240,5 @@ class Scope:
 
 
 class _TemplateScope(Scope):
-  """Where loops are numbered; also those in them, into the same templates."""
-  __slots__ = ()
-
-  @property
-  def loops(self) -> loop_numbering.Loops:
-    return self.numbering.loops[self.mode]
+  """Where loops are numbered; also those in them, as the same templates."""
+  __slots__ = ("loops",)

@@ -15,7 +15,8 @@ results are then imported where the loop stands. So loops in loops cost no more
 than the sum of their bodies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import functools
 from typing import Any, NamedTuple
 import weakref
 
@@ -33,7 +34,8 @@ class Template(NamedTuple):
 
   Attributes:
     outs: the numbers of its results.
-    bodies: its jaxprs. The first is without the jaxpr, which holds this.
+    bodies: its jaxprs. The first is without its jaxpr, the weak key under which
+      this is held.
   """
   outs: list[int]
   bodies: list[Body]
@@ -48,18 +50,20 @@ class _Loop:
     templates: by the operands, and the way of the loop.
   """
 
-  def __init__(self, scope, num_operands, num_carries):
+  def __init__(self, scope, num_carries, consts):
     self._scope = scope
-    self._leaves = {(i, 0): scope.leaf() for i in range(num_operands)}
+    self._consts = consts   # keeps the owners of ids alive
+    self._leaves: dict[tuple, int] = {}
     self.carries = scope.leaves(num_carries)
     self.bodies: dict[tuple, Body] = {}
     self.templates: dict[tuple, Template] = {}
 
-  def leaf(self, operand: int, part: int) -> int:
-    """The leaf of an operand, or of a part of it."""
-    leaf = self._leaves.get((operand, part))
+  def leaf(self, operand: int, kind: tuple | None) -> int:
+    """The leaf of an operand, or of what a transposition of a kind makes it
+    of. Of another type it is another leaf."""
+    leaf = self._leaves.get((operand, kind))
     if leaf is None:
-      leaf = self._leaves[operand, part] = self._scope.leaf()
+      leaf = self._leaves[operand, kind] = self._scope.leaf()
     return leaf
 
 
@@ -76,15 +80,19 @@ class Loops:
 
   def __init__(self, scope):
     self.scope = scope
+    scope.loops = weakref.proxy(self)
     self._known: weakref.WeakKeyDictionary[Any, dict[tuple, _Loop]] = (
         weakref.WeakKeyDictionary())
 
   def is_full(self) -> bool:
-    return len(self.scope.expressions.known) > self._MAX_EXPRESSIONS
+    expressions = self.scope.expressions
+    return (len(expressions.known) + len(expressions.leaves)
+            > self._MAX_EXPRESSIONS)
 
-  def results(self, scope, make, closed_jaxpr, num_carries, way, operands):
-    """The numbers in `scope` of the results of a loop on `operands`, and its
-    bodies.
+  def results(self, scope, make: Callable[..., Template], closed_jaxpr,
+              num_carries: int, way: tuple, operands: Sequence[int]
+              ) -> tuple[list[int], list[Body]]:
+    """The results and the bodies of a loop on operands.
 
     Args:
       scope: of the operands.
@@ -94,21 +102,18 @@ class Loops:
       num_carries: how many carries it has.
       way: whatever else tells the results.
       operands: the numbers of the operands.
+
+    Returns:
+      The numbers in `scope` of the results, and the bodies, whose numbers are
+      those of the template.
     """
-    jaxpr, consts = jaxprs.open_jaxpr(closed_jaxpr)
-    closed_over = tuple(map(self.scope.numbering.number, consts))
-    loops = self._known.setdefault(jaxpr, {})
-    loop = loops.get((num_carries, closed_over))
-    if loop is None or None in closed_over:
-      loop = _Loop(self.scope, len(operands), num_carries)
-      loops[num_carries, closed_over] = loop
+    loop = self._loop(closed_jaxpr, num_carries)
     leaf_of: dict[int, int] = {}
     for i, n in enumerate(operands):
-      for j, part in enumerate(scope.seen_through(n)):
-        leaf_of.setdefault(part, loop.leaf(i, j))
+      leaf_of.setdefault(*scope.untransposed(n, functools.partial(loop.leaf, i)))
     known = self.scope.expressions.imported(
         scope.expressions, operands, leaf_of)
-    key = compat.has_mesh(), *way, *known
+    key = *way, *known
     template = loop.templates.get(key)
     if template is None:
       if len(loop.templates) >= self._MAX_TEMPLATES:
@@ -122,6 +127,18 @@ class Loops:
     body, *others = template.bodies
     return outs, [body._replace(closed_jaxpr=closed_jaxpr), *others]
 
+  def _loop(self, closed_jaxpr, num_carries) -> _Loop:
+    jaxpr, consts = jaxprs.open_jaxpr(closed_jaxpr)
+    number = self.scope.numbering.number
+    key = compat.has_mesh(), num_carries, *[
+        ("unnumbered", id(x)) if (n := number(x)) is None else n
+        for x in consts]
+    loops = self._known.setdefault(jaxpr, {})
+    loop = loops.get(key)
+    if loop is None:
+      loop = loops[key] = _Loop(self.scope, num_carries, consts)
+    return loop
+
 
 class _Carries:
   """The carries of a loop in their classes.
@@ -134,9 +151,10 @@ class _Carries:
     closing: of the loop.
   """
 
-  def __init__(self, scope, loop, jaxpr, starts, consts, elements, streams,
-               test=None):
-    """`test`: called with the leaves, gives another body."""
+  def __init__(self, scope, loop, jaxpr, starts, consts, elements=(),
+               streams=(), test=None):
+    """`streams`: see `Closing`, of elements. `test`: called with the leaves,
+    gives another body."""
     self._scope, self._loop, self._jaxpr = scope, loop, jaxpr
     self._starts, self._consts, self._elements = starts, consts, elements
     # A constant is a carry that stays. A carry that starts as one and stays
@@ -148,7 +166,7 @@ class _Carries:
              if leaf not in known}
     leaves = sorted(first)
     self.tested = test and test(self.leaves)
-    self.closing = Closing(scope.expressions, leaves, streams, [
+    self.closing = Closing(scope.expressions, leaves, dict(streams), [
         *self.body.outs, *(self.tested.outs if test else ())])
     named = congruence.sequences(
         scope.expressions, [starts[first[n]] for n in leaves], leaves,
@@ -202,29 +220,26 @@ class _Carries:
     return body
 
 
-def _scan_template(scope, loop, body, operands, num_consts, is_weak, length,
-                   *how):
-  way = length, *how
+def _scan_template(scope, loop, body, operands, num_consts, is_weak, way):
   num_fixed = num_consts + len(loop.carries)
   consts, starts = operands[:num_consts], operands[num_consts:num_fixed]
-  scanned, elements, streams = {}, [], {}
+  elements, streams = [], {}
   for xs, weak, v in zip(operands[num_fixed:], is_weak,
                          body.in_avals[num_fixed:]):
     element = scope.of(("element", way), xs)
-    scanned[element] = xs
     streams[element] = ("element", way), xs
     elements.append(element if v.weak_type == weak else
                     scope.of(("as", v), element))
   carries = _Carries(scope, loop, body, starts, consts, elements, streams)
   types = zip(body.in_avals[num_consts:], body.out_avals)
   outs = [scope.of(("final", way), carries.sequences[leaf])
-          if length and leaf in carries.sequences else
+          if way[0] and leaf in carries.sequences else
           start if before == after else scope.of(("as", after), start)
           for start, leaf, (before, after) in zip(
               starts, carries.leaves, types)]
   for n in carries.body.outs[len(starts):]:
-    if n in scanned:
-      outs.append(scanned[n])
+    if n in streams:
+      outs.append(streams[n][1])
     else:
       cores, holes = carries.closing.close([n], {})
       outs.append(scope.of(("stacked", way, cores), *holes))
@@ -236,7 +251,7 @@ def _number_scan(scope, params, numbers, avals, context):
   num_consts, num_carries = compat.constants_and_carries(params)
   num_fixed = num_consts + num_carries
   way = (num_consts, tuple([have.weak_type for have in avals[num_fixed:]]),
-         params["length"], params["reverse"], params["unroll"])
+         (params["length"], params["reverse"], params["unroll"]))
   fixed = scope.binders(body, numbers[:num_fixed], avals)
   return scope.loops.results(scope, _scan_template, body, num_carries, way,
                              [*fixed, *numbers[num_fixed:]])
@@ -246,8 +261,8 @@ def _while_template(scope, loop, body, operands, test, num_consts, num_test):
   consts, test_consts = operands[:num_consts], operands[len(operands)-num_test:]
   starts = operands[num_consts:len(operands) - num_test]
   carries = _Carries(
-      scope, loop, body, starts, consts, [], {},
-      lambda leaves: scope.body(test, [*test_consts, *leaves]))
+      scope, loop, body, starts, consts,
+      test=lambda leaves: scope.body(test, [*test_consts, *leaves]))
   cores, holes = carries.closing.close(carries.tested.outs, {})
   until = scope.of(("condition", cores), *holes)
   outs = [starts[i] if leaf not in carries.sequences else

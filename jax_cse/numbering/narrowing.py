@@ -9,7 +9,8 @@ about the call stays: name, donation and placement, the trip count of a loop and
 its unrolling, effects.
 
 First the bodies are rewritten (`rewriting`), which leaves the interface as it
-was. Then JAX's own rules drop dead code.
+was. Then JAX's own rules drop dead code. Where nothing was rewritten, and every
+result is wanted, the call stays.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -85,14 +86,18 @@ class Rest(NamedTuple):
 def _narrowed(scope, primitive, params, numbers, avals, keep, bodies) -> Rest:
   """The same call narrowed alike is the same object, so that JAX's caches know
   its jaxprs."""
-  pattern = congruence.index(numbers)
+  # A loop's template has its steps, and knows also which operands are
+  # transposes of others.
+  is_loop = primitive in loop_numbering.RULES
+  pattern = ([n for body in bodies for n in body.binders] if is_loop else
+             congruence.index(numbers))
   plan = keys.plan_of(primitive)
   key, found = keys.find(scope.narrowed.get, plan, None, (*pattern, *keep),
                          params)
   if found is not None and keys.agree(params, found[0]):
     return found[1]
   eqn = jaxprs.equation(primitive, params, avals, len(keep))
-  if primitive not in loop_numbering.RULES:   # whose templates have their steps
+  if not is_loop:
     local = Scope(scope.numbering, mode=scope.mode, keeps_steps=True)
     leaves = local.leaves(len(set(pattern)))
     _, bodies = local.call(primitive, params, [leaves[c] for c in pattern],

@@ -33,8 +33,7 @@ def coarsest(expressions: Expressions, starts: Sequence[int],
   Args:
     expressions: what the steps are expressions of.
     starts: the number that each carry starts as.
-    leaves: the leaf of each, all different, and newer than whatever is not made
-      of them.
+    leaves: the leaf of each, all different.
     steps: the number of each after a step.
     fixed: numbers of values that stay: carries that start as themselves.
   """

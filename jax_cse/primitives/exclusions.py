@@ -28,6 +28,7 @@ _RULE = "carries a rule of the user's that is not a value"
 
 # Why a bind is made as if there were no table, whatever the primitive.
 PARTIALLY_EVALUATED = "in partial evaluation, and is looked up when bound again"
+LARGE = "large, and not in a nested derivative"
 UNKNOWN_TRACE = "under a trace of a kind that is not known"
 NO_NUMBER = "an operand has no number"
 NO_KEY = "a param has no key"

@@ -26,6 +26,10 @@ def _loop(kind, size):
   return lambda x: jax.jit(step)((x, x))
 
 
+def _goes_on(c):
+  return c > 2
+
+
 def _sines(fun):
   with jax_cse.enabled() as memo:
     count = jax_cse.count_primitives(fun)(0.5)["sin"]
@@ -49,12 +53,46 @@ class LargeCallsTest(parameterized.TestCase):
     count, _ = _sines(lambda x: jax.jvp(first, (x,), (1.,))[1])
     self.assertLess(count, _LARGE)
 
-  @parameterized.parameters("scan", "while", "jit")
+  @parameterized.parameters("scan", "while", "jit", "custom_jvp")
   def test_the_same_call_twice_is_one(self, kind):
-    large = jax.jit(_loop(kind, _LARGE + 20))
-    once, _ = _sines(large)
-    twice, _ = _sines(lambda x: (large(x), large(x)))
+    def step(c):
+      for _ in range(_LARGE + 20):
+        c = lax.sin(c)
+      return c
+
+    def body(c, _):
+      return step(c), None
+
+    compiled, custom = jax.jit(step), jax.custom_jvp(step)
+    custom.defjvp(lambda primals, tangents: (custom(*primals), tangents[0]))
+    call = {"jit": compiled, "custom_jvp": custom,
+            "scan": lambda x: lax.scan(body, x, None, length=3)[0],
+            "while": lambda x: lax.while_loop(_goes_on, step, x)}[kind]
+    once, _ = _sines(call)
+    twice, whole = _sines(lambda x: (call(x), call(x)))
     self.assertEqual(once, twice)
+    self.assertEqual(whole, 2 if kind != "custom_jvp" else 0)
+    apart, _ = _sines(lambda x: (call(x), call(x + 1)))
+    self.assertEqual(apart, 2 * once)
+
+  def test_a_rule_that_raises_leaves_the_order_as_it_was(self):
+    @jax.custom_jvp
+    def f(x):
+      return x
+
+    @f.defjvp
+    def _(primals, tangents):
+      raise ValueError
+
+    large = _loop("scan", _LARGE + 20)
+
+    def fun(x):
+      for _ in range(2):
+        with self.assertRaises(ValueError):
+          jax.jvp(lambda x: jax.jvp(f, (x,), (1.,)), (x,), (1.,))
+      return large(x)
+
+    self.assertEqual(_sines(fun)[1], 1)
 
   def test_a_loop_in_a_derived_loop(self):
     inner = _loop("scan", _LARGE + 20)
@@ -65,6 +103,10 @@ class LargeCallsTest(parameterized.TestCase):
     def second(x):
       return jax.jvp(lambda y: jax.jvp(outer, (y,), (1.,))[1], (x,), (1.,))[1]
 
+    def first(x):
+      return jax.jvp(outer, (x,), (1.,))[1]
+
+    self.assertGreater(_sines(first)[0], _LARGE)
     self.assertLess(_sines(second)[0], _LARGE)
 
   def test_it_is_printed(self):

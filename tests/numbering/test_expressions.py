@@ -54,6 +54,23 @@ class ExpressionsTest(absltest.TestCase):
     for n in numbers:
       self.assertEmpty(scope.expressions.parts(n))
 
+  def test_import_into_other_expressions(self):
+    e, constant = self.e, 99
+    there = Expressions(itertools.count(100).__next__)
+    x, y, private = there.leaf(), there.leaf(), there.leaf()
+    a, b = self.e.leaf(), self.e.leaf()
+    numbers = [there.of("f", (x, y)), there.of("g", (private, constant))]
+    known = e.of("f", (a, b))
+    for _ in range(2):
+      f, g = e.imported(there, numbers, {x: a, y: b})
+      self.assertEqual(f, known)
+      self.assertEqual(e.parts(g)[1], constant)
+    # What is private is new each time, and the same in one import.
+    again, = e.imported(there, numbers[1:], {x: a, y: b})
+    self.assertNotEqual(again, g)
+    g, h = e.imported(there, [numbers[1], there.of("h", (private,))], {})
+    self.assertEqual(e.parts(g)[0], e.parts(h)[0])
+
   def test_deep_expressions(self):
     e = self.e
     x, y = e.leaf(), e.leaf()

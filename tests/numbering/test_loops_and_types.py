@@ -14,6 +14,7 @@ import numpy as np
 import checking
 import jax_cse
 from jax_cse.foundation import modes
+from jax_cse.memo import memo_table
 from jax_cse.numbering.jaxpr_numbering import Scope
 
 _ONE = jnp.bfloat16(1)
@@ -74,6 +75,51 @@ class LoopsTest(parameterized.TestCase):
     self.assertEqual(
         core.jaxpr_as_fun(jax_cse.cse_jaxpr(plain, mode))(), list(wanted))
 
+  @parameterized.product(other_first=[True, False], kind=["scan", "while"])
+  def test_a_loop_on_a_transpose_and_on_another_value(self, other_first, kind):
+    def step(a, b, c):
+      return c + lax.sin(c) * lax.sin(c) + b.T + lax.cos(a)
+
+    def loop(a, b, c):
+      if kind == "scan":
+        return lax.scan(lambda c, _: (step(a, b, c), None), c, None,
+                        length=3)[0]
+      return lax.while_loop(lambda c: jnp.sum(c + b.T + a) < 50,
+                            lambda c: step(a, b, c), c)
+
+    x, y, z, c = (jnp.arange(4.).reshape(2, 2) + i for i in range(4))
+    traced = jax.make_jaxpr(loop)(x, y, c)
+    same = lambda *xs: core.jaxpr_as_fun(traced)(*xs)[0]
+
+    def fun(x, y, z, c):
+      loops = [lambda: same(x, x.T, c), lambda: same(y, z, c)]
+      return [run() for run in (loops[::-1] if other_first else loops)]
+
+    wanted = jax.jit(lambda *xs: fun(*xs))(x, y, z, c)
+    with jax_cse.enabled():
+      found = jax.jit(lambda *xs: fun(*xs))(x, y, z, c)
+    for a, b in zip(wanted, found):
+      np.testing.assert_array_equal(a, b)
+
+  def test_a_rule_that_clears_the_memo_while_a_loop_is_numbered(self):
+    @jax.custom_jvp
+    def f(x):
+      return lax.sin(x)
+
+    @f.defjvp
+    def _(primals, tangents):
+      memo.clear()
+      return f(*primals), tangents[0]
+
+    def inner(c):
+      return lax.scan(lambda c, _: (lax.cos(c), None), c, None, length=2)[0]
+
+    def fun(x):
+      return lax.scan(lambda c, _: (inner(f(c)), None), x, None, length=2)[0]
+
+    with jax_cse.enabled() as memo:
+      self.assertEqual(jax_cse.count_primitives(fun)(1.)["cos"], 1)
+
   @parameterized.parameters(True, False)
   def test_classes_do_not_depend_on_what_was_traced_before(self, other_first):
     @jax.jit
@@ -106,8 +152,10 @@ class WorkTest(absltest.TestCase):
       count += len(closed_jaxpr.jaxpr.eqns)
       return body(self, closed_jaxpr, operands)
 
-    with jax_cse.enabled(), mock.patch.object(Scope, "body", counted):
+    with (jax_cse.enabled(), mock.patch.object(Scope, "body", counted),
+          mock.patch.object(memo_table, "_MAX_SIZE", 10**6)):
       jax.make_jaxpr(fun)(1.)
+    self.assertGreater(count, 0)
     return count
 
   def test_loops_in_loops(self):
@@ -118,9 +166,9 @@ class WorkTest(absltest.TestCase):
       return lax.fori_loop(0, 3, body, (x,) + (jnp.zeros(()),) * 5)[-1]
 
     work = [self._numbered(functools.partial(delay_lines, depth))
-            for depth in (2, 4, 8)]
-    self.assertLessEqual(work[1], 3 * work[0])
-    self.assertLessEqual(work[2], 3 * work[1])
+            for depth in (4, 8, 16)]
+    self.assertLessEqual(work[1], 2.3 * work[0])
+    self.assertLessEqual(work[2], 2.3 * work[1])
 
   def test_carries_that_part_one_by_one(self):
     def loop(count, x):
