@@ -110,7 +110,8 @@ class Loops:
     loop = self._loop(closed_jaxpr, num_carries)
     leaf_of: dict[int, int] = {}
     for i, n in enumerate(operands):
-      leaf_of.setdefault(*scope.untransposed(n, functools.partial(loop.leaf, i)))
+      leaf_of.setdefault(
+          *scope.untransposed(n, functools.partial(loop.leaf, i)))
     known = self.scope.expressions.imported(
         scope.expressions, operands, leaf_of)
     key = *way, *known
