@@ -12,7 +12,6 @@ from jax._src.interpreters import ad
 from jax._src.lax import lax
 from jax._src.lib import _jax
 from jax._src.literals import TypedComplex, TypedFloat, TypedInt, TypedNdArray
-from jax._src.random.prng import PRNGKeyArray
 from jax._src.sharding_impls import (
     NamedSharding, PartitionSpec, SingleDeviceSharding)
 from jax._src.state.types import AbstractRef
@@ -23,11 +22,17 @@ from jax_cse.compat.settings import VERSION
 from jax_cse.compat.traces import (
     BatchTracer, DynamicJaxprTrace, JVPTracer, Tracer, Zero, eval_trace)
 
+# 0.10.2: a folder of `random`.
+if VERSION < (0, 10, 2):
+  from jax._src import prng
+else:
+  from jax._src.random import prng
+
 ShapedArray = core.ShapedArray
 SCALARS = {bool: bool, int: int, float: float, complex: complex,
            TypedInt: int, TypedFloat: float, TypedComplex: complex}
 HOST_ARRAYS = TypedNdArray
-KEY_ARRAYS = PRNGKeyArray
+KEY_ARRAYS = prng.PRNGKeyArray
 typeof, eval_jaxpr = core.typeof, core.eval_jaxpr
 
 
@@ -90,10 +95,10 @@ def contains(wide, narrow) -> bool:
 
 def is_plain_type(aval: ShapedArray) -> bool:
   """Whether a type says nothing about placement."""
-  # 0.11.0: it may say how arrays lie in memory.
+  # 0.11.1: it may say how arrays lie in memory.
   return (aval.sharding.mesh.empty and aval.manual_axis_type.empty
           and aval.memory_space == core.MemorySpace.Device
-          and (VERSION < (0, 11) or aval.layout is core.AutoLayout))
+          and (VERSION < (0, 11, 1) or aval.layout is core.AutoLayout))
 
 
 def rounded(value, dtype):

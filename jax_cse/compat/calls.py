@@ -106,6 +106,9 @@ def has_rule_of_its_own(primitive) -> bool:
 
 
 shard_map_p = shard_map.shard_map_p
+# The param of a `shard_map` with the axes that it makes manual.
+# 0.10.2: it has another name.
+MANUAL_AXES = "manual_axes" if VERSION < (0, 10, 2) else "newly_manual_axes"
 MAKES_REFERENCE = frozenset({core.ref_p})
 
 

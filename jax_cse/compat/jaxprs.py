@@ -167,17 +167,12 @@ def _drop_dead_in_while(keep, eqn):
              body_jaxpr=compat.closed(new_body, body.consts))
   invars = [v for v, u in zip(eqn.invars, used) if u]
   num_test, num_body = new["cond_nconsts"], new["body_nconsts"]
-  in_test, in_body = invars[:num_test], invars[num_test:num_test + num_body]
-  carried = invars[num_test + num_body:]
+  places = list(range(len(invars)))
+  carried = places[num_test + num_body:]
   return used, eqn.replace(
       invars=invars, outvars=[v for v, u in zip(eqn.outvars, carry) if u],
-      params=new, effects=compat.join_effects(
-          _effects_on(in_test + carried, new_test),
-          _effects_on(in_body + carried, new_body)))
-
-
-def _effects_on(operands, jaxpr):
-  """The effects of a jaxpr, those on its inputs as effects on operands."""
-  outer = dict(zip(jaxpr.invars, operands, strict=True))
-  return {e.replace(outer[e.input]) if isinstance(e, compat.JaxprInputEffect)
-          else e for e in jaxpr.effects}
+      params=new, effects=compat.join_effects(*[
+          compat.on_operands(jaxpr.effects, jaxpr, invars, own + carried)
+          for jaxpr, own in (
+              (new_test, places[:num_test]),
+              (new_body, places[num_test:num_test + num_body]))]))

@@ -28,8 +28,8 @@ and_p, or_p, xor_p, eq_p, ne_p = (
 div_p, select_n_p, transpose_p = lax.div_p, lax.select_n_p, lax.transpose_p
 sub_p, neg_p, square_p, integer_pow_p = (
     lax.sub_p, lax.neg_p, lax.square_p, lax.integer_pow_p)
-# 0.11.0: 1 - x * x is a primitive, which nothing binds before.
-one_minus_square_p = (Primitive("one_minus_square") if VERSION < (0, 11)
+# 0.11.2: 1 - x * x is a primitive, which nothing binds before.
+one_minus_square_p = (Primitive("one_minus_square") if VERSION < (0, 11, 2)
                       else lax.one_minus_square_p)
 broadcast_in_dim_p, convert_element_type_p = (
     lax.broadcast_in_dim_p, lax.convert_element_type_p)
@@ -38,7 +38,9 @@ KEEP_CONSTANTS = (broadcast_in_dim_p, convert_element_type_p)
 tanh_p = lax.tanh_p
 dot_general_p, reduce_sum_p, reshape_p, squeeze_p = (
     lax.dot_general_p, lax.reduce_sum_p, lax.reshape_p, lax.squeeze_p)
-concatenate_p, stack_p = lax.concatenate_p, lax.stack_p
+concatenate_p = lax.concatenate_p
+# 0.10.1: a stack is a primitive, which nothing binds before.
+stack_p = Primitive("stack") if VERSION < (0, 10, 1) else lax.stack_p
 pad_p, copy_p, rev_p, tile_p = lax.pad_p, lax.copy_p, lax.rev_p, lax.tile_p
 real_p, imag_p, complex_p, conj_p = (
     lax.real_p, lax.imag_p, lax.complex_p, lax.conj_p)

@@ -11,7 +11,7 @@ from jax._src.state import discharge
 
 from jax_cse.compat.arrays import is_inexact
 from jax_cse.compat.calls import scan_p
-from jax_cse.compat.settings import VERSION
+from jax_cse.compat.settings import VERSION, JaxprInputEffect
 
 if VERSION >= (0, 11):
   from jax._src import flattree
@@ -33,7 +33,7 @@ def closed(jaxpr, consts):
 
 
 # The parts of JAX's dead-code elimination.
-Var, dce_jaxpr = core.Var, pe.dce_jaxpr
+Var, DropVar, dce_jaxpr = core.Var, core.DropVar, pe.dce_jaxpr
 
 
 def drop_dead(eqn, keep: list[bool]):
@@ -72,6 +72,19 @@ def _forget_dropped(params):
 
 
 new_jaxpr_eqn = core.new_jaxpr_eqn
+
+
+def on_operands(effects, jaxpr, invars, places):
+  """The effects of a jaxpr as those of an equation with these `invars`, of
+  which the inputs of the jaxpr are at `places`."""
+  # 0.10.2: an effect names its input, and no longer the input's place.
+  if VERSION < (0, 10, 2):
+    first = len(jaxpr.constvars)
+    on = lambda e: e.replace(input_index=places[e.input_index - first])
+  else:
+    outer = {v: invars[i] for v, i in zip(jaxpr.invars, places, strict=True)}
+    on = lambda e: e.replace(outer[e.input])
+  return {on(e) if isinstance(e, JaxprInputEffect) else e for e in effects}
 
 
 def trace_to_jaxpr(fun, avals, debug_info):
@@ -116,5 +129,9 @@ def without_references(primitive, params: dict[str, Any], avals, which):
     return results if primitive.multiple_results else [results]
 
   nothing = lu.DebugInfo("references", "", None, None)
-  return discharge.discharge_state(trace_to_jaxpr(apply, avals, nothing),
-                                   should_discharge=which)
+  traced = trace_to_jaxpr(apply, avals, nothing)
+  # 0.10.2: it takes and gives a closed jaxpr.
+  if VERSION < (0, 10, 2):
+    return closed(*discharge.discharge_state(
+        traced.jaxpr, traced.consts, should_discharge=which))
+  return discharge.discharge_state(traced, should_discharge=which)

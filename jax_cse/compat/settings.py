@@ -19,8 +19,8 @@ from jax._src.lib.mlir import ir
 VERSION = jax.__version_info__
 
 trace_context: Callable[[], tuple] = config.trace_context
-# 0.11.0: `compute_on` wraps a function, and is no longer a context.
-computing_on = (compute_on.compute_on if VERSION < (0, 11)
+# 0.11.1: `compute_on` wraps a function, and is no longer a context.
+computing_on = (compute_on.compute_on if VERSION < (0, 11, 1)
                 else compute_on.extend_compute_type)
 
 

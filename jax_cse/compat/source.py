@@ -6,9 +6,13 @@ import sys
 import sysconfig
 import types
 
+from jax._src import config
 from jax._src import core
 from jax._src import source_info_util
 from jax._src import traceback_util
+from jax._src import xla_metadata_lib
+
+from jax_cse.compat.settings import VERSION
 
 # Makes frames of this package JAX's own, not the user's.
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -64,9 +68,19 @@ def calling_frame() -> tuple[str, int, str] | None:
   return found
 
 
-def current_eqn_context():
-  """The context that JAX stamps on an equation bound now; interned."""
-  return core.current_jaxpr_eqn_context()
+# What JAX stamps on an equation that is bound now.
+# 0.10.1: it is made of the state that it describes. 0.10.2: contexts that are
+# equal are one object.
+if VERSION < (0, 10, 1):
+  def current_eqn_context():
+    return core.JaxprEqnContext(
+        config.compute_on_context_manager.value,
+        config.threefry_partitionable.value,
+        xla_metadata_lib.current_xla_metadata())
+else:
+  current_eqn_context = (
+      core.JaxprEqnContext if VERSION < (0, 10, 2)
+      else core.current_jaxpr_eqn_context)
 
 
 @contextlib.contextmanager

@@ -262,7 +262,7 @@ class JaxprTable:
 
     def results(eqn, tracers):
       _, plan, excluded, avals, looks_inside, _ = next(described)
-      if eqn.ctx is not context:   # the same as nothing else
+      if eqn.ctx != context:   # the same as nothing else
         return compat.emit(trace, eqn, tracers, source)
       if looks_inside and not self.memo.leaves_whole(self, plan, eqn.params):
         return self._call(

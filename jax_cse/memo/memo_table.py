@@ -151,7 +151,7 @@ class Memo:
 
   def context_of(self, eqn_context) -> Any:
     """The same for an equation that is in a jaxpr already."""
-    if eqn_context is compat.current_eqn_context():
+    if eqn_context == compat.current_eqn_context():
       return self.context()
     return eqn_context
 

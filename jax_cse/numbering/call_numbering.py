@@ -106,7 +106,7 @@ def _number_solve(scope, params, numbers, avals, context):
 
 
 def _number_shard_map(scope, params, numbers, avals, context):
-  way = params["mesh"], params["newly_manual_axes"], params["check_vma"]
+  way = params["mesh"], params[compat.MANUAL_AXES], params["check_vma"]
   body = scope.body(params["jaxpr"], [
       scope.of(("shard", way, spec), n)
       for n, spec in zip(numbers, params["in_specs"])])
