@@ -42,16 +42,15 @@ class Step(NamedTuple):
 class Body(NamedTuple):
   """A jaxpr in the params of an equation, numbered.
 
-  Bodies stand in the order of the names of the params.
+  Bodies stand in the order of the names of the params. They do not hold the
+  jaxprs, so that they may be kept as long as those live.
 
   Attributes:
-    closed_jaxpr: the jaxpr.
     binders: the numbers of its constants and operands.
     steps: its equations, if the scope keeps them.
     outs: the numbers of its results.
     repeats: whether it, or a body inside of it, computes something twice.
   """
-  closed_jaxpr: Any
   binders: list[int]
   steps: list[Step]
   outs: list[int]

@@ -189,7 +189,7 @@ class Scope:
 
     outs = jaxprs.interpret(closed_jaxpr, operands, constant, self._literal,
                             results)
-    return Body(closed_jaxpr, [*binders, *operands], steps, outs, repeats)
+    return Body([*binders, *operands], steps, outs, repeats)
 
   def _literal(self, atom) -> int:
     value = self.numbering.of_literal(atom)

@@ -34,8 +34,7 @@ class Template(NamedTuple):
 
   Attributes:
     outs: the numbers of its results.
-    bodies: its jaxprs. The first is without its jaxpr, the weak key under which
-      this is held.
+    bodies: its body, and its test if it has one.
   """
   outs: list[int]
   bodies: list[Body]
@@ -125,20 +124,26 @@ class Loops:
     outs = scope.expressions.imported(
         self.scope.expressions, template.outs,
         {leaf: n for n, leaf in leaf_of.items()})
-    body, *others = template.bodies
-    return outs, [body._replace(closed_jaxpr=closed_jaxpr), *others]
+    return outs, template.bodies
 
   def _loop(self, closed_jaxpr, num_carries) -> _Loop:
     jaxpr, consts = jaxprs.open_jaxpr(closed_jaxpr)
-    number = self.scope.numbering.number
-    key = compat.has_mesh(), num_carries, *[
-        ("unnumbered", id(x)) if (n := number(x)) is None else n
-        for x in consts]
+    key = compat.has_mesh(), num_carries, *self._numbers(consts)
     loops = self._known.setdefault(jaxpr, {})
     loop = loops.get(key)
     if loop is None:
       loop = loops[key] = _Loop(self.scope, num_carries, consts)
     return loop
+
+  def _numbers(self, consts) -> list[Any]:
+    return [("unnumbered", id(x)) if n is None else n
+            for x, n in zip(consts, map(self.scope.numbering.number, consts))]
+
+  def key_of_test(self, closed_jaxpr) -> tuple:
+    """A key for the test of a `while`, which it does not keep alive: the test
+    may hold the body."""
+    jaxpr, consts = jaxprs.open_jaxpr(closed_jaxpr)
+    return weakref.ref(jaxpr), *self._numbers(consts)
 
 
 class _Carries:
@@ -215,9 +220,7 @@ class _Carries:
     binders = *self._consts, *leaves, *self._elements
     body = self._loop.bodies.get(binders)
     if body is None:
-      body = self._scope.body(self._jaxpr, binders)
-      # It is held by what its jaxpr holds, and must not hold that.
-      body = self._loop.bodies[binders] = body._replace(closed_jaxpr=None)
+      body = self._loop.bodies[binders] = self._scope.body(self._jaxpr, binders)
     return body
 
 
@@ -258,7 +261,8 @@ def _number_scan(scope, params, numbers, avals, context):
                              [*fixed, *numbers[num_fixed:]])
 
 
-def _while_template(scope, loop, body, operands, test, num_consts, num_test):
+def _while_template(scope, loop, body, operands, num_consts, num_test, _, test
+                    ):
   consts, test_consts = operands[:num_consts], operands[len(operands)-num_test:]
   starts = operands[num_consts:len(operands) - num_test]
   carries = _Carries(
@@ -278,8 +282,10 @@ def _number_while(scope, params, numbers, avals, context):
   inner = scope.binders(body, numbers[num_test:], avals[num_test:])
   test_consts = scope.binders(test, numbers[:num_test], avals)
   return scope.loops.results(
-      scope, _while_template, body, len(inner) - num_consts,
-      (test, num_consts, num_test), [*inner, *test_consts])
+      scope, functools.partial(_while_template, test=test), body,
+      len(inner) - num_consts,
+      (num_consts, num_test, scope.loops.key_of_test(test)),
+      [*inner, *test_consts])
 
 
 RULES = {

@@ -11,6 +11,7 @@ operands, since its rule takes them; inside, its body is rewritten.
 """
 
 from collections.abc import Container, Sequence
+import operator
 from typing import Any
 
 from jax_cse import compat
@@ -41,33 +42,37 @@ def numbered(closed_jaxpr, mode: str) -> Body:
 
 def rewrite(closed_jaxpr, mode: str):
   """A closed jaxpr that computes everything once; its interface is kept."""
-  return _rewrite(numbered(closed_jaxpr, mode))
+  return _rewrite(closed_jaxpr, numbered(closed_jaxpr, mode))
 
 
 def with_bodies(eqn, bodies: list[Body]):
   """An equation with the jaxprs inside of it rewritten."""
-  new = list(map(_rewrite, bodies))
-  if all(x is body.closed_jaxpr for x, body in zip(new, bodies)):
+  inside = jaxprs.in_order(eqn.params)
+  new = list(map(_rewrite, inside, bodies))
+  if all(map(operator.is_, new, inside)):
     return eqn
   return eqn.replace(params=jaxprs.with_jaxprs(eqn.params, iter(new)))
 
 
-def wanted(outs: Sequence[int], known: Container[int]) -> list[bool]:
+def wanted(outs: Sequence[int], known: Container[int],
+           dropped: Container[int] = ()) -> list[bool]:
   """Which results are to be computed: the first of each number, unless it is
-  known."""
-  first = {n: i for i, n in reversed(list(enumerate(outs)))}
-  return [n not in known and first[n] == i for i, n in enumerate(outs)]
+  known. `dropped`: the places of those that have no variable."""
+  first = {n: i for i, n in reversed(list(enumerate(outs)))
+           if i not in dropped}
+  return [n not in known and first.get(n) == i for i, n in enumerate(outs)]
 
 
-def _rewrite(body):
-  jaxpr, _ = jaxprs.open_jaxpr(body.closed_jaxpr)
+def _rewrite(closed_jaxpr, body):
+  jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
   first: dict[int, Any] = {}   # number to its first variable
   for n, var in zip(body.binders, (*jaxpr.constvars, *jaxpr.invars)):
     first.setdefault(n, var)
   eqns, changed = [], False
   for eqn, (operands, outs, bodies) in zip(jaxpr.eqns, body.steps,
                                           strict=True):
-    keep = wanted(outs, first)
+    keep = wanted(outs, first, [i for i, var in enumerate(eqn.outvars)
+                                if type(var) is compat.DropVar])
     stays = not compat.benign(eqn.effects) or not outs
     if not any(keep) and not stays:
       changed = True
@@ -90,5 +95,5 @@ def _rewrite(body):
   outvars = [atom if type(atom) is compat.Literal else first[n]
              for n, atom in zip(body.outs, jaxpr.outvars)]
   if not changed and all(a is b for a, b in zip(outvars, jaxpr.outvars)):
-    return body.closed_jaxpr
-  return jaxprs.with_equations(body.closed_jaxpr, eqns, outvars)
+    return closed_jaxpr
+  return jaxprs.with_equations(closed_jaxpr, eqns, outvars)

@@ -194,7 +194,9 @@ class CseTrace(DeferredTrace):
         primitive, params, tracers, list(outs), list(out_avals),
         compat.current_eqn_context(), compat.current_source())
     for n in outs:
-      if n not in self._typed and n not in self._calls:
+      # An operand that is also a result, as of a loop without steps, is known.
+      if (n not in self._typed and self.call_of(n) is None
+          and all(n != x.number for x in tracers)):
         self._calls[n] = call
     return [CseTracer(self, aval, n) for n, aval in zip(outs, out_avals)]
 

@@ -34,14 +34,14 @@ class Duplicate(NamedTuple):
 def find(closed_jaxpr, mode: str) -> list[Duplicate]:
   """All of them in order, also in the bodies of equations that stay."""
   found: list[Duplicate] = []
-  _find(rewriting.numbered(closed_jaxpr, mode), 1, found)
+  _find(closed_jaxpr, rewriting.numbered(closed_jaxpr, mode), 1, found)
   return found
 
 
-def _find(body, times, found):
+def _find(closed_jaxpr, body, times, found):
   first = dict.fromkeys(body.binders)
   alone: dict[tuple, Any] = {}
-  jaxpr, _ = jaxprs.open_jaxpr(body.closed_jaxpr)
+  jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
   for equation, (operands, outs, bodies) in zip(equations(jaxpr), body.steps,
                                                strict=True):
     eqn = equation.eqn
@@ -57,6 +57,6 @@ def _find(body, times, found):
     for n in outs:
       first.setdefault(n, eqn)
     steps = times * eqn.params.get("length", 1)
-    for inner in bodies:
-      _find(inner, steps, found)
+    for inside, inner in zip(jaxprs.in_order(eqn.params), bodies):
+      _find(inside, inner, steps, found)
 

@@ -1,7 +1,9 @@
 """Loops that look alike from inside, and values that differ in type alone."""
 
 import functools
+import gc
 from unittest import mock
+import weakref
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -13,11 +15,17 @@ import numpy as np
 
 import checking
 import jax_cse
+from jax_cse import compat
+from jax_cse.compat import jaxprs
 from jax_cse.foundation import modes
 from jax_cse.memo import memo_table
 from jax_cse.numbering.jaxpr_numbering import Scope
 
 _ONE = jnp.bfloat16(1)
+
+
+def _goes_on(c):
+  return c < 3
 
 
 def _sum_below(own):
@@ -100,6 +108,47 @@ class LoopsTest(parameterized.TestCase):
       found = jax.jit(lambda *xs: fun(*xs))(x, y, z, c)
     for a, b in zip(wanted, found):
       np.testing.assert_array_equal(a, b)
+
+  def test_what_is_known_of_a_loop_goes_with_its_body(self):
+    alive = weakref.WeakSet()
+
+    def trace(i):
+      def body(c):
+        return lax.sin(c) * (i + .5) + c
+
+      def inner(c):
+        # The test of the loop around holds that loop's own body.
+        return lax.while_loop(_goes_on, body, c)
+
+      traced = jax.make_jaxpr(
+          lambda x: lax.while_loop(lambda c: inner(c) < 2, body, x))(1.)
+      alive.add(traced.eqns[0].params["body_jaxpr"].jaxpr)
+
+    with jax_cse.enabled():
+      for i in range(5):
+        trace(i)
+      jax.clear_caches()
+      gc.collect()
+      self.assertEmpty(alive)
+
+  def test_a_loop_without_steps_on_what_is_computed(self):
+    def fun(a, b):
+      start = lax.select(a > 0, a, b)
+      return lax.scan(lambda c, _: (c + 1, c), start, None, length=0)[0]
+
+    for mode in modes.MODES:
+      self.assertEqual(jax_cse.cse(fun, mode)(jnp.int32(3), jnp.int32(4)), 3)
+
+  def test_a_result_without_a_variable(self):
+    equal = jax.jit(lambda x: (lax.sin(x), lax.sin(x)))
+    traced = jax.make_jaxpr(lambda x: equal(x)[1])(1.)
+    eqn, = traced.eqns
+    dropped = eqn.replace(
+        outvars=[compat.DropVar(eqn.outvars[0].aval), eqn.outvars[1]])
+    traced = jaxprs.with_equations(traced, [dropped], traced.jaxpr.outvars)
+    for mode in modes.MODES:
+      found = jax_cse.cse_jaxpr(traced, mode)
+      self.assertAlmostEqual(core.jaxpr_as_fun(found)(1.)[0], np.sin(1.), 6)
 
   def test_a_rule_that_clears_the_memo_while_a_loop_is_numbered(self):
     @jax.custom_jvp
