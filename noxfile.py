@@ -1,22 +1,74 @@
-"""The whole suite on every supported Python, with the JAX that goes with it.
-The documentation is built once, on the Python that runs this.
+"""The tests on every release of JAX that is supported, and on a newer one.
 
-A Python that is not installed is skipped, and said to be.
+The whole suite on the newest release of each minor version, its core on every
+other. The documentation is built once, on the Python that runs this. A Python
+that is not installed is skipped, and said to be.
 """
+
+import pathlib
+import runpy
 
 import nox
 
 nox.options.error_on_missing_interpreters = False
+nox.options.default_venv_backend = "venv"
+
+_releases = runpy.run_path(
+    str(pathlib.Path(__file__).parent / "jax_cse" / "foundation" /
+        "releases.py"))
+RELEASES, TESTED = _releases["RELEASES"], _releases["TESTED"]
+# Merging, loops, derivatives, the collapse of sums, and errors.
+CORE = ("tests/numbering/test_merging.py", "tests/numbering/test_congruence.py",
+        "tests/numbering/test_loops_and_types.py",
+        "tests/numbering/test_shard_map.py", "tests/memo/test_eager_hits.py",
+        "tests/foundation", "tests/primitives", "tests/ring/test_collapse.py",
+        "tests/transforms/test_derivatives.py")
 
 
-@nox.session(python=["3.11", "3.12", "3.13"], reuse_venv=True)
-def tests(session: nox.Session) -> None:
-  session.install("--editable", ".[plot,report,test]")
-  session.run("ruff", "check", ".")
-  session.run("mypy")   # on each, since JAX has other types in each version
+def _on(suite: str):
+  return nox.parametrize(
+      "python,jax",
+      [nox.param(release.python, release.jax, id=release.jax)
+       for release in RELEASES if release.suite == suite])
+
+
+def _test(session: nox.Session, *files: str) -> None:
   # Neighbours stay on one worker, where what they compile is found again.
   session.run("python", "-m", "pytest", "-n", "auto", "--dist", "worksteal",
-              *session.posargs, env={"JAX_PLATFORMS": "cpu"})
+              *files, *session.posargs, env={"JAX_PLATFORMS": "cpu"})
+
+
+def _install(session: nox.Session, *jax: str) -> None:
+  session.install("--editable", ".[plot,report,test]", *jax)
+
+
+@nox.session(reuse_venv=True)
+@_on("whole")
+def tests(session: nox.Session, jax: str) -> None:
+  _install(session, f"jax=={jax}", f"jaxlib=={jax}")
+  session.run("ruff", "check", ".")
+  session.run("mypy")   # on each, since JAX has other types in each version
+  _test(session)
+
+
+@nox.session(reuse_venv=True)
+@_on("core")
+def core(session: nox.Session, jax: str) -> None:
+  _install(session, f"jax=={jax}", f"jaxlib=={jax}")
+  _test(session, *CORE)
+
+
+@nox.session(python=RELEASES[-1].python)
+def newer(session: nox.Session) -> None:
+  """A release that is not in the table, or before it is one."""
+  _install(session)
+  session.install("--pre", "--upgrade", "jax", "jaxlib")
+  found = session.run("python", "-c", "import jax; print(jax.__version__)",
+                      silent=True).strip()
+  if found in TESTED:
+    session.skip(f"the registry has no JAX newer than {found}")
+  session.run("python", "-m", "jax_cse", "check")
+  _test(session, *CORE)
 
 
 @nox.session(reuse_venv=True)

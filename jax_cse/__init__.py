@@ -44,7 +44,7 @@ _MODULE_OF = {
 def __getattr__(name: str) -> Any:
   if name not in _MODULE_OF:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-  _versions.check()
+  _versions.check(_versions.EXPLICIT)
   module = _importlib.import_module(f"jax_cse.{_MODULE_OF[name]}")
   value = globals()[name] = getattr(module, name)
   return value

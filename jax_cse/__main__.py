@@ -1,8 +1,9 @@
-"""The command line: `python -m jax_cse run` and `blowup`."""
+"""The command line: `python -m jax_cse run`, `blowup` and `check`."""
 
 import argparse
 import contextlib
 import importlib.util
+import json
 import os
 import runpy
 import shlex
@@ -36,6 +37,12 @@ def _parser() -> argparse.ArgumentParser:
   run.add_argument("-m", dest="module", action="store_true",
                    help="the program is a module, not a script")
   run.add_argument("program", metavar="SCRIPT|MODULE")
+
+  check = commands.add_parser(
+      "check", help="does the installed JAX fit? Looks at private names, the "
+      "methods that are replaced, and small programs; ends with status 1 if "
+      "something differs")
+  check.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
 
   grow = commands.add_parser(
       "blowup", help="the experiment of the thread, as a table and a figure")
@@ -99,7 +106,7 @@ def _reporting(options: argparse.Namespace, args: list[str], mode: str, memo):
   """A context that writes the page on exit, if one was asked for."""
   if options.report is None:
     return contextlib.nullcontext()
-  versions.check()
+  versions.check(versions.PATCHED)
   from jax_cse.report import run_report
   command = ["python", "-m", "jax_cse", "run", "--mode", mode, "--report",
              options.report, *(["-m"] if options.module else []),
@@ -124,6 +131,24 @@ def _validate_report(path: str) -> None:
     raise ValueError(f"--report must end in .html or .htm; got {path!r}")
   if not os.access(path if os.path.exists(path) else folder, os.W_OK):
     raise ValueError(f"--report: {path!r} cannot be written")
+
+
+def _check(options: argparse.Namespace, _) -> None:
+  os.environ[versions.VARIABLE] = "off"   # this is the check
+  from jax_cse.foundation import verdicts
+  from jax_cse.probe import probe
+  rows = list(probe.rows())
+  verdict = probe.verdict(rows)
+  if options.json:
+    print(json.dumps(verdict._asdict()))
+    return
+  verdicts.keep(verdict)
+  print(probe.table(rows))
+  differ = verdict.against(True)
+  print(f"{versions.described()}: {verdict.checked}, "
+        f"{len(differ) or 'none'} of which differ{'s' * (len(differ) == 1)}")
+  if differ:
+    raise SystemExit(1)
 
 
 def _blowup(options: argparse.Namespace, _) -> None:
@@ -168,7 +193,8 @@ def main(argv: list[str] | None = None) -> None:
   except ValueError as e:
     parser.error(str(e))
   try:
-    {"run": _run, "blowup": _blowup}[options.command](options, args)
+    {"run": _run, "blowup": _blowup, "check": _check}[options.command](
+        options, args)
   except _NoProgram as e:
     parser.error(str(e))
 

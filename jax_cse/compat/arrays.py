@@ -22,7 +22,7 @@ from jax_cse.compat.settings import VERSION
 from jax_cse.compat.traces import (
     BatchTracer, DynamicJaxprTrace, JVPTracer, Tracer, Zero, eval_trace)
 
-# 0.10.2: a folder of `random`.
+# 0.10.2: `prng` is in the folder `random`.
 if VERSION < (0, 10, 2):
   from jax._src import prng
 else:
@@ -95,7 +95,7 @@ def contains(wide, narrow) -> bool:
 
 def is_plain_type(aval: ShapedArray) -> bool:
   """Whether a type says nothing about placement."""
-  # 0.11.1: it may say how arrays lie in memory.
+  # 0.11.1: a type may say how arrays lie in memory.
   return (aval.sharding.mesh.empty and aval.manual_axis_type.empty
           and aval.memory_space == core.MemorySpace.Device
           and (VERSION < (0, 11, 1) or aval.layout is core.AutoLayout))

@@ -107,7 +107,7 @@ def has_rule_of_its_own(primitive) -> bool:
 
 shard_map_p = shard_map.shard_map_p
 # The param of a `shard_map` with the axes that it makes manual.
-# 0.10.2: it has another name.
+# 0.10.2: `shard_map` has `newly_manual_axes`, before `manual_axes`.
 MANUAL_AXES = "manual_axes" if VERSION < (0, 10, 2) else "newly_manual_axes"
 MAKES_REFERENCE = frozenset({core.ref_p})
 

@@ -42,16 +42,16 @@ def drop_dead(eqn, keep: list[bool]):
   Returns which operands are read then, and the equation or None.
   """
   rule = pe.dce_rules.get(eqn.primitive, pe._default_dce_rule)
-  # 0.12.0: a rule is told which of the operands, if they are references, are
-  # read afterwards.
+  # 0.12.0: a rule for dead code is told which of the operands, if they are
+  # references, are read afterwards.
   alive = () if VERSION < (0, 12) else ([True] * len(eqn.invars),)
   used, new = rule(keep, *alive, eqn)
   if VERSION < (0, 11) or new is None or new is eqn:
     return used, new
   # 0.11.0: a `scan` describes its operands and results by trees. They remember
   # dropped ones, so they would grow as the operands do without CSE, and differ
-  # each time even if nothing is dropped. 0.12.0: if nothing is, rules return
-  # the equation itself.
+  # each time even if nothing is dropped. 0.12.0: if nothing is
+  # dropped, rules for dead code return the equation itself.
   if VERSION < (0, 12) and _size(new) == _size(eqn):
     return used, eqn
   if eqn.primitive is scan_p:
@@ -130,8 +130,9 @@ def without_references(primitive, params: dict[str, Any], avals, which):
 
   nothing = lu.DebugInfo("references", "", None, None)
   traced = trace_to_jaxpr(apply, avals, nothing)
-  # 0.10.2: it takes and gives a closed jaxpr.
+  # 0.10.2: `discharge_state` takes and gives a closed jaxpr.
+  discharge_state: Any = discharge.discharge_state
   if VERSION < (0, 10, 2):
-    return closed(*discharge.discharge_state(
-        traced.jaxpr, traced.consts, should_discharge=which))
-  return discharge.discharge_state(traced, should_discharge=which)
+    return closed(*discharge_state(traced.jaxpr, traced.consts,
+                                   should_discharge=which))
+  return discharge_state(traced, should_discharge=which)

@@ -69,8 +69,8 @@ def calling_frame() -> tuple[str, int, str] | None:
 
 
 # What JAX stamps on an equation that is bound now.
-# 0.10.1: it is made of the state that it describes. 0.10.2: contexts that are
-# equal are one object.
+# 0.10.1: the context of an equation is made without arguments.
+# 0.10.2: contexts that are equal are one object.
 if VERSION < (0, 10, 1):
   def current_eqn_context():
     return core.JaxprEqnContext(

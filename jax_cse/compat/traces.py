@@ -72,7 +72,7 @@ def trace_rule(wrapped, num_operands: int):
 
 def outside_transformations() -> bool:
   """Whether a bind now is evaluated at once, by no transformation."""
-  # 0.11.0: none is current while something is bound.
+  # None: see `plainly`.
   return core.trace_ctx.trace in (None, core.eval_trace)
 
 

@@ -26,7 +26,7 @@ _Yields = TypeVar("_Yields")
 @functools.cache
 def _rim() -> tuple[Any, Any, Any]:
   """The modules that reach into JAX, imported once its version is known."""
-  versions.check()
+  versions.check(versions.PATCHED)
   from jax_cse import compat
   from jax_cse.memo import memo_table
   from jax_cse.compat import patch

@@ -1,15 +1,18 @@
 """The layers of the package and the folders of tests, read from the source."""
 
 import ast
+from importlib import metadata
+import os
 import pathlib
 import re
 from unittest import mock
 
 from absl.testing import absltest
 import jax
-from packaging import markers
+from packaging import requirements
 
 import jax_cse
+from jax_cse.foundation import releases
 from jax_cse.foundation import versions
 from jax_cse.primitives import exclusions
 
@@ -17,7 +20,7 @@ ROOT = pathlib.Path(jax_cse.__file__).parent
 
 # From the ground up: a folder imports only those before it.
 FOLDERS = ("foundation", "compat", "ring", "primitives", "numbering", "memo",
-           "rebuild", "report", "transforms")
+           "rebuild", "report", "transforms", "probe")
 
 TESTS = ROOT.parent / "tests"
 # Tests of more than one folder, and what tests share.
@@ -106,16 +109,14 @@ class StructureTest(absltest.TestCase):
       done |= ready
       todo = {m: needs for m, needs in todo.items() if m not in ready}
 
-  def test_the_supported_versions_are_those_installed(self):
-    setup = (ROOT.parent / "setup.py").read_text()
-    marked = re.findall(r'\("([\d.]+)", "(python_version.*)"\)', setup)
-    self.assertEqual([version for version, _ in marked],
-                     list(versions.SUPPORTED))
-    for python in ((3, 11), (3, 12), (3, 13), (3, 14)):
-      there = {"python_version": ".".join(map(str, python))}
-      self.assertEqual([version for version, marker in marked
-                        if markers.Marker(marker).evaluate(there)],
-                       [versions.for_python(python)])
+  def test_no_release_of_jax_is_pinned(self):
+    needs = [requirements.Requirement(text) for text in
+             metadata.requires("jax_cse") if "extra ==" not in text]
+    self.assertEqual({need.name for need in needs}, {"jax", "platformdirs"})
+    jax_needed, = (need for need in needs if need.name == "jax")
+    self.assertEqual(str(jax_needed.specifier), ">=0.10")
+    for version in releases.TESTED:
+      self.assertTrue(jax_needed.specifier.contains(version))
 
   def test_init_only_names(self):
     tree = ast.parse((ROOT / "__init__.py").read_text())
@@ -130,7 +131,10 @@ class StructureTest(absltest.TestCase):
          for name, module in jax_cse._MODULE_OF.items()})
 
   def test_what_is_loaded_late_is_refused_on_another_jax(self):
-    with mock.patch.object(jax, "__version__", "9.9.9"):
+    self.addCleanup(versions.check.cache_clear)
+    versions.check.cache_clear()
+    with (mock.patch.object(jax, "__version__", "9.9.9"),
+          mock.patch.dict(os.environ, JAX_CSE_CHECK="strict")):
       for name in jax_cse._MODULE_OF:
         with self.assertRaisesRegex(jax_cse.UnsupportedJaxVersion, "9.9.9"):
           jax_cse.__getattr__(name)

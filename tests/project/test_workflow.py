@@ -9,7 +9,7 @@ import tempfile
 from absl.testing import absltest
 import yaml
 
-from jax_cse.foundation import versions
+from jax_cse.foundation.releases import RELEASES
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
@@ -37,7 +37,8 @@ class WorkflowTest(absltest.TestCase):
     super().setUp()
     self.text = WORKFLOW.read_text()
     self.workflow = yaml.safe_load(self.text)
-    self.job, = self.workflow["jobs"].values()
+    self.job = self.workflow["jobs"]["test"]
+    self.core = self.workflow["jobs"]["core"]
 
   def test_it_is_a_workflow(self):
     self.assertEqual(complaints(self.text), "")
@@ -45,13 +46,11 @@ class WorkflowTest(absltest.TestCase):
 
   def test_its_pythons_are_those_that_are_supported(self):
     pythons = self.job["strategy"]["matrix"]["python"]
-    self.assertEqual(
-        pythons, [f"{major}.{minor}" for major, minor in versions.FOR_PYTHON])
+    self.assertEqual(pythons, [release.python for release in RELEASES
+                               if release.suite == "whole"])
     self.assertEqual(
         pythons, found(r'"Programming Language :: Python :: (3\.\d+)"',
                        "setup.py"))
-    session, = found(r"python=\[(.+)\]", "noxfile.py")
-    self.assertEqual(pythons, re.findall(r'"(.+?)"', session))
     self.assertEqual(found(r'python_requires=">=(.+)"', "setup.py"),
                      pythons[:1])
 
@@ -60,13 +59,21 @@ class WorkflowTest(absltest.TestCase):
     self.assertEqual(step["run"], "tools/test")
     self.assertEqual(step["env"], {"PYTHON": "python${{ matrix.python }}"})
 
+  def test_the_core_runs_on_every_other_release(self):
+    self.assertEqual(
+        self.core["strategy"]["matrix"]["include"],
+        [{"jax": release.jax, "python": release.python} for release in RELEASES
+         if release.suite == "core"] + [{"jax": "newer", "python": "3.13"}])
+    *_, step = self.core["steps"]
+    self.assertIn("nox", step["run"])
+
   def test_it_may_do_no_more_than_read(self):
     self.assertEqual(self.workflow["permissions"], {"contents": "read"})
-    self.assertNotIn("permissions", self.job)
+    self.assertNotIn("permissions", self.job | self.core)
     self.assertNotIn("secrets", self.text)
 
   def test_actions_are_those_of_the_forge_by_major_version(self):
-    for step in self.job["steps"]:
+    for step in self.job["steps"] + self.core["steps"]:
       if "uses" in step:
         self.assertRegex(step["uses"], r"^actions/[a-z-]+@v\d+$")
 

@@ -1,0 +1,1 @@
+"""Does a JAX that nobody tested fit? Above all others, which it tries."""
