@@ -21,8 +21,8 @@ RELEASES, TESTED = _releases["RELEASES"], _releases["TESTED"]
 CORE = ("tests/numbering/test_merging.py", "tests/numbering/test_congruence.py",
         "tests/numbering/test_loops_and_types.py",
         "tests/numbering/test_shard_map.py", "tests/memo/test_eager_hits.py",
-        "tests/foundation", "tests/primitives", "tests/ring/test_collapse.py",
-        "tests/transforms/test_derivatives.py")
+        "tests/foundation", "tests/primitives", "tests/probe",
+        "tests/ring/test_collapse.py", "tests/transforms/test_derivatives.py")
 
 
 def _on(suite: str):

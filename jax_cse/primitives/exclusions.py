@@ -75,6 +75,7 @@ NEVER: dict[str, str] = {
     "matmul_lhs_fifo": _OPAQUE,
     "mpmd_map": _OPAQUE,
     "core_map": _OPAQUE,
+    "compute_on": _OPAQUE,   # since 0.10.1 it says that it may have effects
     "run_scoped": _OPAQUE,
     "cudnn_fusion": _OPAQUE,
     "create_token": _TOKEN,

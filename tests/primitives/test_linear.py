@@ -83,6 +83,8 @@ LINEAR = {
     "triangular_solve": [(lambda x: lax.linalg.triangular_solve(
         _MATRIX, x, left_side=True, lower=True), _X)],
 }
+if jax.__version_info__ < (0, 10, 1):
+  LINEAR["stack"] = []   # which concatenates there
 _CASES = [(f"{name} {i}", name, fun, x) for name, rows in LINEAR.items()
           for i, (fun, x) in enumerate(rows)]
 
