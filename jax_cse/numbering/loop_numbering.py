@@ -49,9 +49,8 @@ class _Loop:
     templates: by the operands, and the way of the loop.
   """
 
-  def __init__(self, scope, num_carries, consts):
+  def __init__(self, scope, num_carries):
     self._scope = scope
-    self._consts = consts   # keeps the owners of ids alive
     self._leaves: dict[tuple, int] = {}
     self.carries = scope.leaves(num_carries)
     self.bodies: dict[tuple, Body] = {}
@@ -132,12 +131,12 @@ class Loops:
     loops = self._known.setdefault(jaxpr, {})
     loop = loops.get(key)
     if loop is None:
-      loop = loops[key] = _Loop(self.scope, num_carries, consts)
+      loop = loops[key] = _Loop(self.scope, num_carries)
     return loop
 
-  def _numbers(self, consts) -> list[Any]:
-    return [("unnumbered", id(x)) if n is None else n
-            for x, n in zip(consts, map(self.scope.numbering.number, consts))]
+  def _numbers(self, consts):
+    # One without a number is a leaf of the template, new where it is imported.
+    return map(self.scope.numbering.number, consts)
 
   def key_of_test(self, closed_jaxpr) -> tuple:
     """A key for the test of a `while`, which it does not keep alive: the test
