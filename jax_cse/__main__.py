@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import pathlib
 import runpy
 import shlex
 import sys
@@ -19,7 +20,7 @@ from jax_cse.report import blowup
 
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(prog="python -m jax_cse",
-                                   description=__doc__.splitlines()[0])
+                                   description="The command line of jax_cse.")
   commands = parser.add_subparsers(dest="command", required=True)
 
   run = commands.add_parser(
@@ -42,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
       "check", help="does the installed JAX fit? Looks at private names, the "
       "methods that are replaced, and small programs; ends with status 1 if "
       "something differs")
-  check.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+  check.add_argument("--json", type=pathlib.Path, help=argparse.SUPPRESS)
 
   grow = commands.add_parser(
       "blowup", help="the experiment of the thread, as a table and a figure")
@@ -134,17 +135,14 @@ def _validate_report(path: str) -> None:
 
 
 def _check(options: argparse.Namespace, _) -> None:
-  os.environ[versions.VARIABLE] = "off"   # this is the check
   from jax_cse.foundation import verdicts
-  from jax_cse.probe import probe
-  rows = list(probe.rows())
-  verdict = probe.verdict(rows)
-  if options.json:
-    print(json.dumps(verdict._asdict()))
+  if options.json is not None:
+    from jax_cse.probe import probe
+    options.json.write_text(json.dumps(probe.verdict()._asdict()))
     return
-  verdicts.keep(verdict)
-  print(probe.table(rows))
-  differ = verdict.against(True)
+  verdict = verdicts.probe()
+  differ = verdict.differences(True)
+  print("\n".join(verdict.looked_at or differ))
   print(f"{versions.described()}: {verdict.checked}, "
         f"{len(differ) or 'none'} of which differ{'s' * (len(differ) == 1)}")
   if differ:

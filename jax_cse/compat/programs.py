@@ -133,6 +133,25 @@ def without_references(primitive, params: dict[str, Any], avals, which):
   # 0.10.2: `discharge_state` takes and gives a closed jaxpr.
   discharge_state: Any = discharge.discharge_state
   if VERSION < (0, 10, 2):
-    return closed(*discharge_state(traced.jaxpr, traced.consts,
-                                   should_discharge=which))
+    jaxpr, consts = discharge_state(traced.jaxpr, traced.consts,
+                                    should_discharge=which)
+    return closed(_with_names(jaxpr), consts)
   return discharge_state(traced, should_discharge=which)
+
+
+def _with_names(jaxpr):
+  """A jaxpr inside of which the operands of jaxprs have names, though empty:
+  before 0.10.2 references that became values have none, and a rule adds to
+  them."""
+  def named(x):
+    if isinstance(x, tuple):
+      return tuple(map(named, x)) if type(x) is tuple else x
+    if not isinstance(x, ClosedJaxpr):
+      return x
+    inside = _with_names(x.jaxpr)
+    names = inside.debug_info._replace(arg_names=("",) * len(inside.invars))
+    return x.replace(jaxpr=inside.replace(debug_info=names))
+
+  return jaxpr.replace(eqns=[
+      eqn.replace(params={k: named(v) for k, v in eqn.params.items()})
+      for eqn in jaxpr.eqns])

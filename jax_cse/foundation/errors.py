@@ -2,10 +2,10 @@
 
 
 class UnsupportedJaxVersion(ImportError):
-  """The installed JAX has internals that this package does not know.
+  """The installed JAX is too old, or a probe found that it differs.
 
   Raised before anything is patched. The message names the installed version,
-  the supported ones, and the command that installs one of them.
+  those on which the tests passed, and what differs.
   """
 
 

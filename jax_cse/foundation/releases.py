@@ -1,6 +1,6 @@
 """The releases of JAX on which the tests passed.
 
-Read also by what installs one, so this imports nothing. `tools/test --all` runs
+Read also by what installs one, so this imports no JAX. `tools/test --all` runs
 the whole suite on the newest release of each minor version, and its core
 (merging, loops, derivatives, the collapse of sums, errors) on every other.
 """

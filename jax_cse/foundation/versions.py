@@ -10,6 +10,7 @@ table, `off` asks nothing.
 
 import functools
 import os
+import sys
 import warnings
 
 import jax
@@ -66,12 +67,27 @@ def check(use: str) -> None:
         f"{tested} Nothing was patched, since {VARIABLE} is strict.")
   from jax_cse.foundation import verdicts   # which a tested JAX does not need
   verdict = verdicts.of_installed()
-  if differences := verdict.against(use == PATCHED):
+  if differences := verdict.differences(use == PATCHED):
     raise errors.UnsupportedJaxVersion(
         f"{tested} For {use} these differ:\n" + "\n".join(
             f"  {difference}" for difference in differences) +
         "\nNothing was patched. `python -m jax_cse check` shows all that was "
         f"looked at; {VARIABLE}=off goes on all the same.")
-  warnings.warn(
-      f"{tested} It was looked at: {verdict.checked}, and nothing differs. "
-      "`python -m jax_cse check` shows more.", stacklevel=2)
+  _warn(f"{tested} It was looked at: {verdict.checked}, and nothing that "
+        f"{use} need differs. `python -m jax_cse check` shows more.")
+
+
+_has_warned = False
+
+
+def _warn(text: str) -> None:
+  """Warns once in a process, at the user's line."""
+  global _has_warned
+  if _has_warned:
+    return
+  _has_warned = True
+  level, frame = 1, sys._getframe()
+  while frame.f_back is not None and (
+      frame.f_globals.get("__name__", "").partition(".")[0] == "jax_cse"):
+    level, frame = level + 1, frame.f_back
+  warnings.warn(text, stacklevel=level)

@@ -26,7 +26,7 @@ _Yields = TypeVar("_Yields")
 @functools.cache
 def _rim() -> tuple[Any, Any, Any]:
   """The modules that reach into JAX, imported once its version is known."""
-  versions.check(versions.PATCHED)
+  versions.check(versions.EXPLICIT)
   from jax_cse import compat
   from jax_cse.memo import memo_table
   from jax_cse.compat import patch
@@ -227,6 +227,7 @@ class enabled(_Context[Memo]):
   def _enter(self, entry: _Entry) -> Memo:
     if self._off:
       return _InertMemo()
+    versions.check(versions.PATCHED)
     memo_table = _rim()[0]
     memo = here.cell.memo
     if memo is None or memo.mode != self._mode or self._own:
@@ -239,6 +240,10 @@ class disabled(_Context[None]):
   """Makes binds on this thread plain JAX again, inside `enabled()` or not.
 
   It may be nested, entered again, and used as a decorator.
+
+  Raises:
+    UnsupportedJaxVersion: on entry, JAX is too old, or a probe found that it
+      differs.
   """
 
   def _enter(self, entry: _Entry) -> None:
@@ -269,6 +274,8 @@ def enable_process_wide(mode: str) -> None:
 
 
 def _turn_process(mode: str | None) -> None:
+  if mode is not None:
+    versions.check(versions.PATCHED)
   memo_table, patch, compat = _rim()
   with _process_lock:
     if mode is None:
@@ -305,7 +312,7 @@ def follow_environment() -> None:
 
   Raises:
     ValueError: it has a value that is not accepted.
-    UnsupportedJaxVersion: it names a mode on a JAX that is not supported.
+    UnsupportedJaxVersion: it names a mode, and JAX does not fit.
   """
   mode, _ = modes.from_environment()
   if mode is not None:

@@ -7,25 +7,22 @@ takes.
 
 import ast
 import importlib
-import pathlib
+from importlib import resources
+import operator
 from typing import Any
 
 import jax
 
-_COMPAT = pathlib.Path(__file__).parents[1] / "compat"
-# What `enabled()` alone needs.
-PATCHING = frozenset({"seams", "patch"})
 
-
-def names(module: str) -> set[str]:
-  """Those that one module of `compat` uses, like `jax._src.core.Trace`."""
-  reader = _Reader()
-  reader.visit(ast.parse((_COMPAT / f"{module}.py").read_text()))
-  return reader.names
-
-
-def modules() -> list[str]:
-  return sorted(path.stem for path in _COMPAT.glob("*.py"))
+def names() -> list[str]:
+  """All of them, like `jax._src.core.Trace`, in order."""
+  found: set[str] = set()
+  for file in resources.files("jax_cse").joinpath("compat").iterdir():
+    if file.name.endswith(".py"):
+      reader = _Reader()
+      reader.visit(ast.parse(file.read_text()))
+      found |= reader.names
+  return sorted(found)
 
 
 def missing(name: str) -> str | None:
@@ -43,6 +40,8 @@ def missing(name: str) -> str | None:
         return so_far
     except ImportError:
       return so_far
+    except Exception:   # a property that says what it says of nothing
+      return None
   return None
 
 
@@ -60,11 +59,19 @@ class _Reader(ast.NodeVisitor):
         self.names.add(name)
         self._called[alias.asname or alias.name] = name
 
+  def visit_Import(self, node):
+    self._called |= {alias.name: "jax" for alias in node.names
+                     if alias.name == "jax"}
+
   def visit_Attribute(self, node):
-    if (isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name)
-        and node.value.id in self._called):
-      self.names.add(f"{self._called[node.value.id]}.{node.attr}")
-    self.generic_visit(node)
+    chain, value = [node.attr], node.value
+    while isinstance(value, ast.Attribute):
+      chain.append(value.attr)
+      value = value.value
+    if not isinstance(value, ast.Name):
+      self.visit(value)
+    elif isinstance(node.ctx, ast.Load) and value.id in self._called:
+      self.names.add(".".join([self._called[value.id], *reversed(chain)]))
 
   def _visit_branch(self, node):
     if not _asks_the_version(node.test):
@@ -91,6 +98,5 @@ def _asks_the_version(test) -> bool:
 
 def _is_taken(test) -> bool:
   version, = (ast.literal_eval(x) for x in test.comparators)
-  if isinstance(test.ops[0], ast.Lt):
-    return jax.__version_info__ < version
-  return jax.__version_info__ >= version
+  compare = {ast.Lt: operator.lt, ast.GtE: operator.ge}[type(test.ops[0])]
+  return compare(jax.__version_info__, version)

@@ -48,11 +48,11 @@ _PARAMETERS = {
 
 def rows() -> Iterator[Row]:
   """All that is looked at, the cheapest first."""
-  fits = True
-  for row in _names():
-    fits = fits and row.difference is None
-    yield row
-  if not fits:
+  names = [Row("name", name, False, missing and f"there is no {missing}")
+           for name in private_names.names()
+           for missing in [private_names.missing(name)]]
+  yield from names
+  if any(row.difference is not None for row in names):
     return   # nothing can be imported
   for probe, patches in ((_methods, True), (_explicit, False),
                          (_patched, True)):
@@ -60,44 +60,28 @@ def rows() -> Iterator[Row]:
       yield from probe()
     except Exception as error:   # JAX's, of whatever type
       yield Row("program", probe.__name__.strip("_"), patches, _told(error))
-      return
 
 
-def verdict(looked_at: list[Row]) -> Verdict:
+def verdict() -> Verdict:
+  return of_rows(list(rows()))
+
+
+def of_rows(looked_at: list[Row]) -> Verdict:
   kinds = [row.kind for row in looked_at]
   checked = ", ".join(f"{kinds.count(kind)} {kind}s"
                       for kind in dict.fromkeys(kinds))
   differ = [(row.patches, f"{row.kind} {row.what}: {row.difference}")
             for row in looked_at if row.difference is not None]
   return Verdict(checked, [text for patches, text in differ if not patches],
-                 [text for patches, text in differ if patches])
-
-
-def table(looked_at: list[Row]) -> str:
-  """Every method and program with what differs, and the names that do."""
-  lines = []
-  for row in looked_at:
-    if row.kind != "name" or row.difference is not None:
-      lines.append(f"{row.kind:<8} {row.what:<48} "
-                   f"{'fits' if row.difference is None else row.difference}")
-  return "\n".join(lines)
+                 [text for patches, text in differ if patches],
+                 [f"{row.kind:<8} {row.what:<48} {row.difference or 'fits'}"
+                  for row in looked_at
+                  if row.kind != "name" or row.difference is not None])
 
 
 def _told(error: BaseException) -> str:
   first = (str(error).strip().splitlines() or [""])[0]
   return f"{type(error).__name__}: {first}"
-
-
-def _names() -> Iterator[Row]:
-  seen: set[str] = set()
-  # What others need too is not needed by the patch alone.
-  for module in sorted(private_names.modules(),
-                       key=private_names.PATCHING.__contains__):
-    for name in sorted(private_names.names(module) - seen):
-      seen.add(name)
-      missing = private_names.missing(name)
-      yield Row("name", name, module in private_names.PATCHING,
-                missing and f"there is no {missing}")
 
 
 def _methods() -> Iterator[Row]:

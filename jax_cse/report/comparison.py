@@ -81,7 +81,7 @@ def of(fun: Callable, mode: str) -> Callable[..., Comparison]:
 
   Raises:
     ValueError: `mode` is not one of the modes.
-    UnsupportedJaxVersion: the JAX installed is not one that this works on.
+    UnsupportedJaxVersion: JAX is too old, or a probe found that it differs.
   """
   modes.validate(mode)
 

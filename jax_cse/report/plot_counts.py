@@ -59,7 +59,7 @@ def plot_counts(fun: Callable, order: int = 8, *, mode: str = "exact",
   Raises:
     ValueError: `order`, `mode` or `max_equations` is out of range.
     ImportError: matplotlib is missing; the extra `plot` brings it.
-    UnsupportedJaxVersion: the JAX installed is not one that this works on.
+    UnsupportedJaxVersion: JAX is too old, or a probe found that it differs.
     TypeError: when called, if the first argument is not of real or complex
       numbers, or `v` has not its structure or dtypes; where it has not the
       shapes, it is a ValueError, both as raised by `jvp`.

@@ -37,7 +37,7 @@ def redundancy(fun: Callable[_P, Any], mode: str = "exact", *,
   Raises:
     TypeError: `fun` is not callable.
     ValueError: `mode` is not one of the modes.
-    UnsupportedJaxVersion: the JAX installed is not one that this works on.
+    UnsupportedJaxVersion: JAX is too old, or a probe found that it differs.
   """
   inputs.require_callable(fun, "redundancy")
   compare = comparison.of(fun, mode)

@@ -53,7 +53,7 @@ def cse(fun: Callable[_P, _Result], mode: str = "ring", *, check: bool = False
     CheckFailed: the results differ; names the equation and its line.
     TypeError: `fun` is not callable; at the call, an argument is of no JAX
       type.
-    UnsupportedJaxVersion: the JAX installed is not one that this works on.
+    UnsupportedJaxVersion: JAX is too old, or a probe found that it differs.
 
   Source: the thread's branches `cse` and `polysimp`,
   github.com/jax-ml/jax/issues/520.
@@ -134,7 +134,7 @@ def cse_jaxpr(closed_jaxpr: _ClosedJaxpr, mode: str = "ring", *,
     ValueError: `mode` is not one of the modes, or the jaxpr has effects that a
       check cannot repeat.
     CheckFailed: the results differ; names the equation and its line.
-    UnsupportedJaxVersion: the JAX installed is not one that this works on.
+    UnsupportedJaxVersion: JAX is too old, or a probe found that it differs.
 
   Source: Alpern, Wegman and Zadeck 1988 for loops; the interface is that of
   JAX's own `dce_jaxpr`.

@@ -54,7 +54,7 @@ def derivatives(fun: Callable[[Any], _Result], order: int, *,
     CheckFailed: the results differ; names the equation, its line and the order.
     TypeError: `fun` is not callable; `order` is not an integer; `x` is not of
       numbers that JAX differentiates, or `v` is not like `x`.
-    UnsupportedJaxVersion: the JAX installed is not one that this works on.
+    UnsupportedJaxVersion: JAX is too old, or a probe found that it differs.
 
   Source: the propagation of derivatives is Taylor mode's, Griewank and Walther
   2008, chapter 13; simplification between levels is the thread's,

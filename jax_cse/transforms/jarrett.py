@@ -65,7 +65,7 @@ def jarrett(fun: Callable[_P, _Result]) -> Callable[_P, _Result]:
       argument and the operation that mixes its elements.
     TypeError: `fun` is not callable; when differentiated, if there is a
       `custom_vjp` function inside, which has no forward mode.
-    UnsupportedJaxVersion: the JAX installed is not one that this works on.
+    UnsupportedJaxVersion: JAX is too old, or a probe found that it differs.
 
   Source: the thread, github.com/jax-ml/jax/issues/520, and #525 there.
   """

@@ -43,7 +43,7 @@ def laplacian(fun: Callable[[Any], _Result], *, check: bool = False
       numbers.
     ValueError: `fun` cannot be checked.
     CheckFailed: the results differ; names the equation and its line.
-    UnsupportedJaxVersion: the JAX installed is not one that this works on.
+    UnsupportedJaxVersion: JAX is too old, or a probe found that it differs.
 
   Source: Li et al. 2023, "Forward Laplacian", for the scheme; Dangel et al.
   2025, who call it collapsing, for its derivation from nested `jvp`.

@@ -74,7 +74,7 @@ class AlteredJaxTest(parameterized.TestCase):
     self.cache = self.folder / "cache"
 
   def alter(self, addition=""):
-    version = *jax.__version_info__[:2], 99
+    version = *jax.__version_info__, 99
     named = (f"\n__version__ = {'.'.join(map(str, version))!r}"
              f"\n__version_info__ = {version}\n")
     installed = pathlib.Path(jax.__file__).parent
@@ -90,7 +90,8 @@ class AlteredJaxTest(parameterized.TestCase):
         [sys.executable, "-c", textwrap.dedent(code)], text=True,
         capture_output=True, env=os.environ | {
             "PYTHONPATH": os.pathsep.join([str(self.folder), str(ROOT)]),
-            "XDG_CACHE_HOME": str(self.cache)} | environment)
+            "XDG_CACHE_HOME": str(self.cache), "JAX_CSE": "",
+            "JAX_CSE_CHECK": ""} | environment)
     self.assertEqual(done.returncode, 0, done.stderr)
     return done.stdout.splitlines()
 
@@ -100,19 +101,28 @@ class AlteredJaxTest(parameterized.TestCase):
     self.assertEqual([patched, explicit], ["fits", "fits"])
     self.assertRegex(
         warned[0], r"JAX [0-9.]+99 is installed. It was looked at: \d+ names, "
-        r"\d methods, \d+ programs, and nothing differs")
+        r"\d methods, \d+ programs, and nothing that enabled\(\) need differs")
     kept, = (self.cache / "jax_cse").iterdir()
     self.assertIn(".99-", kept.name)
     self.assertEqual(json.loads(kept.read_text())["everywhere"], [])
     # The verdict that is kept is taken, whatever it is.
-    kept.write_text(json.dumps({"checked": "it", "everywhere": [],
-                                "patched": ["method m: it moved"]}))
+    verdict = {"checked": "it", "everywhere": [], "looked_at": [],
+               "patched": ["method m: it moved"]}
+    kept.write_text(json.dumps(verdict))
     patched, explicit, *_ = self.run_python()
     self.assertIn("For enabled() these differ: method m: it moved", patched)
     self.assertEqual(explicit, "fits")
     # What cannot be read is made again.
-    kept.write_text("{")
-    self.assertEqual(self.run_python()[:2], ["fits", "fits"])
+    for text in ("{", json.dumps(verdict | {"patched": "it moved"})):
+      kept.write_text(text)
+      self.assertEqual(self.run_python()[:2], ["fits", "fits"])
+    self.assertLen(list(kept.parent.iterdir()), 1)
+
+  def test_settings_of_the_user_are_not_part_of_it(self):
+    self.alter()
+    self.assertEqual(
+        self.run_python(JAX_DISABLE_JIT="1", JAX_DEBUG_KEY_REUSE="1",
+                        PYTHONOPTIMIZE="2")[:2], ["fits", "fits"])
 
   def test_strict_and_off(self):
     self.alter(OTHER_PARAMETERS)
@@ -127,7 +137,32 @@ class AlteredJaxTest(parameterized.TestCase):
     self.assertIn("method Primitive.bind_with_trace: its parameters are self, "
                   "trace, args, avals, params, options; they were", patched)
     self.assertEqual(explicit, "fits")
-    self.assertStartsWith(warned, "warning")
+    self.assertIn("nothing that explicit transformations need differs", warned)
+
+  def test_what_patches_nothing_works(self):
+    self.alter(OTHER_PARAMETERS)
+    *_, last = self.run_python("""
+        import jax, jax_cse
+        from jax import lax, numpy as jnp
+        f = lambda x: lax.sin(x) + lax.sin(x)
+        jax_cse.redundancy(f)(1.)
+        jax_cse.cse(f, check=True)(1.)
+        jax_cse.derivatives(f, 2, check=True)(1.)
+        jax_cse.laplacian(f, check=True)(1.)
+        jax_cse.jarrett(f)(1.)
+        with jax_cse.disabled():
+          print(jax_cse.cse_jaxpr(jax.make_jaxpr(f)(1.), "exact").eqns[0])
+        """)
+    self.assertIn("sin", last)
+
+  def test_a_replaced_method_is_gone(self):
+    self.alter("""
+from jax._src.interpreters import ad as _ad
+del _ad.LinearizeTrace
+""")
+    for line in self.run_python():
+      self.assertIn("name jax._src.interpreters.ad.LinearizeTrace: there is no",
+                    line)
 
   def test_a_primitive_is_gone(self):
     self.alter(LACKS_A_PRIMITIVE)
@@ -160,14 +195,12 @@ class AlteredJaxTest(parameterized.TestCase):
 
 class InstalledJaxTest(absltest.TestCase):
 
-  def test_it_is_in_the_table_and_fits(self):
-    self.assertTrue(versions.is_tested())
+  def test_it_fits(self):
     rows = list(probe.rows())
     self.assertEmpty([row for row in rows if row.difference is not None])
     kinds = {row.kind for row in rows}
     self.assertEqual(kinds, {"name", "method", "program"})
-    verdict = probe.verdict(rows)
-    self.assertEqual(verdict.against(True), [])
+    self.assertEqual(probe.of_rows(rows).differences(True), [])
 
   def test_too_old(self):
     with (mock.patch.object(jax, "__version__", "0.9.2"),
@@ -193,13 +226,16 @@ class InstalledJaxTest(absltest.TestCase):
     self.assertEqual(row.difference, "2 add are left, not 1")
     row = probe._counted("raises", lambda x: x.nothing, "add", 1, True)
     self.assertStartsWith(row.difference, "AttributeError")
-    self.assertEqual(probe.verdict([row]).patched,
+    self.assertEqual(probe.of_rows([row]).patched,
                      [f"program raises: {row.difference}"])
 
   def test_a_probe_that_fails_is_not_kept(self):
     with mock.patch.object(sys, "executable", "/nothing/is/here"):
-      found = verdicts._probe()
+      found = verdicts.probe()
     self.assertRegex(found.everywhere[0], "the probe itself failed")
+    with mock.patch.object(sys, "executable", None):
+      found = verdicts.probe()
+    self.assertIn("no Python to run it with", found.everywhere[0])
 
 
 if __name__ == "__main__":

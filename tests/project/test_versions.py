@@ -1,6 +1,9 @@
 """The tables of JAX's releases are those that the tools write."""
 
+import re
+
 from absl.testing import absltest
+import jax
 
 from documents import versions
 from jax_cse.foundation import releases
@@ -13,16 +16,22 @@ class VersionsTest(absltest.TestCase):
       text = page.read_text()
       self.assertEqual(versions.written(text), text, page)
 
-  def test_every_release_and_every_branch_is_in_a_table(self):
-    for release in releases.RELEASES:
-      self.assertIn(release.jax, versions.releases())
-    self.assertIn("| 0.11.2 | 1 - x * x is a primitive", versions.changes())
+  def test_every_branch_is_in_the_table(self):
+    there = set(re.findall(r"^\| ([\d.]+) \|", versions.changes(),
+                           re.MULTILINE))
+    for path in (versions.ROOT / "jax_cse" / "compat").glob("*.py"):
+      text = path.read_text()
+      for branch in re.findall(r"VERSION \S+ \(([\d, ]+)\)", text):
+        numbers = [*map(int, branch.split(",")), 0][:3]
+        self.assertIn(".".join(map(str, numbers)), there, path)
+
+  def test_the_installed_jax_is_in_the_table(self):
+    self.assertIn(jax.__version__, releases.TESTED)
 
   def test_releases_are_in_order(self):
     versions_of = [tuple(map(int, version.split(".")))
                    for version in releases.TESTED]
     self.assertEqual(versions_of, sorted(versions_of))
-    self.assertIn(releases.for_python(), releases.NEWEST)
     self.assertLen({version[:2] for version in versions_of},
                    len(releases.NEWEST))
 

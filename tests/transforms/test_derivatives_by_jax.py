@@ -89,6 +89,12 @@ def _reference_in_a_loop(x):
   return lax.fori_loop(0, 3, step, x) + ref[...]
 
 
+def _reference_in_a_while(x):
+  ref = jax.new_ref(x * x)
+  return lax.while_loop(lambda c: c[0] < 2,
+                        lambda c: (c[0] + 1, c[1] + ref[...] * x), (0, x))[1]
+
+
 def _reference_in_a_branch_and_a_jit(x):
   ref = jax.new_ref(x)
   @jax.jit
@@ -163,6 +169,7 @@ TRACED = {
     "a branch that is seen": _branch_that_is_seen,
     "a reference": _reference,
     "a reference in a loop": _reference_in_a_loop,
+    "a reference in a while": _reference_in_a_while,
     "a reference in a branch and a jit": _reference_in_a_branch_and_a_jit,
     "a root": _root,
     "a shard_map": lambda x: _shard_map(True)(x) * x,

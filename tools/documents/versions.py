@@ -1,7 +1,8 @@
 """The tables of JAX's releases in the README and in docs/versions.md.
 
 The releases are those of `jax_cse/foundation/releases.py`. What changed in JAX
-is what the comments in `jax_cse/compat/` say, each under its version.
+is what the comments in `jax_cse/compat/` say, the first sentence after each
+version.
 """
 
 import pathlib
