@@ -234,7 +234,7 @@ class CommandTest(parameterized.TestCase):
 
   # Of the rest some need packages that compare, some a minute.
   @parameterized.parameters(
-      "overhead-of-tracing", "overhead-of-an-eager-miss",
+      "overhead-of-tracing", "calls-of-tracing", "overhead-of-an-eager-miss",
       "gain-of-an-eager-hit", "nested-jvp-eagerly", "nested-jvp-eagerly-first",
       "nested-jvp", "growth-of-tracing", "stages", "side-by-side",
       "stablehlo-operations", "growth", "minute", "derivatives-run",
