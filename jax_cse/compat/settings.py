@@ -5,6 +5,7 @@ with the version and the change, here and in the files beside.
 """
 
 from collections.abc import Callable
+import itertools
 from typing import Any
 
 import jax
@@ -14,9 +15,20 @@ from jax._src import core
 from jax._src import debugging
 from jax._src import effects
 from jax._src import mesh as mesh_lib
+from jax._src.interpreters import ad
+from jax._src.lax import lax
 from jax._src.lib.mlir import ir
 
-VERSION = jax.__version_info__
+# The release whose internals this JAX has, by a name that each brought. The
+# number of a JAX between two releases does not say which of them it has.
+VERSION = ((0, 10), *[version for version, _, _ in itertools.takewhile(
+    lambda brought: hasattr(*brought[1:]), (
+        ((0, 10, 1), lax, "stack_p"),
+        ((0, 10, 2), core, "current_jaxpr_eqn_context"),
+        ((0, 11), jax, "Inline"),
+        ((0, 11, 1), core, "AutoLayout"),
+        ((0, 11, 2), lax, "one_minus_square_p"),
+        ((0, 12), ad, "VJPNode")))])[-1]
 
 trace_context: Callable[[], tuple] = config.trace_context
 # 0.11.1: `compute_on` wraps a function, and is no longer a context.

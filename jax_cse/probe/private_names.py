@@ -6,6 +6,7 @@ takes.
 """
 
 import ast
+import contextlib
 import importlib
 from importlib import resources
 import operator
@@ -17,12 +18,23 @@ import jax
 def names() -> list[str]:
   """All of them, like `jax._src.core.Trace`, in order."""
   found: set[str] = set()
-  for file in resources.files("jax_cse").joinpath("compat").iterdir():
+  compat = resources.files("jax_cse").joinpath("compat")
+  version = _version(compat.joinpath("settings.py").read_text())
+  for file in compat.iterdir():
     if file.name.endswith(".py"):
-      reader = _Reader()
+      reader = _Reader(version)
       reader.visit(ast.parse(file.read_text()))
       found |= reader.names
   return sorted(found)
+
+
+def _version(settings: str) -> tuple[int, ...]:
+  """The `VERSION` in settings.py, which runs by itself here: to import it would
+  be to import all of `compat`, of which names may be missing."""
+  namespace: dict[str, Any] = {}
+  with contextlib.suppress(ImportError, AttributeError):
+    exec(compile(settings, "settings.py", "exec"), namespace)
+  return namespace.get("VERSION", jax.__version_info__)
 
 
 def missing(name: str) -> str | None:
@@ -48,7 +60,8 @@ def missing(name: str) -> str | None:
 class _Reader(ast.NodeVisitor):
   """Gathers the names, and what modules are called in the file."""
 
-  def __init__(self):
+  def __init__(self, version):
+    self._version = version
     self.names: set[str] = set()
     self._called: dict[str, str] = {}
 
@@ -77,7 +90,7 @@ class _Reader(ast.NodeVisitor):
     if not _asks_the_version(node.test):
       self.generic_visit(node)
       return
-    taken = node.body if _is_taken(node.test) else node.orelse
+    taken = node.body if self._is_taken(node.test) else node.orelse
     for child in taken if isinstance(taken, list) else [taken]:
       self.visit(child)
 
@@ -87,16 +100,15 @@ class _Reader(ast.NodeVisitor):
     for value in node.values:
       if not _asks_the_version(value):
         self.visit(value)
-      elif _is_taken(value) == isinstance(node.op, ast.Or):
+      elif self._is_taken(value) == isinstance(node.op, ast.Or):
         return   # the rest is not evaluated
+
+  def _is_taken(self, test) -> bool:
+    version, = (ast.literal_eval(x) for x in test.comparators)
+    compare = {ast.Lt: operator.lt, ast.GtE: operator.ge}[type(test.ops[0])]
+    return compare(self._version, version)
 
 
 def _asks_the_version(test) -> bool:
   return (isinstance(test, ast.Compare) and isinstance(test.left, ast.Name)
           and test.left.id == "VERSION")
-
-
-def _is_taken(test) -> bool:
-  version, = (ast.literal_eval(x) for x in test.comparators)
-  compare = {ast.Lt: operator.lt, ast.GtE: operator.ge}[type(test.ops[0])]
-  return compare(jax.__version_info__, version)
