@@ -12,8 +12,8 @@ miss there that leads to hits at the next.
                the table if it is of a kind that can
     bypassed   the primitive was applied as if there were no table, with the
                reason
-    whole      a call, loop or branch was compared as it is, and counts as a hit
-               or a miss besides
+    whole      a call, loop or branch was compared as it is; it counts as one
+               of the others besides
     evicted    a result left the eager table to keep it within its budget
 
 Limits: cached eager calls and cached `jit` calls run in C++ and are not binds,

@@ -65,7 +65,10 @@ class Closing:
     """
     own = {n: Closed(self._expressions.of("bound", (), place), ())
            for n, place in bound.items()}
-    for n in self._below(roots, own):
+    # Of a stream nothing is gone through: its operand does not vary.
+    is_known = lambda n: (n not in self._varies or n in bound
+                          or n in self._closed)
+    for n in self._expressions.below(roots, is_known):
       if n in self.streams:
         operation, operand = self.streams[n]
         self._closed[n] = Closed(
@@ -75,18 +78,6 @@ class Closing:
         known = self._closed if own.keys().isdisjoint(parts) else own
         known[n] = self._of_parts(n, [self._find(p, own) for p in parts])
     return _joined([self._find(n, own) for n in roots])
-
-  def _below(self, roots, own) -> list[int]:
-    """What varies in `roots` and is not closed, parts first."""
-    todo, found = list(roots), set()
-    while todo:
-      n = todo.pop()
-      if (n in self._varies and n not in found and n not in own
-          and n not in self._closed):
-        found.add(n)
-        if n not in self.streams:
-          todo.extend(self._expressions.parts(n))
-    return sorted(found)
 
   def _find(self, n, own) -> Closed:
     return own.get(n) or self._closed.get(n) or Closed(self._hole, (n,))

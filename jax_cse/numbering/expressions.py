@@ -122,7 +122,7 @@ class Expressions:
       by: what stands for which leaf; a new leaf for each of the others.
     """
     values = dict(by)
-    for n in source._below(numbers, values):
+    for n in source.below(numbers, values.__contains__):
       entry = source._entries.get(n)
       if entry is not None:
         values[n] = self._with_parts(
@@ -132,13 +132,14 @@ class Expressions:
         values[n] = self.leaf() if n in source.leaves else n
     return [values[n] for n in numbers]
 
-  def _below(self, numbers, known) -> list[int]:
+  def below(self, numbers: Iterable[int], is_known: Callable[[int], bool]
+            ) -> list[int]:
     """`numbers` and all that they are made of, as far as it is not known; parts
     first."""
     todo, found = list(numbers), set()
     while todo:
       n = todo.pop()
-      if n not in found and n not in known:
+      if n not in found and not is_known(n):
         found.add(n)
         todo.extend(self.parts(n))
     return sorted(found)
@@ -146,25 +147,26 @@ class Expressions:
   def closed(self, number: int, cores: tuple) -> int:
     """A number for the operation of an expression on cores (see `closing`)."""
     params, results, key, arity = self._entries[number]
-    key = (("closed", results.index(number), key[:2], cores), None,
-           *key[2 + arity:])
-    found = self.known.get(key)
-    if found is None:
-      return self.enter(key, 0, 1, params)[0]
-    return (found[1][0] if found[0] is params or self._agree(params, found[0])
-            else self.leaf())
+    return self._found((("closed", results.index(number), key[:2], cores), None,
+                        *key[2 + arity:]), 0, 1, params)[0]
 
   def _with_parts(self, entry, index, commutes, parts) -> int:
     params, results, key, arity = entry
     if commutes:
       parts = sorted(parts)
     key = (*key[:2], *parts, *key[2 + arity:])
+    commutes = commutes and key not in self.known
+    number = self._found(key, arity, len(results), params)[index]
+    if commutes:
+      self.commuting.add(number)
+    return number
+
+  def _found(self, key, arity, count, params) -> Sequence[int]:
+    """The numbers of the results under a key, entered if it is not known; new
+    leaves if what is known under it has other params."""
     found = self.known.get(key)
     if found is None:
-      number = self.enter(key, arity, len(results), params)[index]
-      if commutes:
-        self.commuting.add(number)
-      return number
+      return self.enter(key, arity, count, params)
     if found[0] is params or self._agree(params, found[0]):
-      return found[1][index]
-    return self.leaf()
+      return found[1]
+    return [self.leaf() for _ in range(count)]

@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -19,8 +18,7 @@ from jax_cse.foundation import verdicts
 from jax_cse.foundation import versions
 from jax_cse.probe import private_names
 from jax_cse.probe import probe
-
-ROOT = pathlib.Path(__file__).parents[2]
+from overlays import run
 
 # Appended to a copy of JAX, which then has another version.
 OTHER_PARAMETERS = """
@@ -86,14 +84,10 @@ class AlteredJaxTest(parameterized.TestCase):
       (copy / name).write_text(text + more)
 
   def run_python(self, code=TRY, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], text=True,
-        capture_output=True, env=os.environ | {
-            "PYTHONPATH": os.pathsep.join([str(self.folder), str(ROOT)]),
-            "XDG_CACHE_HOME": str(self.cache), "JAX_CSE": "",
-            "JAX_CSE_CHECK": ""} | environment)
-    self.assertEqual(done.returncode, 0, done.stderr)
-    return done.stdout.splitlines()
+    environment = {"XDG_CACHE_HOME": str(self.cache), "JAX_CSE": "",
+                   "JAX_CSE_CHECK": ""} | environment
+    return run("-c", textwrap.dedent(code), overlay=self.folder,
+               **environment).stdout.splitlines()
 
   def test_a_jax_that_fits_is_probed_once(self):
     self.alter()
