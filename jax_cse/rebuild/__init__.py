@@ -3,7 +3,6 @@
     deferred, cse_trace                  values that are put off
     simplification                       of a jaxpr, a function, its derivatives
     derivation, user_rules, nested_jvp   derivatives, by value and by JAX
-    perturbation, rounding, verification   whether it computes the same
 
 The public functions are in `transforms`.
 """

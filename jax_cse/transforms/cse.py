@@ -18,7 +18,7 @@ from jax.extend import core
 from jax_cse.foundation import inputs
 from jax_cse.foundation import modes
 from jax_cse.rebuild import simplification
-from jax_cse.rebuild import verification
+from jax_cse.checking import verification
 
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")

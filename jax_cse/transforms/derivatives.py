@@ -11,7 +11,7 @@ import numpy as np
 from jax_cse.foundation import inputs
 from jax_cse.rebuild import nested_jvp
 from jax_cse.rebuild import simplification
-from jax_cse.rebuild import verification
+from jax_cse.checking import verification
 
 _Result = TypeVar("_Result", covariant=True)
 

@@ -33,7 +33,7 @@ import jax_cse
 from jax_cse import compat
 from jax_cse.compat import core
 from jax_cse.foundation import modes
-from jax_cse.rebuild import rounding
+from jax_cse.checking import rounding
 import op_by_op
 
 

@@ -30,7 +30,7 @@ import numpy as np
 from jax_cse import compat
 from jax_cse.foundation import counting
 from jax_cse.memo import contexts
-from jax_cse.rebuild import perturbation
+from jax_cse.checking import perturbation
 
 # Draws with a sign for each element, and with one for each equation.
 _VARYING, _STEADY = 4, 4

@@ -28,7 +28,7 @@ from jax_cse.compat import core
 from jax_cse.compat import jaxprs
 from jax_cse.foundation.errors import CheckFailed
 from jax_cse.memo import contexts
-from jax_cse.rebuild import rounding
+from jax_cse.checking import rounding
 from jax_cse.rebuild import simplification
 
 _Flat = Callable[..., Any]

@@ -12,7 +12,7 @@ import jax_cse
 import programs
 import specs
 from jax_cse.compat import core
-from jax_cse.rebuild import rounding
+from jax_cse.checking import rounding
 
 X = np.linspace(0.3, 1.7, 8, dtype=np.float32)
 _random = np.random.RandomState(0)
