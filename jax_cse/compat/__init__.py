@@ -7,7 +7,8 @@
     traces        traces and tracers; binding and staging
     arrays        arrays, numbers and their types
     programs      jaxprs
-    seams         where JAX is patched; `patch` does it
+    linear_programs   what `vjp` transposes
+    seams         where JAX is patched; `patch` does it, by `patching`
     jaxprs        jaxprs taken apart and put together
 
 Where a version differs from those before, the branch stands under a comment
@@ -18,6 +19,7 @@ from jax._src import core as core
 
 from jax_cse.compat.arrays import *
 from jax_cse.compat.calls import *
+from jax_cse.compat.linear_programs import *
 from jax_cse.compat.primitives import *
 from jax_cse.compat.programs import *
 from jax_cse.compat.seams import *

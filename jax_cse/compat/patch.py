@@ -18,21 +18,17 @@ The methods by which results leave a transformation are replaced as well;
 The methods are replaced while somebody uses them. A JAX that was patched to ask
 at these places (`patches/`) is left as it is and given an answer.
 
-    acquire(me)     # the first user installs
-    release(me)     # the last one restores
-
-An interrupt may come between any two steps: a method is noted before it is
-replaced, and `release` may be called twice, and without `acquire`.
+    acquire(me)     # see `patching`
+    release(me)
 
 Limits: every thread sees the replaced methods; one without a memo pays for a
 look at its cell, or for the question, and no more.
 """
 
 import functools
-import threading
-from typing import Any
 
 from jax_cse import compat
+from jax_cse.compat import patching
 from jax_cse.foundation.active import here
 
 
@@ -115,10 +111,6 @@ _SEAMS = ((*compat.BIND, _memoized), (*compat.STAGE, _staging),
           (*compat.SHARD, _sharding),
           *((*node, _as_a_node) for node in compat.NODES),
           *((*exit_, _isolating) for exit_ in compat.EXITS))
-_lock = threading.Lock()
-_users: set[Any] = set()
-_replaced: list[tuple[Any, str, Any]] = []   # owner, name, plain method
-
 
 def _passing(asking):
   """The plain function in one of a patched JAX: its question is passed over."""
@@ -147,36 +139,9 @@ _answers = {asking: wrap(_passing(asking))
             for asking in [getattr(owner, name)]} if compat.IS_PATCHED else {}
 
 
-def _install() -> None:
-  if compat.IS_PATCHED:
-    compat.ask(_answer)
-    return
-  for owner, name, wrap in _SEAMS:
-    plain = getattr(owner, name)
-    _replaced.append((owner, name, plain))
-    setattr(owner, name, wrap(plain))
+def _ask(is_on: bool) -> None:
+  compat.ask(_answer if is_on else None)
 
 
-def _restore() -> None:
-  if compat.IS_PATCHED:
-    compat.ask(None)
-  for owner, name, plain in reversed(_replaced):
-    setattr(owner, name, plain)
-  _replaced.clear()
-
-
-def acquire(user: Any) -> None:
-  """Installs the patch unless it is installed."""
-  with _lock:
-    if not _users:
-      _restore()   # after an interrupt
-      _install()
-    _users.add(user)
-
-
-def release(user: Any) -> None:
-  """Restores the plain methods when the last user leaves."""
-  with _lock:
-    _users.discard(user)
-    if not _users:
-      _restore()
+_patch = patching.Patch(_SEAMS, _ask if compat.IS_PATCHED else None)
+acquire, release = _patch.acquire, _patch.release

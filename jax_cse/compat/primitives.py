@@ -41,6 +41,7 @@ dot_general_p, reduce_sum_p, reshape_p, squeeze_p = (
 concatenate_p = lax.concatenate_p
 # 0.10.1: a stack is a primitive, which nothing binds before.
 stack_p = Primitive("stack") if VERSION < (0, 10, 1) else lax.stack_p
+unstack_p = Primitive("unstack") if VERSION < (0, 10, 1) else lax.unstack_p
 pad_p, copy_p, rev_p, tile_p = lax.pad_p, lax.copy_p, lax.rev_p, lax.tile_p
 real_p, imag_p, complex_p, conj_p = (
     lax.real_p, lax.imag_p, lax.complex_p, lax.conj_p)

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 from jax._src import ad_checkpoint
+from jax._src import api_util
 from jax._src import core
 from jax._src import linear_util as lu
 from jax._src.interpreters import partial_eval as pe
@@ -85,6 +86,12 @@ def on_operands(effects, jaxpr, invars, places):
     outer = {v: invars[i] for v, i in zip(jaxpr.invars, places, strict=True)}
     on = lambda e: e.replace(outer[e.input])
   return {on(e) if isinstance(e, JaxprInputEffect) else e for e in effects}
+
+
+def debug_info_of(fun):
+  """What JAX says of a function in errors."""
+  return lu.DebugInfo("linearize", api_util.fun_sourceinfo(fun) or "", None,
+                      None)
 
 
 def trace_to_jaxpr(fun, avals, debug_info):

@@ -24,6 +24,8 @@ EXITS = (
     (ad.LinearizeTrace, "to_primal_tangent_pair"),
     (batching.BatchTrace, "to_batch_info"),
 )
+# The functions that `vjp` and `linearize` are made of.
+LINEARIZE, TRANSPOSE = (ad, "linearize"), (ad, "backward_pass3")
 # Whether this JAX was patched to ask at these places (`patches/`).
 IS_PATCHED = hasattr(core, "cse")
 

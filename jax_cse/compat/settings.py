@@ -41,6 +41,8 @@ class UserContext:
 
   def __init__(self):
     setting = config.make_user_context(None)._obj
+    # In force here; of this thread or of the process.
+    self.value: Callable[[], Any] = lambda: setting.value
     # On this thread; a value from `get` may be `set` again.
     self.get: Callable[[], Any] = setting.get_local
     self.set: Callable[[Any], None] = setting.set_local

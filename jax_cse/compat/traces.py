@@ -126,6 +126,11 @@ def is_of_one_type(x) -> bool:
       and is_of_one_type(x.tangent))) and is_of_one_type(x.primal)
 
 
+def current_trace():
+  """The trace that a bind now goes to, or None."""
+  return core.trace_ctx.trace
+
+
 Trace = core.Trace
 take_current_trace, set_current_trace = (
     core.take_current_trace, core.set_current_trace)

@@ -24,13 +24,14 @@ _Yields = TypeVar("_Yields")
 
 
 @functools.cache
-def _rim() -> tuple[Any, Any, Any]:
+def _rim() -> tuple[Any, Any, Any, Any]:
   """The modules that reach into JAX, imported once its version is known."""
   versions.check(versions.EXPLICIT)
   from jax_cse import compat
   from jax_cse.memo import memo_table
   from jax_cse.compat import patch
-  return memo_table, patch, compat
+  from jax_cse.rebuild import reverse_mode
+  return memo_table, patch, compat, reverse_mode.patch
 
 
 @functools.cache
@@ -69,11 +70,13 @@ class _Entry:
 
   def make(self, memo: Any) -> None:
     """Makes `memo` answer on this thread."""
-    _, patch, compat = _rim()
+    _, patch, compat, reverse_mode = _rim()
     _outside()
     self._memo, self._began = memo, True
     if memo is not None:
       patch.acquire(self)
+      if memo.mode != "exact":
+        reverse_mode.acquire(self)
     compat.user_context.set(_context_value(memo))
     self._cell.push(self, memo)
 
@@ -81,7 +84,7 @@ class _Entry:
     global _epoch
     if not self._began:
       return
-    _, patch, compat = _rim()
+    _, patch, compat, reverse_mode = _rim()
     cell, memo = self._cell, self._memo
     cell.remove(self)
     if cell is not here.cell:
@@ -92,6 +95,7 @@ class _Entry:
       compat.user_context.set(_context_value(cell.memo))
     else:
       compat.user_context.set(_outside())
+    reverse_mode.release(self)
     patch.release(self)
     if memo is not None and not cell.answers_with(memo):
       memo.clear()
@@ -276,14 +280,17 @@ def enable_process_wide(mode: str) -> None:
 def _turn_process(mode: str | None) -> None:
   if mode is not None:
     versions.check(versions.PATCHED)
-  memo_table, patch, compat = _rim()
+  memo_table, patch, compat, reverse_mode = _rim()
   with _process_lock:
     if mode is None:
       set_process_wide(lambda: None)
       compat.user_context.set_global(None)
+      reverse_mode.release(_PROCESS)
       patch.release(_PROCESS)
     else:
       patch.acquire(_PROCESS)
+      if mode != "exact":
+        reverse_mode.acquire(_PROCESS)
       compat.user_context.set_global((mode, _epoch))
       set_process_wide(
           lambda: memo_table.Memo(mode, eager_table.DEFAULT_MAX_BYTES))

@@ -12,6 +12,7 @@ import weakref
 from jax_cse import compat
 from jax_cse.numbering import keys
 from jax_cse.primitives import costs
+from jax_cse.primitives import index_maps
 from jax_cse.primitives import linear
 
 
@@ -46,6 +47,7 @@ class Map:
                out):
     self._maps = weakref.proxy(maps)
     self._through: dict[int, Any] = {}
+    self._read: dict[int, Any] = {}
     self.number = number
     self.primitive = primitive
     self.params = params
@@ -60,6 +62,7 @@ class Map:
     self.domain, self.shape = out.dtype, out.shape
     self.cost = costs.cost(primitive, params, avals, out)
     self.is_index_map = primitive in linear.INDEX_MAPS
+    self.keeps_order = self.is_index_map and index_maps.keeps_order(self)
     self.sums = (tuple(map(int, params["axes"]))
                  if primitive is compat.reduce_sum_p else ())
     dtypes = {avals[i].dtype for i in self.slots}
@@ -76,6 +79,25 @@ class Map:
   def joins(self, axis: int) -> bool:
     name = linear.JOINS.get(self.primitive)
     return name is not None and axis == self.params[name]
+
+  def read_by(self, other):
+    if other.number not in self._read:
+      self._read[other.number] = self._new_read_by(other)
+    return self._read[other.number]
+
+  def _new_read_by(self, other):
+    start = other.fixed and [self._maps.integer(n)
+                             for n in other.fixed.values()]
+    found = index_maps.read(self, other, start)
+    if found is None:
+      return None
+    i, inner = found
+    if inner is None:
+      return i, None
+    primitive, params = inner
+    map_ = self._maps.of(keys.plan_of(primitive), self.context, [0],
+                         [self.avals[i]], params)
+    return map_ and (i, map_)
 
   def _new_through(self, axis):
     rule = linear.THROUGH.get(self.primitive)
@@ -132,6 +154,11 @@ class Maps:
           self, number, primitive, params, avals, groups, fixed, out
       ) if _is_homogeneous([*(avals[i] for i in slots), out]) else None
     return self._known[number]
+
+  def integer(self, number: int) -> int | None:
+    """The integer that a number stands for, if it is a known one."""
+    value = self._scope.numbering.scalars.get(number)
+    return int(value) if isinstance(value, int) else None
 
   def _added(self, primitive, domain, shape, params) -> Map:
     map_ = self.of(keys.plan_of(primitive), compat.current_eqn_context(), [0],

@@ -163,6 +163,11 @@ class CseTrace(DeferredTrace):
     element = self.algebra.constant(value, aval)
     return None if element is None else [self.tracer(element, aval)]
 
+  def constant_of(self, tracer):
+    """The value of a tracer, if it is a scalar that is known."""
+    return (self._constant(tracer) if self._mode != "exact"
+            and self.algebra.is_constant(tracer) else None)
+
   def _constant(self, tracer):
     return scalars.constant(
         self.algebra.element(tracer.number, tracer.aval).coefficient,

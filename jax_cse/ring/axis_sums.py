@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from jax_cse.ring.cores import (
     EQUATION, Core, Element, Image, LinearMap, Product, Saved, Sum, Way,
-    bottom_up, factors)
+    beneath, bottom_up, factors)
 from jax_cse.ring.linear_ring import LinearRing
 from jax_cse.ring.normal_form import Base, NormalForms, Polynomial, expand
 from jax_cse.ring.polynomials import Monomial
@@ -89,8 +89,10 @@ class AxisSums:
       drop = self._maps.drop(map_.domain, shape, map_.sums)
       c, n = self._ring.image(drop, [Element(1, element.core)])
       element = Element(c * element.coefficient, n)
-    return Way(((element.coefficient, ((element.core, 1),)),),
-               saved)
+    # (x - 1)**2 is summed as x**2 - 2*x + 1: what sums of x would save, x**2
+    # needs all the same.
+    return Way(((element.coefficient, ((element.core, 1),)),), saved,
+               needed=beneath(self._cores, element.core))
 
   def _sum_over(self, n: int, axis: int) -> Element:
     """The sum over an axis of a core, with an axis of length 1 left."""

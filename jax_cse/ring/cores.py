@@ -82,10 +82,12 @@ class Way(NamedTuple):
     terms: coefficients, with numbers and exponents.
     saved: the images that are not computed in this way.
     spent: the extra cost.
+    needed: numbers that the terms are computed from, so none of them is saved.
   """
   terms: tuple[tuple[Coefficient, Monomial], ...]
   saved: tuple[Saved, ...] = ()
   spent: int = 0
+  needed: frozenset[int] = frozenset()
 
 
 class LinearMap(Protocol):
@@ -101,6 +103,7 @@ class LinearMap(Protocol):
       multiplications that it takes.
     is_index_map: whether the result has the elements of its only operand, each
       in another place: then products go through it as well as sums.
+    keeps_order: whether it is an index map that changes nothing but the shape.
     sums: the axes that it sums over and removes, and does nothing else.
     fixed: the numbers of its other operands, by their places.
   """
@@ -111,6 +114,7 @@ class LinearMap(Protocol):
   shape: tuple[int, ...]
   cost: int
   is_index_map: bool
+  keeps_order: bool
   sums: tuple[int, ...]
   fixed: Mapping[int, int]
 
@@ -126,6 +130,12 @@ class LinearMap(Protocol):
   def joins(self, axis: int) -> bool:
     """Whether the result is the operands one after the other along an axis,
     which those have, or have not."""
+
+  def read_by(self, other: "LinearMap"
+              ) -> "tuple[int, LinearMap | None] | None":
+    """Where an index map of the result finds its elements, if in one operand
+    alone: the place of that, and the index map of it that they are, None for
+    the operand as it is."""
 
 
 class One(Core):
@@ -214,6 +224,17 @@ def bottom_up(root: _Node, known: Container[_Node],
       todo.pop()
       if n not in known:
         yield n
+
+
+def beneath(cores: Mapping[int, Core], n: int) -> frozenset[int]:
+  """All that a core is made of, itself included."""
+  seen, todo = set(), [n]
+  while todo:
+    n = todo.pop()
+    if n not in seen and n in cores:
+      seen.add(n)
+      todo += [m for _, m in cores[n].parts]
+  return frozenset(seen)
 
 
 _MAX_FACTORS = 8

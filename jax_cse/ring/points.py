@@ -5,7 +5,9 @@ random, and a scalar for one that is the same everywhere. Sums and products are
 taken position by position; a linear map is a random matrix, a bilinear one a
 random tensor, so L(x + y) and L(x) + L(y) have the same value, whatever L, x
 and y are made of. An index map reads its operand at positions of its own, so
-products go through it as well.
+products go through it as well. What reads only one operand of a join, as a slice
+of a stack does, reads that operand; what undoes another index map reads what is
+under it.
 
 An element is known by its value at position 0; the others are computed when a
 map asks for them.
@@ -37,6 +39,7 @@ class Points:
     self._random = random
     self._values: dict[tuple[int, Position], int] = {}
     self._rows: dict[tuple[int, Position], list[int]] = {}
+    self._maps: dict[int, LinearMap] = {}   # index maps, in positions
 
   def of_image(self, map_: LinearMap, parts: Sequence[Element],
                position: Position = 0) -> int:
@@ -64,11 +67,37 @@ class Points:
             if not self._is_the_same_everywhere(n)]
 
   def _under(self, map_, parts, position) -> list[tuple[int, Position]]:
+    read = self._read(map_, position)
+    if read is not None:
+      i, position = read
+      parts = [parts[i]]
     positions: Iterable[Position] = (
-        [(map_.number, position)] if map_.is_index_map
-        else range(1, _POSITIONS))
+        range(1, _POSITIONS) if read is None else [position])
     return [(n, p) for _, n in parts if not self._is_the_same_everywhere(n)
             for p in positions]
+
+  def _read(self, map_, position) -> tuple[int, Position] | None:
+    """The operand that is read at a position of an image, and where; None if it
+    is more than one element of one operand."""
+    outer, rest = position if type(position) is tuple else (None, position)
+    found = map_.read_by(self._maps[outer]) if outer in self._maps else None
+    if found is None:
+      return (0, self._through(map_, position)) if map_.is_index_map else None
+    i, inner = found
+    return i, rest if inner is None else self._through(inner, rest)
+
+  def _through(self, map_, position) -> Position:
+    """Where the operand of an index map is read for a position of the result.
+
+    Of maps that keep the order one after the other only the last shape counts.
+    """
+    if not map_.keeps_order:
+      self._maps[map_.number] = map_
+      return map_.number, position
+    shape = map_.shape
+    if type(position) is tuple and type(position[0]) is tuple:
+      shape, position = position
+    return position if shape == map_.operand_shapes[0] else (shape, position)
 
   def _compute(self, number, position):
     core, at = self._cores[number], self._known
@@ -84,9 +113,11 @@ class Points:
     return self._random()
 
   def _of_image(self, map_, parts, position):
-    if map_.is_index_map:
-      (c, n), = parts
-      return in_field(c) * self._known(n, (map_.number, position)) % P
+    read = self._read(map_, position)
+    if read is not None:
+      i, position = read
+      c, n = parts[i]
+      return in_field(c) * self._known(n, position) % P
     parts, vector = iter(parts), [1]
     for count in map_.groups:
       group = [in_field(c) * self._known(n, k) % P

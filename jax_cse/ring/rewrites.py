@@ -116,7 +116,8 @@ def _ways(site):
   if site.collapse is None or site.core is None:
     return
   for way in site.collapse.ways(site.number):
-    if (sum(_costs(way.saved, site.is_free).values()) > way.spent
+    is_free = lambda n, way=way: n in way.needed or site.is_free(n)
+    if (sum(_costs(way.saved, is_free).values()) > way.spent
         and site.is_before(way.terms)):
       yield way
 
@@ -156,10 +157,18 @@ def of_terms(site: Site) -> Iterator[Candidate]:
 
 
 def normal_form(site: Site) -> Iterator[Candidate]:
-  if site.forms is not None:
+  if site.forms is not None and not _has_saving_factor(site):
     form = site.forms.of(site.number)
     if site.number not in form.factors:
       yield factoring.of_form(form, site.is_exact)
+
+
+def _has_saving_factor(site: Site) -> bool:
+  """Whether a factor is a sum that is computed with fewer images; in a normal
+  form its terms would stand by themselves."""
+  core = site.core
+  return isinstance(core, (Product, Power)) and any(
+      saves_images(site._replace(number=n)) for n, _ in core.factors)
 
 
 # In this order: the first is the core as written, and of equally cheap ones the

@@ -17,6 +17,7 @@ from jax.extend import core
 
 from jax_cse.foundation import inputs
 from jax_cse.foundation import modes
+from jax_cse.rebuild import reverse_mode
 from jax_cse.rebuild import simplification
 from jax_cse.checking import verification
 
@@ -73,8 +74,9 @@ def cse(fun: Callable[_P, _Result], mode: str = "ring", *, check: bool = False
       return outs
 
     def rebuilt(flat: Callable[..., Any]) -> Callable[..., Any]:
+      reordered = reverse_mode.reordered(mode)(flat)
       return lambda *xs: simplification.transform(
-          lambda _, *tracers: flat(*tracers), xs, mode)
+          lambda _, *tracers: reordered(*tracers), xs, mode)
 
     if check:
       outs = verification.checked(flat, leaves, verification.Road(

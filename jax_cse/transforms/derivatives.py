@@ -10,6 +10,7 @@ import numpy as np
 
 from jax_cse.foundation import inputs
 from jax_cse.rebuild import nested_jvp
+from jax_cse.rebuild import reverse_mode
 from jax_cse.rebuild import simplification
 from jax_cse.checking import verification
 
@@ -87,10 +88,16 @@ def derivatives(fun: Callable[[Any], _Result], order: int, *,
     if check:
       levels = _checked(flat, leaves, directions, int(order))
     else:
-      levels = simplification.derive(flat, leaves, directions, int(order))
+      levels = _derive(flat, leaves, directions, int(order))
     return tuple(jax.tree.unflatten(store[0], outs) for outs in levels)
 
   return derived
+
+
+def _derive(flat: Callable[..., Any], leaves: list[Any], directions: list[Any],
+            order: int) -> list[list[Any]]:
+  return simplification.derive(
+      reverse_mode.reordered("ring")(flat), leaves, directions, order)
 
 
 def _checked(flat: Callable[..., Any], leaves: list[Any],
@@ -110,8 +117,7 @@ def _checked(flat: Callable[..., Any], leaves: list[Any],
     return along
 
   def rebuilt(fun: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *operands: simplification.derive(
-        fun, *split(operands), order)
+    return lambda *operands: _derive(fun, *split(operands), order)
 
   given = [v for v in directions if v is not None]
   levels: list[list[Any]] = verification.checked(

@@ -153,7 +153,7 @@ class FaultsTest(parameterized.TestCase):
     self.assertIsNone(jax_cse.active_mode(), message)
     self.assertIs(user_context(), self.context, message)
     self.assertFalse(here.cell, message)
-    self.assertFalse(patch._users, message)
+    self.assertFalse(patch._patch.users, message)
     if memo is not None:
       self.assertEqual((memo.nbytes, len(memo.tables)), (0, 0), message)
       self.assertEmpty(memo.numbering.arrays.known, message)
