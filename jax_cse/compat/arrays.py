@@ -73,6 +73,10 @@ def is_inexact(dtype) -> bool:
   return dtypes.issubdtype(dtype, np.inexact)
 
 
+def is_complex(dtype) -> bool:
+  return dtypes.issubdtype(dtype, np.complexfloating)
+
+
 def real_dtype(dtype):
   """The dtype of the parts of complex numbers; any other as it is."""
   return finfo(dtype).dtype if is_inexact(dtype) else dtype
@@ -88,7 +92,6 @@ def has_range(dtype) -> bool:
 def contains(wide, narrow) -> bool:
   """Whether `wide` has every number of `narrow`, both dtypes of floats."""
   a, b = finfo(wide), finfo(narrow)
-  is_complex = lambda dtype: dtypes.issubdtype(dtype, np.complexfloating)
   return (a.nmant >= b.nmant and a.maxexp >= b.maxexp and a.minexp <= b.minexp
           and is_complex(wide) >= is_complex(narrow))
 
@@ -109,7 +112,7 @@ def rounded(value, dtype):
 def weak_scalar(value, dtype):
   """A constant of a dtype that leaves the type of other operands as it is."""
   value = rounded(value, dtype)
-  if dtypes.issubdtype(dtype, np.complexfloating):
+  if is_complex(dtype):
     return TypedComplex(complex(value), dtype)
   if dtypes.issubdtype(dtype, np.integer):
     return TypedInt(value, dtype)

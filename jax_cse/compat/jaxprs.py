@@ -47,6 +47,32 @@ def interpret(x, operands: Iterable[Any], constant: Callable[[Any], Any],
           for x in jaxpr.outvars]
 
 
+def with_calls_inlined(jaxpr, body_of: Callable[[Any], Any]):
+  """The same jaxpr, calls replaced by the equations of their bodies.
+
+  `body_of(eqn)` is the body of a call that is nothing but its body, else None.
+  """
+  eqns: list[Any] = []
+
+  def walk(inside, env, is_copied):
+    read = lambda x: x if type(x) is compat.Literal else env.get(x, x)
+    for eqn in inside.eqns:
+      operands = list(map(read, eqn.invars))
+      body, consts = open_jaxpr(body_of(eqn))
+      if body is not None and not consts:
+        env.update(zip(eqn.outvars, walk(
+            body, dict(zip(body.invars, operands)), True)))
+        continue
+      if is_copied:
+        env.update((v, compat.Var(v.aval)) for v in eqn.outvars)
+      eqns.append(eqn.replace(invars=operands,
+                              outvars=list(map(read, eqn.outvars))))
+    return list(map(read, inside.outvars))
+
+  outvars = walk(jaxpr, {}, False)
+  return jaxpr.replace(eqns=eqns, outvars=outvars)
+
+
 def with_equations(x, eqns, outvars):
   """The same jaxpr, closed or not, with other equations and results."""
   jaxpr, consts = open_jaxpr(x)

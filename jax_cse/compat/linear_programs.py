@@ -29,6 +29,17 @@ def is_unknown(x) -> bool:
   return isinstance(x, ad.GradAccum)
 
 
+def accumulator(var):
+  """One for the cotangent of a variable, which `freeze` returns."""
+  return ad.ValAccum(var.aval.to_ct_aval())
+
+
+def with_inputs(jaxpr, inputs):
+  """The same equations and results, of other inputs and no constants."""
+  return jaxpr.replace(constvars=[], invars=inputs, debug_info=lu.DebugInfo(
+      "linearize", "", None, None))
+
+
 def forward_primitive(primitive):
   """What a primitive of a linear program is where nothing is transposed."""
   # 0.12.0: the linear calls and loops of a `vjp` are nodes.

@@ -58,7 +58,8 @@ class Algebra:
     the garbage collector could free."""
     self._scope = weakref.proxy(scope)
     self.ring = (
-        LinearRing(scope.expressions.of, compat.is_integer) if mode == "ring"
+        LinearRing(scope.expressions.of, compat.is_integer,
+                   compat.is_complex) if mode == "ring"
         else Ring(scope.expressions.of, False, compat.is_integer))
     self.maps = Maps(scope) if mode == "ring" else None
     self._elements: dict[int, Element] = {}

@@ -10,14 +10,18 @@ Where derivatives are nested it makes a difference. The backward pass adds
 equations that the next level differentiates, backwards again: exponentially
 many. Columns are what nested `jvp` computes, so the levels share them.
 
-    cotangents(jaxpr, consts, inputs, wanted, [c])
+A function of a batch, row by row, has few inputs too. J is made of a block for
+each row, so a tangent of ones in all rows gives one column of each block. Where
+rows meet, as in a sum of losses, it is transposed from there on (see `rows`).
+
+    cotangents(jaxpr, values, wanted, [c], transpose)
 
 Zeros and ones of the basis stay known as long as nothing but the basis enters,
 so the column of an input meets no term of another.
 
-Limits: real inputs, and results that have no fewer digits; no small floats, whose
-gradients are scaled on purpose; nothing that is transposed by a rule of its
-user's, that has effects or that names axes.
+Limits: real inputs, and results that have no fewer digits; no small floats,
+whose gradients are scaled on purpose; nothing that is transposed by a rule of
+its user's, that has effects or that names axes. Rows are those of axis 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,8 +37,11 @@ from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.foundation import counting
 from jax_cse.numbering.linear_maps import is_in_ring
+from jax_cse.rebuild import rows
 from jax_cse.rebuild.deferred import CseTracer
 
+# Inputs for which the columns may be computed one by one.
+FEW = 4
 # A basis is kept as host arrays up to this many numbers.
 _MAX_HOST = 256
 
@@ -45,20 +52,25 @@ class _Linear(NamedTuple):
   x: Any
 
 
-def size(jaxpr, wanted: Sequence[int]) -> int:
-  """How many numbers the wanted inputs have."""
-  return sum(math.prod(jaxpr.invars[i].aval.shape) for i in wanted)
+def columns(avals) -> tuple[int, bool]:
+  """How many numbers there are in inputs of these types: in all, or, if those
+  are more than `FEW`, in each row, if they have rows. And whether in rows."""
+  count = sum(math.prod(x.shape) for x in avals)
+  lengths = {x.shape[:1] for x in avals}
+  if count <= FEW or len(lengths) != 1 or lengths == {()}:
+    return count, False
+  return sum(math.prod(x.shape[1:]) for x in avals), True
 
 
-def runs_forwards(jaxpr, wanted: Sequence[int]) -> bool:
-  """Whether a linear program may be evaluated instead of transposed."""
+def runs_forwards(jaxpr, avals) -> bool:
+  """Whether a linear program may be evaluated instead of transposed; `avals`:
+  the types of the wanted inputs."""
   if jaxpr.effects or compat.has_mesh():
     return False
-  ins = [jaxpr.invars[i].aval for i in wanted]
   outs = [v.aval for v in jaxpr.outvars]
-  return all(is_in_ring(x) and not jnp.issubdtype(x.dtype, jnp.complexfloating)
+  return all(is_in_ring(x) and not compat.is_complex(x.dtype)
              and all(compat.contains(y.dtype, x.dtype) for y in outs)
-             for x in ins) and all(
+             for x in avals) and all(
                  map(_computes_its_transpose, counting.equations(jaxpr)))
 
 
@@ -69,63 +81,81 @@ def _computes_its_transpose(eqn) -> bool:
           if compat.is_inexact(v.aval.dtype))
 
 
-def cotangents(jaxpr, consts, inputs, wanted: Sequence[int], given
-               ) -> list[Any]:
+def cotangents(jaxpr, values, wanted: Sequence[int], given,
+               transpose: Callable[..., Any]) -> list[Any]:
   """The cotangents of the wanted inputs; None where they are zero.
 
   Args:
     jaxpr: a linear program, as `vjp` makes it.
-    consts: its constants.
-    inputs: unknown, or the values of those that it is not linear in.
-    wanted: the places of inputs.
+    values: of its constants and inputs, except of those it is linear in.
+    wanted: the places of inputs among these.
     given: the cotangents of its results.
+    transpose: JAX's own backward pass, of a jaxpr and its inputs' places,
+      values and results' cotangents; it returns the inputs' cotangents.
   """
+  jaxpr = jaxprs.with_calls_inlined(jaxpr, _body)
+  binders = [*jaxpr.constvars, *jaxpr.invars]
+  avals = [binders[i].aval for i in wanted]
+  _, in_rows = columns(avals)
+  if in_rows:
+    rest, axes = rows.split(jaxpr, [binders[i] for i in wanted])
+    outvars = list(axes)
+    given = transpose(rest, outvars, dict(zip(binders, values)), given)
+  else:
+    outvars, axes = jaxpr.outvars, {}
+
   def column(i, j):
-    """The cotangent of element `j` of input `i`."""
+    """The cotangent of element `j` of input `i`, or of each of its rows."""
     seeds = [x if not compat.is_unknown(x) else _Linear(
-        _unit(v.aval, j) if k == i else None)
-             for k, (v, x) in enumerate(zip(jaxpr.invars, inputs))]
-    outs = _evaluate(jaxpr, consts, seeds)
-    terms = [_inner(c, _value(y, v.aval), jaxpr.invars[i].aval)
-             for v, y, c in zip(jaxpr.outvars, outs, given)
+        _unit(v.aval, j, in_rows) if k == i else None)
+             for k, (v, x) in enumerate(zip(binders, values))]
+    n = len(jaxpr.constvars)
+    outs = _evaluate(jaxpr.replace(outvars=outvars), seeds[:n], seeds[n:])
+    terms = [_inner(c, _value(y, v.aval), axes.get(v), binders[i].aval.dtype)
+             for v, y, c in zip(outvars, outs, given)
              if type(c) is not compat.Zero and _is_moving(y)]
     return functools.reduce(lax.add, terms) if terms else None
 
   found = []
-  for i in wanted:
-    aval = jaxpr.invars[i].aval
-    columns = [column(i, j) for j in range(math.prod(aval.shape))]
-    found.append(None if all(x is None for x in columns) else
-                 _together(columns, aval))
+  for i, aval in zip(wanted, avals):
+    row = aval.shape[1:] if in_rows else aval.shape
+    parts = [column(i, j) for j in range(math.prod(row))]
+    found.append(None if all(x is None for x in parts) else
+                 _together(parts, aval, in_rows))
   return found
 
 
-def _inner(c, y, aval):
-  """The inner product of a cotangent and a tangent, as a number of a type."""
-  shape = jnp.shape(y)
-  if shape:
-    axes = tuple(range(len(shape)))
-    product = lax.dot_general(c, y, ((axes, axes), ((), ())),
-                              precision=lax.Precision.HIGHEST)
-  else:
-    product = lax.mul(c, y)
+def _inner(c, y, axis, dtype):
+  """The inner product of a cotangent and a tangent, for each place of an axis
+  if there is one."""
+  product = lax.mul(c, y)
+  axes = [k for k in range(jnp.ndim(y)) if k != axis]
+  single = [k for k in axes if product.shape[k] == 1]
+  if len(single) < len(axes):
+    product = lax.reduce_sum(product, [k for k in axes if k not in single])
+    single = [k - sum(m < k and m not in single for m in axes) for k in single]
+  product = lax.squeeze(product, single)
   if jnp.iscomplexobj(product):
     product = lax.real(product)
-  return lax.convert_element_type(product, aval.dtype)
+  return lax.convert_element_type(product, dtype)
 
 
-def _together(columns, aval):
-  """Numbers as an array, from which each can be taken again."""
+def _together(parts, aval, in_rows):
+  """Numbers, or columns, as an array from which each can be taken again."""
   if not aval.shape:
-    return columns[0]
-  axis = max(range(len(aval.shape)), key=lambda k: aval.shape[k])
-  shape = [1] * len(aval.shape)
-  if math.prod(aval.shape) != aval.shape[axis]:
-    axis, shape = 0, [1]
-  zero = np.zeros((), aval.dtype)
-  parts = [lax.broadcast_in_dim(zero if x is None else x, shape, ())
-           for x in columns]
-  whole = lax.concatenate(parts, axis) if len(parts) > 1 else parts[0]
+    return parts[0]
+  rows = aval.shape[:1] if in_rows else ()
+  row = aval.shape[len(rows):]
+  axis = max(range(len(row)), key=row.__getitem__, default=0)
+  if math.prod(row) == math.prod(row[axis:axis + 1]):
+    shape = (*rows, *[1] * len(row))
+  else:
+    axis, shape = 0, (*rows, 1)
+  zero = jnp.zeros(rows, aval.dtype)
+  parts = [lax.broadcast_in_dim(zero if x is None else x, shape,
+                                tuple(range(len(rows)))) for x in parts]
+  whole = (lax.concatenate(parts, len(rows) + axis) if len(parts) > 1
+           else parts[0])
   return whole if whole.shape == aval.shape else lax.reshape(whole, aval.shape)
 
 
@@ -152,18 +182,17 @@ def _results(eqn, operands) -> list[Any]:
     return [_Linear(None)] * len(eqn.outvars)
   if primitive is compat.add_any_p and not all(map(_is_moving, operands)):
     return [next(filter(_is_moving, operands))]
-  inner = _inlined(primitive, eqn.params)
-  if inner is not None:
-    return _evaluate(*jaxprs.open_jaxpr(inner), operands)
   known = _on_host(primitive, eqn, operands)
   return list(map(_Linear, bind() if known is None else known))
 
 
-def _inlined(primitive, params):
+def _body(eqn):
   """The jaxpr of a call that is nothing but its jaxpr."""
-  if primitive is compat.jit_p and compat.is_plainly_placed(params):
-    return params["jaxpr"]
-  return params["call_jaxpr"] if primitive is compat.closed_call_p else None
+  primitive = compat.forward_primitive(eqn.primitive)
+  if primitive is compat.jit_p and compat.is_plainly_placed(eqn.params):
+    return eqn.params["jaxpr"]
+  return (eqn.params["call_jaxpr"] if primitive is compat.closed_call_p
+          else None)
 
 
 def _value(x, aval):
@@ -187,11 +216,15 @@ def _one_object(dtype, shape, data):
   return np.frombuffer(data, dtype).reshape(shape)
 
 
-def _unit(aval, j):
-  """The element `j` of the basis of a type."""
-  x = np.zeros(aval.shape, aval.dtype)
-  x.flat[j] = 1
-  return x
+def _unit(aval, j, in_rows):
+  """The element `j` of the basis of a type, or of each of its rows."""
+  if not in_rows:
+    x = np.zeros(aval.shape, aval.dtype)
+    x.flat[j] = 1
+    return x
+  row = _unit(aval.update(shape=aval.shape[1:]), j, False)
+  return lax.broadcast_in_dim(
+      _value(_Linear(row), row), aval.shape, tuple(range(1, len(aval.shape))))
 
 
 def _on_host(primitive, eqn, operands) -> list[np.ndarray] | None:

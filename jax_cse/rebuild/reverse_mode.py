@@ -19,7 +19,6 @@ is set.
 from collections.abc import Iterator
 import contextlib
 import functools
-import math
 
 import jax
 
@@ -30,9 +29,6 @@ from jax_cse.foundation import counting
 from jax_cse.rebuild import linear_program
 from jax_cse.rebuild import simplification
 from jax_cse.rebuild.cse_trace import CseTrace
-
-# Inputs of a backward pass that may run forwards.
-_FEW = 4
 
 
 def _mode() -> str | None:
@@ -81,24 +77,35 @@ def _transposing(plain):
   @functools.wraps(plain)
   def backward_pass3(jaxpr, transform_stack, consts, primals_in, cotangents_in):
     # `vjp` says that the transformation is to be named, rules do not.
-    wanted = (compat.wanted_inputs(primals_in)
+    values = [*consts, *primals_in]
+    wanted = (compat.wanted_inputs(values)
               if transform_stack and _mode() is not None else None)
     if not wanted or not _runs_forwards(jaxpr, wanted):
       return plain(jaxpr, transform_stack, consts, primals_in, cotangents_in)
-    found = linear_program.cotangents(jaxpr, consts, primals_in, wanted,
-                                      cotangents_in)
+
+    def transpose(rest, inputs, known, given):
+      accumulators = list(map(compat.accumulator, inputs))
+      known = {v: x for v, x in known.items() if v not in inputs}
+      plain(compat.with_inputs(rest, [*known, *inputs]), transform_stack, [],
+            [*known.values(), *accumulators], given)
+      return [x.freeze() for x in accumulators]
+
+    found = linear_program.cotangents(jaxpr, values, wanted, cotangents_in,
+                                      transpose)
     for i, x in zip(wanted, found):
-      primals_in[i].accum(x)
+      values[i].accum(x)
     return {}   # 0.11.0: what rules log, and they log nothing
   return backward_pass3
 
 
 def _runs_forwards(jaxpr, wanted) -> bool:
-  count = linear_program.size(jaxpr, wanted)
-  if not 0 < count <= _FEW:
+  binders = [*jaxpr.constvars, *jaxpr.invars]
+  avals = [binders[i].aval for i in wanted]
+  count, _ = linear_program.columns(avals)
+  if not 0 < count <= linear_program.FEW:
     return False
   is_noted, is_nested = _around()
-  if not is_noted or not linear_program.runs_forwards(jaxpr, wanted):
+  if not is_noted or not linear_program.runs_forwards(jaxpr, avals):
     return False
   # A gradient that is not derived again costs one backward pass, or as many
   # columns as it has numbers.
@@ -119,8 +126,10 @@ def _linearizing(plain):
 
 
 def _is_worth_it(operands) -> bool:
-  numbers = sum(math.prod(jax.numpy.shape(x)) for x in operands)
-  return numbers > _FEW and _around()[0] and not compat.has_mesh()
+  avals = [aval for aval in map(compat.typeof, operands)
+           if compat.is_inexact(aval.dtype)]
+  return linear_program.columns(avals)[0] > linear_program.FEW and (
+      _around()[0] and not compat.has_mesh())
 
 
 def _simplified(call, mode):

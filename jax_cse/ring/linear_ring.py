@@ -25,11 +25,14 @@ class LinearRing(Ring):
   """
 
   def __init__(self, of: Callable[[Any, tuple[int, ...]], int],
-               is_exact: Callable[[Any], bool] = lambda domain: False):
+               is_exact: Callable[[Any], bool] = lambda domain: False,
+               is_complex: Callable[[Any], bool] = lambda domain: False):
+    """`is_complex` says which domains are of complex numbers."""
     super().__init__(of, True, is_exact)
     self.has_images = False
     # No method of this, which would make a cycle.
-    self._points = Points(self.cores, partial(random_point, self._random))
+    self._points = Points(self.cores, partial(random_point, self._random),
+                          is_complex)
 
   def image(self, map_: LinearMap, parts: Sequence[Element]) -> Element:
     """The image of elements, one for each operand of the map."""

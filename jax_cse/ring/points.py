@@ -1,7 +1,9 @@
 """The values of cores at random positions.
 
 An array stands for a vector of `_POSITIONS` elements of a field, all of them
-random, and a scalar for one that is the same everywhere. Sums and products are
+random, and a scalar for one that is the same everywhere. (A complex scalar is a
+vector to a map that is linear over the real numbers only: conj(x)*y is not
+x*conj(y).) Sums and products are
 taken position by position; a linear map is a random matrix, a bilinear one a
 random tensor, so L(x + y) and L(x) + L(y) have the same value, whatever L, x
 and y are made of. An index map reads its operand at positions of its own, so
@@ -18,8 +20,9 @@ written out, it has more than 5,000 terms.
 """
 
 from collections.abc import (
-    Callable, Hashable, Iterable, Mapping, Sequence)
+    Callable, Hashable, Mapping, Sequence)
 import math
+from typing import Any
 
 from jax_cse.ring.coefficients import P, in_field
 from jax_cse.ring.cores import (
@@ -33,9 +36,12 @@ Position = Hashable
 class Points:
   """Values at positions, each computed once."""
 
-  def __init__(self, cores: Mapping[int, Core], random: Callable[[], int]):
-    """`random()` gives an element of the field."""
+  def __init__(self, cores: Mapping[int, Core], random: Callable[[], int],
+               is_complex: Callable[[Any], bool] = lambda domain: False):
+    """`random()` gives an element of the field; `is_complex` says which domains
+    are of complex numbers."""
     self._cores = cores
+    self._is_complex = is_complex
     self._random = random
     self._values: dict[tuple[int, Position], int] = {}
     self._rows: dict[tuple[int, Position], list[int]] = {}
@@ -49,32 +55,41 @@ class Points:
         self._values[n, p] = self._compute(n, p)
     return self._of_image(map_, parts, position)
 
-  def _is_the_same_everywhere(self, number):
+  def _position(self, number, position) -> Position:
+    """Where a value is looked at; 0 where it is the same everywhere."""
     core = self._cores[number]
-    return not core.shape or type(core) is One
+    if core.shape and type(core) is not One:
+      return position
+    if type(core) is One or not self._is_complex(core.domain):
+      return 0
+    while type(position) is tuple:   # the same, wherever it is
+      position = position[1]
+    return position
 
   def _known(self, number, position) -> int:
-    if position == 0 or self._is_the_same_everywhere(number):
-      return self._cores[number].at_point
-    return self._values[number, position]
+    position = self._position(number, position)
+    return (self._values[number, position] if position
+            else self._cores[number].at_point)
+
+  def _unknown(self, numbers, positions) -> list[tuple[int, Position]]:
+    return [(n, at) for n in numbers for p in positions
+            if (at := self._position(n, p))]
 
   def _below(self, pair) -> list[tuple[int, Position]]:
     number, position = pair
     core = self._cores[number]
     if type(core) is Image:
       return self._under(core.map, core.parts, position)
-    return [(n, position) for n in core.children
-            if not self._is_the_same_everywhere(n)]
+    return self._unknown(core.children, [position])
 
   def _under(self, map_, parts, position) -> list[tuple[int, Position]]:
     read = self._read(map_, position)
     if read is not None:
       i, position = read
       parts = [parts[i]]
-    positions: Iterable[Position] = (
+    positions: Sequence[Position] = (
         range(1, _POSITIONS) if read is None else [position])
-    return [(n, p) for _, n in parts if not self._is_the_same_everywhere(n)
-            for p in positions]
+    return self._unknown((n for _, n in parts), positions)
 
   def _read(self, map_, position) -> tuple[int, Position] | None:
     """The operand that is read at a position of an image, and where; None if it
