@@ -48,9 +48,12 @@ def forward_primitive(primitive):
   return primitive
 
 
+# 0.10.2: the operands of a function that JAX linearizes come as one tree.
+PRIMALS = "primals" if VERSION < (0, 10, 2) else "primals_ft"
+
+
 def operands_of(primals) -> list:
   """The flat operands of a function that JAX linearizes."""
-  # 0.10.2: they come as one tree.
   return list(primals if VERSION < (0, 10, 2) else primals[0])
 
 

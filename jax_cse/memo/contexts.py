@@ -289,8 +289,8 @@ def _turn_process(mode: str | None) -> None:
       patch.release(_PROCESS)
     else:
       patch.acquire(_PROCESS)
-      if mode != "exact":
-        reverse_mode.acquire(_PROCESS)
+      (reverse_mode.release if mode == "exact" else
+       reverse_mode.acquire)(_PROCESS)
       compat.user_context.set_global((mode, _epoch))
       set_process_wide(
           lambda: memo_table.Memo(mode, eager_table.DEFAULT_MAX_BYTES))

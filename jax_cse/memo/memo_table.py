@@ -100,6 +100,13 @@ class Memo:
     """Bytes that the eager table holds, bookkeeping included."""
     return self._eval.results.nbytes
 
+  def for_staging(self) -> "Memo":
+    """A memo for a program that is rebuilt when it is staged: it merges what is
+    the same to the bit, which is cheaper, and counts with this one."""
+    memo = Memo("exact", self._eval.results.max_bytes)
+    memo.stats = self.stats
+    return memo
+
   def clear(self) -> None:
     """Forgets every result; the statistics stay."""
     self.tables.clear()

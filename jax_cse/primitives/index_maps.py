@@ -32,8 +32,8 @@ def read(inner, outer, start: list[int | None]) -> tuple[int, Inner] | None:
 
 
 def keeps_order(map_) -> bool:
-  """Whether only the shape changes, as in a reshape. A broadcast adds axes alone.
-  """
+  """Whether only the shape changes, as in a reshape. (A broadcast is one that adds
+  axes of length 1.)"""
   params = map_.params
   if map_.primitive is compat.transpose_p:
     order = [k for k in params["permutation"] if map_.avals[0].shape[k] != 1]
@@ -50,7 +50,8 @@ def _window(map_, start) -> tuple[list[int], list[int]] | None:
   if map_.primitive is compat.slice_p:
     if any(stride != 1 for stride in map_.params["strides"] or ()):
       return None
-    return list(map_.params["start_indices"]), list(map_.params["limit_indices"])
+    return (list(map_.params["start_indices"]),
+            list(map_.params["limit_indices"]))
   if map_.primitive is not compat.dynamic_slice_p or None in start:
     return None
   sizes, shape = map_.params["slice_sizes"], map_.avals[0].shape

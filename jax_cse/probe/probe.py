@@ -43,6 +43,8 @@ _PARAMETERS = {
                          "debug_info",
     "to_primal_tangent_pair": "self val",
     "to_batch_info": "self val",
+    "linearize": "traceable {primals}",
+    "backward_pass3": "jaxpr transform_stack consts primals_in cotangents_in",
 }
 
 
@@ -87,16 +89,21 @@ def _told(error: BaseException) -> str:
 def _methods() -> Iterator[Row]:
   from jax_cse import compat
   from jax_cse.compat import seams
+  explicit = seams.LINEARIZE, seams.TRANSPOSE
   for owner, name in (seams.BIND, seams.STAGE, seams.SHARD, *seams.NODES,
-                      *seams.EXITS):
+                      *seams.EXITS, *explicit):
+    patches = (owner, name) not in explicit
     what = f"{owner.__name__}.{name}"
-    wanted = _PARAMETERS[name].format(axes=compat.MANUAL_AXES).split()
+    wanted = _PARAMETERS[name].format(
+        axes=compat.MANUAL_AXES, primals=compat.PRIMALS).split()
     method = getattr(owner, name, None)
     if method is None:
-      yield Row("method", what, True, "it is not there")
+      yield Row("method", what, patches, "it is not there")
       continue
     found = list(inspect.signature(method).parameters)
-    yield Row("method", what, True, None if found == wanted else
+    # What else a function takes is passed on.
+    found = found if patches else found[:len(wanted)]
+    yield Row("method", what, patches, None if found == wanted else
               f"its parameters are {', '.join(found)}; they were "
               f"{', '.join(wanted)}")
 

@@ -67,6 +67,9 @@ class CseTracer(compat.Tracer):
     self.holds: CseTracer | None = None
     self.where: Any = None
 
+  def full_lower(self):   # 0.10.1: JAX asks no longer
+    return self
+
   def to_concrete_value(self):
     if self._trace.stages:
       return None   # not computed: a jaxpr would keep its equations

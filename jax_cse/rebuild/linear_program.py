@@ -204,9 +204,8 @@ def _value(x, aval):
     return jnp.zeros(aval.shape, aval.dtype)
   if not isinstance(x, np.ndarray) or not x.ndim:
     return x
-  first = x.flat[0] if x.size else None
-  if np.all(x == first):   # a number, to the ring
-    return jnp.full(x.shape, first, x.dtype)
+  if x.size and np.all(x == x.flat[0]):   # a number, to the ring
+    return jnp.full(x.shape, x.flat[0], x.dtype)
   return _one_object(x.dtype, x.shape, x.tobytes())
 
 

@@ -1,4 +1,4 @@
-"""Rows: the part of a linear program that maps each row of its inputs by itself.
+"""Rows: the part of a linear program that maps each row of its inputs alone.
 
     h = mul x[n,1] c[n,1]        in rows, those of axis 0
     y = dot_general h[n,1] w     in rows

@@ -7,9 +7,8 @@ x*conj(y).) Sums and products are
 taken position by position; a linear map is a random matrix, a bilinear one a
 random tensor, so L(x + y) and L(x) + L(y) have the same value, whatever L, x
 and y are made of. An index map reads its operand at positions of its own, so
-products go through it as well. What reads only one operand of a join, as a slice
-of a stack does, reads that operand; what undoes another index map reads what is
-under it.
+products go through it as well. A slice of a stack reads the one operand that it
+is of, and an index map that undoes another reads what is under that.
 
 An element is known by its value at position 0; the others are computed when a
 map asks for them.
