@@ -73,6 +73,15 @@ def with_calls_inlined(jaxpr, body_of: Callable[[Any], Any]):
   return jaxpr.replace(eqns=eqns, outvars=outvars)
 
 
+def substituted(closed_jaxpr, variables: dict):
+  """A closed jaxpr that reads other variables, computed before, for some."""
+  jaxpr, _ = open_jaxpr(closed_jaxpr)
+  read = lambda xs: [x if type(x) is compat.Literal else variables.get(x, x)
+                     for x in xs]
+  eqns = [eqn.replace(invars=read(eqn.invars)) for eqn in jaxpr.eqns]
+  return with_equations(closed_jaxpr, eqns, read(jaxpr.outvars))
+
+
 def with_equations(x, eqns, outvars):
   """The same jaxpr, closed or not, with other equations and results."""
   jaxpr, consts = open_jaxpr(x)

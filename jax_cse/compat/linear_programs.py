@@ -29,9 +29,13 @@ def is_unknown(x) -> bool:
   return isinstance(x, ad.GradAccum)
 
 
-def accumulator(var):
-  """One for the cotangent of a variable, which `freeze` returns."""
-  return ad.ValAccum(var.aval.to_ct_aval())
+def accumulator(aval):
+  """One of cotangents of a type, whose sum `freeze` returns."""
+  return ad.ValAccum(aval)
+
+
+def is_accumulator(x) -> bool:
+  return isinstance(x, ad.ValAccum)
 
 
 def with_inputs(jaxpr, inputs):

@@ -131,6 +131,14 @@ def current_trace():
   return core.trace_ctx.trace
 
 
+def unbatched(x) -> tuple[Any, tuple]:
+  """What a tracer is at the trace under all `vmap`, and its mapped axes."""
+  axes: tuple = ()
+  while isinstance(x, BatchTracer):
+    x, axes = x.val, (*axes, x.batch_dim)
+  return x, axes
+
+
 Trace = core.Trace
 take_current_trace, set_current_trace = (
     core.take_current_trace, core.set_current_trace)

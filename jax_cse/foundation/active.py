@@ -24,6 +24,9 @@ class Cell:
     self._base = base
     self.memo = base
     self.passing = False   # see `patch`
+    # A trace whose jaxpr is simplified, and what may be computed in two ways
+    # there; see `reverse_mode`.
+    self.staging: tuple[Any, list] = (None, [])
 
   def push(self, token: object, memo: Any) -> None:
     """Makes `memo` the one that answers, until `token` is removed."""

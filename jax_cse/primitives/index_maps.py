@@ -32,8 +32,10 @@ def read(inner, outer, start: list[int | None]) -> tuple[int, Inner] | None:
 
 
 def keeps_order(map_) -> bool:
-  """Whether only the shape changes, as in a reshape. (A broadcast is one that adds
-  axes of length 1.)"""
+  """Whether only the shape changes, as in a reshape.
+
+  The broadcasts here add axes of length 1.
+  """
   params = map_.params
   if map_.primitive is compat.transpose_p:
     order = [k for k in params["permutation"] if map_.avals[0].shape[k] != 1]

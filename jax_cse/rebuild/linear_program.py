@@ -90,8 +90,8 @@ def cotangents(jaxpr, values, wanted: Sequence[int], given,
     values: of its constants and inputs, except of those it is linear in.
     wanted: the places of inputs among these.
     given: the cotangents of its results.
-    transpose: JAX's own backward pass, of a jaxpr and its inputs' places,
-      values and results' cotangents; it returns the inputs' cotangents.
+    transpose: JAX's own backward pass for the given cotangents, of a jaxpr,
+      constants and inputs.
   """
   jaxpr = jaxprs.with_calls_inlined(jaxpr, _body)
   binders = [*jaxpr.constvars, *jaxpr.invars]
@@ -100,7 +100,11 @@ def cotangents(jaxpr, values, wanted: Sequence[int], given,
   if in_rows:
     rest, axes = rows.split(jaxpr, [binders[i] for i in wanted])
     outvars = list(axes)
-    given = transpose(rest, outvars, dict(zip(binders, values)), given)
+    known = {v: x for v, x in zip(binders, values) if not compat.is_unknown(x)}
+    given = transpose(
+        compat.with_inputs(rest, [*known, *outvars]), [],
+        [*known.values(),
+         *(compat.accumulator(v.aval.to_ct_aval()) for v in outvars)])
   else:
     outvars, axes = jaxpr.outvars, {}
 

@@ -19,6 +19,7 @@ is set.
 from collections.abc import Iterator
 import contextlib
 import functools
+import itertools
 from typing import Any
 
 import jax
@@ -55,16 +56,16 @@ def reordered(mode: str) -> Iterator[None]:
     patch.release(me)
 
 
-def _around() -> tuple[bool, bool]:
-  """Whether operations here are noted before they are done, and whether a
-  linearization is under way in what is noted."""
+def _around() -> tuple[Any, bool]:
+  """The trace at which operations here are noted before they are done, if any,
+  and whether a linearization is under way in what is noted there."""
   trace, linearized = compat.current_trace(), False
   while trace is not None:
     if isinstance(trace, (CseTrace, compat.DynamicJaxprTrace)):
-      return True, linearized
+      return trace, linearized
     linearized = linearized or isinstance(trace, compat.LinearizeTrace)
     trace = getattr(trace, "parent_trace", None)
-  return False, linearized
+  return None, linearized
 
 
 def _order(jaxpr) -> int:
@@ -78,40 +79,76 @@ def _order(jaxpr) -> int:
 def _transposing(plain):
   @functools.wraps(plain)
   def backward_pass3(jaxpr, transform_stack, consts, primals_in, cotangents_in):
+    def transpose(jaxpr, consts, inputs):
+      """The cotangents of the inputs that are accumulators, by JAX."""
+      plain(jaxpr, transform_stack, consts, inputs, cotangents_in)
+      return [x.freeze() for x in inputs if compat.is_accumulator(x)]
+
     # `vjp` says that the transformation is to be named, rules do not.
     values = [*consts, *primals_in]
     wanted = (compat.wanted_inputs(values)
               if transform_stack and _mode() is not None else None)
-    if not wanted or not _runs_forwards(jaxpr, wanted):
+    if not wanted or not _may_run_forwards(jaxpr, wanted):
       return plain(jaxpr, transform_stack, consts, primals_in, cotangents_in)
-
-    def transpose(rest, inputs, known, given):
-      accumulators = list(map(compat.accumulator, inputs))
-      known = {v: x for v, x in known.items() if v not in inputs}
-      plain(compat.with_inputs(rest, [*known, *inputs]), transform_stack, [],
-            [*known.values(), *accumulators], given)
-      return [x.freeze() for x in accumulators]
-
-    found = linear_program.cotangents(jaxpr, values, wanted, cotangents_in,
-                                      transpose)
+    forwards = lambda: linear_program.cotangents(
+        jaxpr, values, wanted, cotangents_in, transpose)
+    if _is_cheaper_forwards(jaxpr, wanted):
+      found = forwards()
+    elif (alternatives := _alternatives()) is not None:
+      again = [compat.accumulator(x.aval) if i in wanted else x
+               for i, x in enumerate(values)]
+      backwards = transpose(jaxpr, consts, again[len(consts):])
+      found = _either(forwards(), backwards, alternatives)
+    else:
+      return plain(jaxpr, transform_stack, consts, primals_in, cotangents_in)
     for i, x in zip(wanted, found):
       values[i].accum(x)
     return {}   # 0.11.0: what rules log, and they log nothing
   return backward_pass3
 
 
-def _runs_forwards(jaxpr, wanted) -> bool:
-  binders = [*jaxpr.constvars, *jaxpr.invars]
-  avals = [binders[i].aval for i in wanted]
-  count, _ = linear_program.columns(avals)
-  if not 0 < count <= linear_program.FEW:
-    return False
-  is_noted, is_nested = _around()
-  if not is_noted or not linear_program.runs_forwards(jaxpr, avals):
-    return False
-  # A gradient that is not derived again costs one backward pass, or as many
-  # columns as it has numbers.
-  return count == 1 or is_nested or _order(jaxpr) > 1
+def _may_run_forwards(jaxpr, wanted) -> bool:
+  avals = [[*jaxpr.constvars, *jaxpr.invars][i].aval for i in wanted]
+  return (0 < linear_program.columns(avals)[0] <= linear_program.FEW
+          and _around()[0] is not None
+          and linear_program.runs_forwards(jaxpr, avals))
+
+
+def _is_cheaper_forwards(jaxpr, wanted) -> bool:
+  """Whether one column is to be computed, or what a backward pass adds would be
+  differentiated again, or it adds to what is a derivative already.
+
+  Otherwise the numbers of a gradient cost one backward pass, or as many columns
+  as are read.
+  """
+  avals = [[*jaxpr.constvars, *jaxpr.invars][i].aval for i in wanted]
+  return (linear_program.columns(avals)[0] == 1 or _around()[1]
+          or _order(jaxpr) > 1)
+
+
+def _alternatives() -> list | None:
+  """Where what may be computed in two ways is noted; None if nowhere."""
+  trace, _ = _around()
+  staging, noted = here.cell.staging
+  if _mode() != "ring" or trace is None:
+    return None
+  return trace.alternatives if isinstance(trace, CseTrace) else (
+      noted if trace is staging else None)
+
+
+def _either(forwards, backwards, alternatives) -> list:
+  """The cotangents, with a note that they may be computed in two ways."""
+  trace, _ = _around()
+  is_noted = lambda x: isinstance(x, compat.Tracer) and x._trace is trace
+  pairs = []
+  for x, y in zip(forwards, backwards):
+    if x is not None and type(y) is not compat.Zero:
+      (x, axes), (y, others) = compat.unbatched(x), compat.unbatched(y)
+      if axes != others or not is_noted(x) or not is_noted(y):
+        return backwards
+      pairs.append((x, y))
+  alternatives.append(pairs)
+  return forwards
 
 
 # The linearization.
@@ -131,7 +168,7 @@ def _is_worth_it(operands) -> bool:
   avals = [aval for aval in map(compat.typeof, operands)
            if compat.is_inexact(aval.dtype)]
   return linear_program.columns(avals)[0] > linear_program.FEW and (
-      _around()[0] and not compat.has_mesh())
+      _around()[0] is not None and not compat.has_mesh())
 
 
 def _simplified(call, mode):
@@ -149,31 +186,64 @@ def _simplified(call, mode):
       xs = list(leaves)
       for i, x in zip(moving, tracers):
         xs[i] = x
-      outs, out_structure = jax.tree.flatten(
-          call(*jax.tree.unflatten(structure, xs)))
+      with _noting_alternatives() as alternatives:
+        outs, out_structure = jax.tree.flatten(
+            call(*jax.tree.unflatten(structure, xs)))
       computed = [isinstance(y, compat.Tracer) for y in outs]
       store[:] = out_structure, computed, [
-          None if is_computed else y
-          for y, is_computed in zip(outs, computed)]
-      return [y for y, is_computed in zip(outs, computed) if is_computed]
+          None if is_computed else y for y, is_computed in zip(outs, computed)
+      ], list(map(len, alternatives))
+      return [*(y for y, is_computed in zip(outs, computed) if is_computed),
+              *(x for pairs in alternatives for pair in pairs for x in pair)]
 
     operands = [leaves[i] for i in moving]
     with _merging_exactly():
       jaxpr = compat.trace_to_jaxpr(
           flat, list(map(compat.typeof, operands)), compat.debug_info_of(call))
+    out_structure, computed, outs, lengths = store
     if _order(jaxpr.jaxpr) > 1 and compat.benign(jaxpr.effects):
+      def inlined(trace, *xs):
+        found = trace.inline(jaxpr, xs)
+        pairs = _pairs(found[sum(computed):])
+        trace.alternatives += [
+            list(itertools.islice(pairs, n)) for n in lengths]
+        return found[:sum(computed)]
       with _merging_exactly():
-        found = simplification.transform(
-            lambda trace, *xs: trace.inline(jaxpr, xs), operands, mode)
+        found = simplification.transform(inlined, operands, mode)
     else:
       found = compat.core.jaxpr_as_fun(
-          jaxprs.drop_dead_equations(jaxpr))(*operands)
-    out_structure, computed, outs = store
+          _backwards(jaxpr, sum(computed)))(*operands)
     results = iter(found)
     return jax.tree.unflatten(out_structure, [
         next(results) if is_computed else y
         for is_computed, y in zip(computed, outs)])
   return simplified
+
+
+def _pairs(xs):
+  return zip(xs[::2], xs[1::2], strict=True)
+
+
+def _backwards(closed_jaxpr, count):
+  """The first results of a jaxpr, without those that are there to note what may
+  be computed in two ways: it is by the backward pass."""
+  outvars = closed_jaxpr.jaxpr.outvars
+  backwards = {x: y for x, y in _pairs(outvars[count:])
+               if type(x) is not compat.Literal}
+  return jaxprs.drop_dead_equations(jaxprs.substituted(
+      jaxprs.with_equations(closed_jaxpr, closed_jaxpr.jaxpr.eqns,
+                            outvars[:count]), backwards))
+
+
+@contextlib.contextmanager
+def _noting_alternatives() -> Iterator[list]:
+  """Has the trace that is current here be one that is simplified later."""
+  cell, before = here.cell, here.cell.staging
+  cell.staging = compat.current_trace(), []
+  try:
+    yield cell.staging[1]
+  finally:
+    cell.staging = before
 
 
 @contextlib.contextmanager

@@ -31,6 +31,10 @@ from jax_cse.ring.polynomials import Monomial, Terms, times
 _MAX_TERMS = 1024
 
 
+# What a way saves that is better whatever else is needed.
+_ALWAYS = Saved(-1, 1)
+
+
 class _Member(NamedTuple):
   """A term of a sum: a multiple of a factor, the cofactor shared by others."""
   coefficient: Coefficient
@@ -55,6 +59,11 @@ class Collapse:
     self._collected: dict[int, Terms | None] = {}
     self.coefficients: set[int] = set()
     self._places: dict[int, tuple[int, int]] = {}
+
+  def replace(self, n: int, other: Element) -> None:
+    """Has a core computed as another element, which is equal."""
+    self._ways[n] = [Way(((other.coefficient, ((other.core, 1),)),),
+                         (_ALWAYS,))]
 
   def ways(self, n: int) -> list[Way]:
     """Ways to compute a core that save images."""
