@@ -15,7 +15,7 @@ A small tanh network of (t, x) learns that front for 0 <= t <= 1, |x| <= 3 from
 its values at t = 0, its values and slopes at both ends, and the residual on a
 grid inside. Derivatives are written in the two plain ways, nested `jax.jvp` and
 nested `jax.grad`, and each is trained as it is and inside of
-`jax_cse.enabled()`, on the same code:
+`jax_cse.enabled("ring")`, on the same code:
 
     pip install 'PATH/TO/CLONE[examples]'
     python examples/pinn.py [--steps N] [--points N] [--layers N] [--width N]
@@ -24,10 +24,11 @@ nested `jax.grad`, and each is trained as it is and inside of
 It prints a table of equations, times and losses, and draws them. It ends with a
 mixed partial derivative, u_xxxt, which is one line with `jax_cse.pushfwd`.
 
-Merged are also the values that the last differentiation, by the parameters,
-goes back through. So each gets one cotangent, the sum, and has its rule applied
-to that. What is merged after that differentiation, as by XLA, has the copies'
-cotangents pass through their rules one by one.
+The loss is simplified before the last differentiation, by the parameters. Each
+value in it gets one cotangent then, the sum, and has its rule applied to that.
+What is merged after that differentiation, as by XLA, has the copies' cotangents
+pass through their rules one by one. Nested `grad` runs forwards where it is by
+one number, so both ways come to the same program.
 
 The losses differ by rounding, which a long training amplifies, as it does any
 change in the last bit of a weight.
@@ -191,7 +192,7 @@ class Run(NamedTuple):
 
 def around(cse: bool) -> Any:
   """What stands around the code: this is all that differs."""
-  return jax_cse.enabled() if cse else jax_cse.disabled()
+  return jax_cse.enabled("ring") if cse else jax_cse.disabled()
 
 
 def timed(f: Callable, *args: Any) -> tuple[Any, float]:

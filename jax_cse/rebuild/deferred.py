@@ -29,8 +29,8 @@ from jax_cse.ring.linear_ring import LinearRing
 from jax_cse.ring.normal_form import NormalForms
 
 
-# The second of two ways is taken at so much of the cost of the first. That is of
-# columns of a Jacobian, which may yet collapse with others: at 1, a step of
+# The second of two ways is taken at so much of the cost of the first. That is
+# of columns of a Jacobian, which may yet collapse with others: at 1, a step of
 # training took 1.2 times the operations.
 _MOST_OF_SECOND = 0.75
 
