@@ -18,8 +18,9 @@ PACKAGE = ROOT / "jax_cse"
 # Where a folder stands: a column and a row, from the ground up.
 PLACES = {
     "foundation": (0, 0), "compat": (0, 1), "ring": (2, 1),
-    "primitives": (1, 2), "numbering": (1, 3), "memo": (1, 4),
-    "rebuild": (1, 5), "report": (0, 6), "transforms": (2, 6)}
+    "primitives": (1, 2), "numbering": (1, 3), "rebuild": (1, 4),
+    "memo": (1, 5), "checking": (2, 6), "report": (0, 7),
+    "transforms": (2, 7)}
 _WIDTH, _HEIGHT = 1.7, 0.6
 _BLUE, _GREY = "#0072B2", "#777777"
 
@@ -46,7 +47,7 @@ def direct(needs: dict[str, set[str]]) -> list[tuple[str, str]]:
 
 
 def draw() -> Figure:
-  fig = Figure(figsize=(6.5, 7), layout="constrained")
+  fig = Figure(figsize=(6.5, 8), layout="constrained")
   ax: Any = fig.subplots()
   at = {folder: (2.4 * column, 1.3 * row)
         for folder, (column, row) in PLACES.items()}
@@ -61,7 +62,7 @@ def draw() -> Figure:
         (x - _WIDTH / 2, y - _HEIGHT / 2), _WIDTH, _HEIGHT, facecolor="white",
         edgecolor=_BLUE, linewidth=1.5, boxstyle="round,pad=0.05"))
     ax.text(x, y, f"{folder}/", ha="center", va="center", fontsize=12)
-  ax.set(xlim=(-1.2, 6), ylim=(-0.6, 8.4), aspect="equal")
+  ax.set(xlim=(-1.2, 6), ylim=(-0.6, 9.7), aspect="equal")
   ax.axis("off")
   return fig
 
