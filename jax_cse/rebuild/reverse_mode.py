@@ -56,16 +56,18 @@ def reordered(mode: str) -> Iterator[None]:
     patch.release(me)
 
 
-def _around() -> tuple[Any, bool]:
+def _around() -> tuple[Any, type | None]:
   """The trace at which operations here are noted before they are done, if any,
-  and whether a linearization is under way in what is noted there."""
-  trace, linearized = compat.current_trace(), False
+  and of which type the next derivative around is, if one is under way there."""
+  trace, derivative = compat.current_trace(), None
   while trace is not None:
     if isinstance(trace, (CseTrace, compat.DynamicJaxprTrace)):
-      return trace, linearized
-    linearized = linearized or isinstance(trace, compat.LinearizeTrace)
+      return trace, derivative
+    if derivative is None and isinstance(
+        trace, (compat.LinearizeTrace, compat.JVPTrace)):
+      derivative = type(trace)
     trace = getattr(trace, "parent_trace", None)
-  return None, linearized
+  return None, derivative
 
 
 def _order(jaxpr) -> int:
@@ -92,9 +94,12 @@ def _transposing(plain):
       return plain(jaxpr, transform_stack, consts, primals_in, cotangents_in)
     forwards = lambda: linear_program.cotangents(
         jaxpr, values, wanted, cotangents_in, transpose)
-    if _is_cheaper_forwards(jaxpr, wanted):
+    is_cheaper = _is_cheaper_forwards(jaxpr, wanted)
+    alternatives = _alternatives() if is_cheaper is None else None
+    if is_cheaper or (is_cheaper is None and alternatives is None
+                      and _order(jaxpr) > 1):
       found = forwards()
-    elif (alternatives := _alternatives()) is not None:
+    elif alternatives is not None:
       again = [compat.accumulator(x.aval) if i in wanted else x
                for i, x in enumerate(values)]
       backwards = transpose(jaxpr, consts, again[len(consts):])
@@ -114,16 +119,18 @@ def _may_run_forwards(jaxpr, wanted) -> bool:
           and linear_program.runs_forwards(jaxpr, avals))
 
 
-def _is_cheaper_forwards(jaxpr, wanted) -> bool:
+def _is_cheaper_forwards(jaxpr, wanted) -> bool | None:
   """Whether one column is to be computed, or what a backward pass adds would be
-  differentiated again, or it adds to what is a derivative already.
+  transposed again; None if it depends on how many columns are read.
 
-  Otherwise the numbers of a gradient cost one backward pass, or as many columns
-  as are read.
+  Forward mode over a backward pass adds but a constant factor.
   """
   avals = [[*jaxpr.constvars, *jaxpr.invars][i].aval for i in wanted]
-  return (linear_program.columns(avals)[0] == 1 or _around()[1]
-          or _order(jaxpr) > 1)
+  _, derivative = _around()
+  if linear_program.columns(avals)[0] == 1 or (
+      derivative is compat.LinearizeTrace):
+    return True
+  return None if derivative is None else False
 
 
 def _alternatives() -> list | None:

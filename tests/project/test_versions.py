@@ -14,7 +14,7 @@ class VersionsTest(absltest.TestCase):
   def test_pages_are_as_written(self):
     for page in versions.PAGES:
       text = page.read_text()
-      self.assertEqual(versions.written(text), text, page)
+      self.assertEqual(versions.written(text), text, str(page))
 
   def test_every_branch_is_in_the_table(self):
     there = set(re.findall(r"^\| ([\d.]+) \|", versions.changes(),
