@@ -121,8 +121,17 @@ class DeferredTrace(compat.Trace):
   """
 
   def __init__(self, parent, mode: str,
-               simplify: Callable[[Any, Any, str], Any]):
-    """`simplify(primitive, jaxpr, mode)` gives a simpler jaxpr for one inside.
+               simplify: Callable[[Any, Any, str], Any],
+               rewrites: bool = True):
+    """A trace on a parent.
+
+    Args:
+      parent: where values are bound.
+      mode: of the algebra.
+      simplify: takes a primitive, a jaxpr among its params and the mode, and
+        gives a simpler jaxpr.
+      rewrites: whether sums and products are rebuilt, or are computed as they
+        are written.
     """
     super().__init__()
     self.parent_trace = parent
@@ -141,9 +150,9 @@ class DeferredTrace(compat.Trace):
     self._scope = Scope(self._numbering)
     self.algebra = Algebra(self._scope, mode)
     ring = self.algebra.ring
-    self._forms = [NormalForms(ring)] if mode == "ring" else []
+    self._forms = [NormalForms(ring)] if mode == "ring" and rewrites else []
     maps = self.algebra.maps
-    self._collapse = (Collapse(ring, maps)
+    self._collapse = (Collapse(ring, maps, rewrites)
                       if isinstance(ring, LinearRing) and maps else None)
     self._emission = Emission(ring, scalars.Arithmetic())
     self._calls: dict[int, Application] = {}
@@ -264,36 +273,39 @@ class DeferredTrace(compat.Trace):
     groups = [[tuple(self.algebra.element(x.number, x.aval) for x in pair)
                for pair in pairs] for pairs in self.alternatives]
     self.alternatives = []
-    if self._collapse is None or not groups:
+    if self._collapse is None:
       return
-    first = {x.core for pairs in groups for x, _ in pairs}
-    needed = self._beneath([n for _, n in wanted], first, set())
+    taken: dict[int, int] = {}   # in place of a first
     for pairs in groups:
+      own = {x.core for x, _ in pairs}
+      needed = self._beneath([n for _, n in wanted], taken, own)
       read = [(x, y) for x, y in pairs if x.core in needed]
-      ways = [self._beneath([way[i].core for way in read], (), needed - first)
-              for i in range(2)]
-      costs = [sum(map(self._cost, way)) for way in ways]
-      is_second = costs[1] < _MOST_OF_SECOND * costs[0]
-      if is_second:
+      first, second = (
+          sum(map(self._cost, self._beneath([way[i].core for way in read],
+                                            taken, needed - own)))
+          for i in range(2))
+      if second < _MOST_OF_SECOND * first:
         for x, y in read:
+          taken[x.core] = y.core
           self._collapse.replace(x.core, Element(
               over(y.coefficient, x.coefficient), y.core))
-      needed |= ways[is_second]
 
-  def _beneath(self, numbers, borders, known) -> set[int]:
-    """What numbers are computed from, as they are written, up to borders and
-    what is known."""
+  def _beneath(self, numbers, taken, known) -> set[int]:
+    """What numbers are computed from, as they are written or by what is taken
+    in their place; what is known is not looked beneath."""
     seen: set[int] = set()
     todo = list(numbers)
     while todo:
       n = todo.pop()
-      if n in seen or n in known or n in self._emission.there:
+      if n in seen or n in self._emission.there:
         continue
       seen.add(n)
-      if n in borders:
-        continue
       core = self.algebra.ring.cores.get(n)
-      if core is not None and core.parts and type(core) is not Image:
+      if n in known:
+        continue
+      if n in taken:
+        todo.append(taken[n])
+      elif core is not None and core.parts and type(core) is not Image:
         todo += [m for _, m in core.parts]
       elif type(core) is not One and self.call_of(n) is not None:
         todo += [m for _, m in self._operands(n)]

@@ -83,7 +83,8 @@ def _computes_its_transpose(eqn) -> bool:
 
 def cotangents(jaxpr, values, wanted: Sequence[int], given,
                transpose: Callable[..., Any]) -> list[Any]:
-  """The cotangents of the wanted inputs; None where they are zero.
+  """The cotangents of the wanted inputs, each with its columns one by one; None
+  where it is zero.
 
   Args:
     jaxpr: a linear program, as `vjp` makes it.
@@ -125,8 +126,15 @@ def cotangents(jaxpr, values, wanted: Sequence[int], given,
     row = aval.shape[1:] if in_rows else aval.shape
     parts = [column(i, j) for j in range(math.prod(row))]
     found.append(None if all(x is None for x in parts) else
-                 _together(parts, aval, in_rows))
+                 (_together(parts, aval, in_rows), parts))
   return found
+
+
+def part(whole, j: int, in_rows: bool):
+  """The element `j` of an array, or of each of its rows."""
+  rows = whole.shape[:1] if in_rows else ()
+  flat = lax.reshape(whole, (*rows, whole.size // math.prod(rows)))
+  return lax.index_in_dim(flat, j, len(rows), keepdims=False)
 
 
 def _inner(c, y, axis, dtype):

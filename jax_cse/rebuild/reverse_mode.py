@@ -94,16 +94,15 @@ def _transposing(plain):
       return plain(jaxpr, transform_stack, consts, primals_in, cotangents_in)
     forwards = lambda: linear_program.cotangents(
         jaxpr, values, wanted, cotangents_in, transpose)
-    is_cheaper = _is_cheaper_forwards(jaxpr, wanted)
-    alternatives = _alternatives() if is_cheaper is None else None
-    if is_cheaper or (is_cheaper is None and alternatives is None
-                      and _order(jaxpr) > 1):
-      found = forwards()
+    alternatives = _alternatives()
+    count, in_rows = _columns(jaxpr, wanted)
+    if count == 1:
+      found = [x and x[0] for x in forwards()]
     elif alternatives is not None:
       again = [compat.accumulator(x.aval) if i in wanted else x
                for i, x in enumerate(values)]
       backwards = transpose(jaxpr, consts, again[len(consts):])
-      found = _either(forwards(), backwards, alternatives)
+      found = _either(forwards(), backwards, in_rows, alternatives)
     else:
       return plain(jaxpr, transform_stack, consts, primals_in, cotangents_in)
     for i, x in zip(wanted, found):
@@ -112,50 +111,52 @@ def _transposing(plain):
   return backward_pass3
 
 
+def _columns(jaxpr, wanted) -> tuple[int, bool]:
+  """How many columns the backward pass stands for, and whether in rows."""
+  binders = [*jaxpr.constvars, *jaxpr.invars]
+  return linear_program.columns([binders[i].aval for i in wanted])
+
+
 def _may_run_forwards(jaxpr, wanted) -> bool:
-  avals = [[*jaxpr.constvars, *jaxpr.invars][i].aval for i in wanted]
-  return (0 < linear_program.columns(avals)[0] <= linear_program.FEW
+  binders = [*jaxpr.constvars, *jaxpr.invars]
+  return (0 < _columns(jaxpr, wanted)[0] <= linear_program.FEW
           and _around()[0] is not None
-          and linear_program.runs_forwards(jaxpr, avals))
-
-
-def _is_cheaper_forwards(jaxpr, wanted) -> bool | None:
-  """Whether one column is to be computed, or what a backward pass adds would be
-  transposed again; None if it depends on how many columns are read.
-
-  Forward mode over a backward pass adds but a constant factor.
-  """
-  avals = [[*jaxpr.constvars, *jaxpr.invars][i].aval for i in wanted]
-  _, derivative = _around()
-  if linear_program.columns(avals)[0] == 1 or (
-      derivative is compat.LinearizeTrace):
-    return True
-  return None if derivative is None else False
+          and linear_program.runs_forwards(
+              jaxpr, [binders[i].aval for i in wanted]))
 
 
 def _alternatives() -> list | None:
   """Where what may be computed in two ways is noted; None if nowhere."""
-  trace, _ = _around()
+  trace, derivative = _around()
   staging, noted = here.cell.staging
-  if _mode() != "ring" or trace is None:
+  if _mode() != "ring" or trace is None or derivative is not None:
     return None
   return trace.alternatives if isinstance(trace, CseTrace) else (
       noted if trace is staging else None)
 
 
-def _either(forwards, backwards, alternatives) -> list:
-  """The cotangents, with a note that they may be computed in two ways."""
+def _either(forwards, backwards, in_rows, alternatives) -> list:
+  """The cotangents, with a note that they, and each of their columns, may be
+  computed in two ways."""
   trace, _ = _around()
   is_noted = lambda x: isinstance(x, compat.Tracer) and x._trace is trace
   pairs = []
   for x, y in zip(forwards, backwards):
-    if x is not None and type(y) is not compat.Zero:
-      (x, axes), (y, others) = compat.unbatched(x), compat.unbatched(y)
-      if axes != others or not is_noted(x) or not is_noted(y):
+    if x is None or type(y) is compat.Zero:
+      continue
+    whole, parts = x
+    both = [(whole, y)]
+    if len(parts) > 1:
+      both += [(column, linear_program.part(y, j, in_rows))
+               for j, column in enumerate(parts) if column is not None]
+    for pair in both:
+      (a, axes), (b, others) = map(compat.unbatched, pair)
+      if axes == others and is_noted(a) and is_noted(b):
+        pairs.append((a, b))
+      elif pair is both[0]:
         return backwards
-      pairs.append((x, y))
   alternatives.append(pairs)
-  return forwards
+  return [x and x[0] for x in forwards]
 
 
 # The linearization.
@@ -164,18 +165,26 @@ def _linearizing(plain):
   @functools.wraps(plain)
   def linearize(function, *primals, **kwargs):
     mode = _mode()
-    if mode is not None and _is_worth_it(compat.operands_of(primals)):
+    if mode is not None and _is_staged(compat.operands_of(primals)):
       function = compat.called_by(
           function, functools.partial(_simplified, mode=mode))
     return plain(function, *primals, **kwargs)
   return linearize
 
 
-def _is_worth_it(operands) -> bool:
-  avals = [aval for aval in map(compat.typeof, operands)
-           if compat.is_inexact(aval.dtype)]
-  return linear_program.columns(avals)[0] > linear_program.FEW and (
-      _around()[0] is not None and not compat.has_mesh())
+def _is_staged(operands) -> bool:
+  """Whether a function of these is staged before it is linearized.
+
+  Of one number nothing is to be chosen. Where operations are noted to be
+  evaluated, Python may ask for values.
+  """
+  trace, _ = _around()
+  if trace is None or compat.has_mesh() or (
+      isinstance(trace, CseTrace) and not trace.stages):
+    return False
+  return linear_program.columns(
+      [aval for aval in map(compat.typeof, operands)
+       if compat.is_inexact(aval.dtype)])[0] > 1
 
 
 def _simplified(call, mode):
@@ -185,8 +194,9 @@ def _simplified(call, mode):
   def simplified(*args):
     leaves, structure = jax.tree.flatten(args)
     moving = [i for i, x in enumerate(leaves) if isinstance(x, compat.Tracer)]
-    if any(compat.to_concrete_value(leaves[i]) is not None for i in moving):
-      return call(*args)   # Python may ask for values
+    numbers = [leaves[i] for i in moving if leaves[i].size == 1]
+    if any(compat.to_concrete_value(x) is not None for x in numbers):
+      return call(*args)   # Python may ask for them
     store: list[Any] = []
 
     def flat(*tracers):
@@ -208,7 +218,10 @@ def _simplified(call, mode):
       jaxpr = compat.trace_to_jaxpr(
           flat, list(map(compat.typeof, operands)), compat.debug_info_of(call))
     out_structure, computed, outs, lengths = store
-    if _order(jaxpr.jaxpr) > 1 and compat.benign(jaxpr.effects):
+    is_last = linear_program.columns(
+        [x.aval for x in operands])[0] > linear_program.FEW
+    if compat.benign(jaxpr.effects) and (
+        lengths or (is_last and _order(jaxpr.jaxpr) > 1)):
       def inlined(trace, *xs):
         found = trace.inline(jaxpr, xs)
         pairs = _pairs(found[sum(computed):])
@@ -216,7 +229,7 @@ def _simplified(call, mode):
             list(itertools.islice(pairs, n)) for n in lengths]
         return found[:sum(computed)]
       with _merging_exactly():
-        found = simplification.transform(inlined, operands, mode)
+        found = simplification.transform(inlined, operands, mode, is_last)
     else:
       found = compat.core.jaxpr_as_fun(
           _backwards(jaxpr, sum(computed)))(*operands)

@@ -81,10 +81,11 @@ def _price(closed_jaxpr) -> tuple[int, int]:
   return sum(map(costs.cost_of_equation, eqns)), len(eqns)
 
 
-def transform(fun, operands, mode: str) -> list[Any]:
-  """The results of a function of a trace and flat operands, simplified."""
+def transform(fun, operands, mode: str, rewrites: bool = True) -> list[Any]:
+  """The results of a function of a trace and flat operands, simplified; if not
+  `rewrites`, only without what is equal or not needed."""
   with compat.take_current_trace() as parent:
-    trace = CseTrace(parent, mode, _simplify_inside)
+    trace = CseTrace(parent, mode, _simplify_inside, rewrites)
     try:
       tracers = [trace.enter(x) for x in operands]
       with compat.set_current_trace(trace):

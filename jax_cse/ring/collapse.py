@@ -49,8 +49,10 @@ class Collapse:
     coefficients: of images that many sums may be multiples of.
   """
 
-  def __init__(self, ring: LinearRing, maps: Maps):
+  def __init__(self, ring: LinearRing, maps: Maps, looks: bool = True):
+    """`looks`: whether ways are looked for, or are only those of `replace`."""
     self._ring = ring
+    self._looks = looks
     self._axis_sums = AxisSums(ring, maps)
     self._cores = ring.cores
     self._collecting = Collecting(ring)
@@ -67,12 +69,15 @@ class Collapse:
 
   def ways(self, n: int) -> list[Way]:
     """Ways to compute a core that save images."""
+    if not self._looks:
+      return self._ways.get(n, [])
     return self._once(self._ways, n, self._new_ways)
 
   def collected(self, n: int) -> Terms | None:
     """A sum with images in it, their common factors collected; None if there
     is nothing to collect."""
-    return self._once(self._collected, n, self._new_collected)
+    return self._once(self._collected, n, self._new_collected) if (
+        self._looks) else None
 
   def _once(self, known, n, compute):
     if n not in known:
