@@ -25,7 +25,7 @@ class Cell:
     self.memo = base
     self.passing = False   # see `patch`
     # A trace whose jaxpr is simplified, and what may be computed in two ways
-    # there; see `reverse_mode`.
+    # there; see `staging`.
     self.staging: tuple[Any, list] = (None, [])
 
   def push(self, token: object, memo: Any) -> None:

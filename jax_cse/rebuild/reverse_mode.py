@@ -4,10 +4,13 @@ JAX merges and rebuilds nothing between two derivatives, and XLA only after the
 last. Two functions of JAX's are replaced while sums and products may be
 reordered, inside of `enabled("ring")` and while the function of a `cse` runs:
 
-    the linearization     of a function with nested derivatives in it, by many
-                          inputs: the function is staged and simplified first
-    the backward pass     of a function of few inputs: runs forwards, where its
-                          equations would be differentiated again
+    the linearization     of a function with derivatives in it: the function is
+                          staged and simplified first
+    the backward pass     of a function of few inputs: runs forwards, by one
+                          input always, by several if that is cheaper
+
+Which is cheaper depends on what is read of a gradient. So both are staged, the
+pair is noted, and when the function around is staged the dearer is dropped.
 
 Whether they are is told by the value of the user context. It is a part of the
 key of every trace cache, so what is traced here is never reused elsewhere.
@@ -19,18 +22,13 @@ is set.
 from collections.abc import Iterator
 import contextlib
 import functools
-import itertools
 from typing import Any
 
-import jax
-
 from jax_cse import compat
-from jax_cse.compat import jaxprs
 from jax_cse.compat import patching
 from jax_cse.foundation import counting
-from jax_cse.foundation.active import here
 from jax_cse.rebuild import linear_program
-from jax_cse.rebuild import simplification
+from jax_cse.rebuild import staging
 from jax_cse.rebuild.cse_trace import CseTrace
 
 
@@ -128,11 +126,10 @@ def _may_run_forwards(jaxpr, wanted) -> bool:
 def _alternatives() -> list | None:
   """Where what may be computed in two ways is noted; None if nowhere."""
   trace, derivative = _around()
-  staging, noted = here.cell.staging
   if _mode() != "ring" or trace is None or derivative is not None:
     return None
-  return trace.alternatives if isinstance(trace, CseTrace) else (
-      noted if trace is staging else None)
+  return (trace.alternatives if isinstance(trace, CseTrace)
+          else staging.alternatives(trace))
 
 
 def _either(forwards, backwards, in_rows, alternatives) -> list:
@@ -165,9 +162,11 @@ def _linearizing(plain):
   @functools.wraps(plain)
   def linearize(function, *primals, **kwargs):
     mode = _mode()
-    if mode is not None and _is_staged(compat.operands_of(primals)):
-      function = compat.called_by(
-          function, functools.partial(_simplified, mode=mode))
+    operands = compat.operands_of(primals)
+    if mode is not None and _is_staged(operands):
+      function = compat.called_by(function, functools.partial(
+          _simplified, mode=mode,
+          is_last=_numbers(operands) > linear_program.FEW))
     return plain(function, *primals, **kwargs)
   return linearize
 
@@ -179,104 +178,34 @@ def _is_staged(operands) -> bool:
   evaluated, Python may ask for values.
   """
   trace, _ = _around()
-  if trace is None or compat.has_mesh() or (
-      isinstance(trace, CseTrace) and not trace.stages):
-    return False
+  return (trace is not None and not compat.has_mesh()
+          and not (isinstance(trace, CseTrace) and not trace.stages)
+          and all(type(aval) is compat.ShapedArray
+                  for aval in map(compat.typeof, operands))
+          and _numbers(operands) > 1)
+
+
+def _numbers(operands) -> int:
+  """How many columns a backward pass to these stands for."""
   return linear_program.columns(
       [aval for aval in map(compat.typeof, operands)
-       if compat.is_inexact(aval.dtype)])[0] > 1
+       if compat.is_inexact(aval.dtype)])[0]
 
 
-def _simplified(call, mode):
-  """A function that is staged and simplified before its operations are done, if
-  it has nested derivatives inside."""
+def _simplified(call, mode, is_last):
+  """A function that is staged, and simplified, before its operations are done.
+
+  Of all levels the last is rebuilt, which is by many numbers. The others leave
+  out what is not read, and choose between columns and a backward pass.
+  """
   @functools.wraps(call)
   def simplified(*args):
-    leaves, structure = jax.tree.flatten(args)
-    moving = [i for i, x in enumerate(leaves) if isinstance(x, compat.Tracer)]
-    numbers = [leaves[i] for i in moving if leaves[i].size == 1]
-    if any(compat.to_concrete_value(x) is not None for x in numbers):
-      return call(*args)   # Python may ask for them
-    store: list[Any] = []
-
-    def flat(*tracers):
-      xs = list(leaves)
-      for i, x in zip(moving, tracers):
-        xs[i] = x
-      with _noting_alternatives() as alternatives:
-        outs, out_structure = jax.tree.flatten(
-            call(*jax.tree.unflatten(structure, xs)))
-      computed = [isinstance(y, compat.Tracer) for y in outs]
-      store[:] = out_structure, computed, [
-          None if is_computed else y for y, is_computed in zip(outs, computed)
-      ], list(map(len, alternatives))
-      return [*(y for y, is_computed in zip(outs, computed) if is_computed),
-              *(x for pairs in alternatives for pair in pairs for x in pair)]
-
-    operands = [leaves[i] for i in moving]
-    with _merging_exactly():
-      jaxpr = compat.trace_to_jaxpr(
-          flat, list(map(compat.typeof, operands)), compat.debug_info_of(call))
-    out_structure, computed, outs, lengths = store
-    is_last = linear_program.columns(
-        [x.aval for x in operands])[0] > linear_program.FEW
-    if compat.benign(jaxpr.effects) and (
-        lengths or (is_last and _order(jaxpr.jaxpr) > 1)):
-      def inlined(trace, *xs):
-        found = trace.inline(jaxpr, xs)
-        pairs = _pairs(found[sum(computed):])
-        trace.alternatives += [
-            list(itertools.islice(pairs, n)) for n in lengths]
-        return found[:sum(computed)]
-      with _merging_exactly():
-        found = simplification.transform(inlined, operands, mode, is_last)
-    else:
-      found = compat.core.jaxpr_as_fun(
-          _backwards(jaxpr, sum(computed)))(*operands)
-    results = iter(found)
-    return jax.tree.unflatten(out_structure, [
-        next(results) if is_computed else y
-        for is_computed, y in zip(computed, outs)])
+    staged = staging.stage(call, args)
+    if staged is None:
+      return call(*args)
+    return staged.evaluate(mode, rewrites=is_last, is_simplified=bool(
+        staged.alternatives or (is_last and _order(staged.jaxpr.jaxpr) > 1)))
   return simplified
-
-
-def _pairs(xs):
-  return zip(xs[::2], xs[1::2], strict=True)
-
-
-def _backwards(closed_jaxpr, count):
-  """The first results of a jaxpr, without those that are there to note what may
-  be computed in two ways: it is by the backward pass."""
-  outvars = closed_jaxpr.jaxpr.outvars
-  backwards = {x: y for x, y in _pairs(outvars[count:])
-               if type(x) is not compat.Literal}
-  return jaxprs.drop_dead_equations(jaxprs.substituted(
-      jaxprs.with_equations(closed_jaxpr, closed_jaxpr.jaxpr.eqns,
-                            outvars[:count]), backwards))
-
-
-@contextlib.contextmanager
-def _noting_alternatives() -> Iterator[list]:
-  """Has the trace that is current here be one that is simplified later."""
-  cell, before = here.cell, here.cell.staging
-  cell.staging = compat.current_trace(), []
-  try:
-    yield cell.staging[1]
-  finally:
-    cell.staging = before
-
-
-@contextlib.contextmanager
-def _merging_exactly() -> Iterator[None]:
-  """Merges less, at less cost, in a program that is rebuilt anyway: it took 0.7
-  of the time to trace."""
-  cell, token = here.cell, object()
-  if cell.memo is not None:
-    cell.push(token, cell.memo.for_staging())
-  try:
-    yield
-  finally:
-    cell.remove(token)
 
 
 patch = patching.Patch(((*compat.LINEARIZE, _linearizing),
