@@ -6,6 +6,7 @@ the types of those operands in their place.
 """
 
 from collections.abc import Sequence
+import operator
 from typing import Any
 import weakref
 
@@ -158,7 +159,14 @@ class Maps:
   def integer(self, number: int) -> int | None:
     """The integer that a number stands for, if it is a known one."""
     value = self._scope.numbering.scalars.get(number)
-    return int(value) if isinstance(value, int) else None
+    if value is None:   # an element of the ring of integers
+      element = self._scope.algebra.find(number)
+      value = (element.coefficient
+               if self._scope.algebra.is_known(number) else None)
+    try:
+      return None if value is None else operator.index(value)
+    except TypeError:
+      return None
 
   def _added(self, primitive, domain, shape, params) -> Map:
     map_ = self.of(keys.plan_of(primitive), compat.current_eqn_context(), [0],

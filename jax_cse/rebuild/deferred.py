@@ -269,7 +269,7 @@ class DeferredTrace(compat.Trace):
     plans = [Extraction(ring, forms, collapse).choose(
         wanted, there.__contains__, self._operands)
              for forms in (None, *self._forms) for collapse in collapses]
-    prices = [price(ring, plan, there) for plan in plans]
+    prices: list[float] = [price(ring, plan, there) for plan in plans]
     if not self._rewrites:   # the first plans are as written
       prices = [p if i < len(collapses) else p / _MUCH_LESS
                 for i, p in enumerate(prices)]

@@ -16,6 +16,7 @@ import jax_cse
 from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.foundation import counting
+from jax_cse.foundation.active import here
 import specs
 
 grad = jax.grad
@@ -235,6 +236,74 @@ class RulesTest(absltest.TestCase):
     for way in WAYS:
       counts = primitives(by(way, grad(NET)).jaxpr(Z))
       self.assertEqual(counts["dot_general"], 5, way)   # the last not twice
+
+
+class ChoiceTest(parameterized.TestCase):
+  """Columns or a backward pass, by what is read."""
+
+  def products(self, way, fun, *args):
+    return primitives(by(way, fun).jaxpr(*args))["dot_general"]
+
+  @parameterized.parameters("all components", "hessian", "jacrev jacrev")
+  def test_what_is_read_as_a_whole_is_one_backward_pass(self, name):
+    fun, *args = PROGRAMS[name]
+    plain = jax.make_jaxpr(fun)(*args)
+    self.assertLessEqual(self.products("cse", fun, *args),
+                         primitives(plain)["dot_general"])
+
+  def test_a_component_is_a_column(self):
+    def along_first(fun):
+      return lambda z: jax.jvp(fun, (z,), (jnp.array([1., 0., 0.]),))[1]
+    for way in ("ring", "cse"):
+      self.assertLessEqual(
+          self.products(way, lambda z: pick(pick(NET, 0), 0)(z) * z, Z),
+          self.products(way, lambda z: along_first(along_first(NET))(z) * z, Z)
+          + 4 * (way == "ring"))   # the last is not in a loss
+
+  def test_a_function_runs_once(self):
+    runs = []
+    def fun(z):
+      runs.append(1)
+      return NET(z)
+    for way in WAYS:
+      runs.clear()
+      by(way, lambda z: grad(lambda z: grad(fun)(z)[0])(z)).jaxpr(Z)
+      self.assertLen(runs, 1)
+
+  def test_nothing_stays_behind(self):
+    def fails(z):
+      raise KeyError("mine")
+    before = here.cell.staging
+    plain = [getattr(*seam) for seam in (compat.LINEARIZE, compat.TRANSPOSE)]
+    for way in WAYS:
+      with self.assertRaisesRegex(KeyError, "mine"):
+        by(way, lambda z: grad(lambda z: grad(fails)(z)[0])(z)).jaxpr(Z)
+      self.assertEqual(here.cell.staging, before)
+      self.assertEqual(compat.user_context.value(), None)
+      self.assertEqual(plain, [getattr(*seam) for seam in (
+          compat.LINEARIZE, compat.TRANSPOSE)])
+
+  def test_rows_that_meet_are_not_taken_for_rows(self):
+    x = jnp.linspace(0., 1., 8).reshape(8, 1)
+    w = jnp.arange(1., 4.)[None]
+    for name, together in {
+        "attention": lambda x: jax.nn.softmax((x @ w) @ (x @ w).T) @ x,
+        "cumsum": lambda x: jnp.cumsum(x, 0) * x,
+        "reversed": lambda x: x[::-1] * x,
+        "normalized": lambda x: x / jnp.linalg.norm(x),
+        "gathered": lambda x: x[jnp.array([0, 0, 1, 2, 3, 4, 5, 7])] * x,
+        "reshaped": lambda x: (x.reshape(2, 4) ** 2).reshape(8, 1) * x,
+        "concatenated": lambda x: jnp.concatenate([x[4:], x[:4]]) * x,
+        "batched products": lambda x: jnp.einsum(
+            "bi,bj->bij", jnp.sin(x), x @ w).sum(-1),
+        "sorted": lambda x: jnp.sort(jnp.cos(3 * x), 0) * x}.items():
+      def fun(x, together=together):
+        return grad(lambda x: (grad(
+            lambda x: (jnp.sin(together(x))**2).sum())(x)**2).sum())(x)
+      wanted = jax.jit(fun)(x)
+      for way in WAYS:
+        np.testing.assert_allclose(by(way, fun)(x), wanted, rtol=1e-3,
+                                   atol=1e-4, err_msg=f"{name}, {way}")
 
 
 class GrowthTest(parameterized.TestCase):
