@@ -1,15 +1,30 @@
 """The linear program of a `vjp`, and where its cotangents are accumulated."""
 
+import os
+
+import jax
 from jax._src import dtypes
 from jax._src import linear_util as lu
 from jax._src.interpreters import ad
+from jax._src.lax.control_flow import solves
 
 from jax_cse.compat.settings import VERSION
 
-# Primitives that are transposed as their user says, not as they compute.
-TRANSPOSED_BY_RULE = frozenset({
+# Primitives that are transposed as their user says, not as they compute, or not
+# at all.
+_TRANSPOSED_BY_RULE = frozenset({
     "custom_lin", "custom_transpose_call", "linear_call", "call_hi_primitive",
-    "call_hi_primitive_linearized"})
+    "call_hi_primitive_linearized", "pure_callback", "io_callback"})
+_JAX = os.path.dirname(jax.__file__) + os.sep
+
+
+def has_transpose_of_its_own(eqn) -> bool:
+  """Whether an equation is transposed by a rule that a user wrote; JAX wrote
+  those of its own solvers."""
+  if eqn.primitive is not solves.linear_solve_p:
+    return eqn.primitive.name in _TRANSPOSED_BY_RULE
+  rule = eqn.params["jaxprs"].transpose_solve
+  return rule is None or _JAX not in (rule.jaxpr.debug_info.func_src_info or "")
 
 
 def wanted_inputs(primals_in) -> list[int] | None:

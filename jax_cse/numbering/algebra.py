@@ -61,7 +61,7 @@ class Algebra:
         LinearRing(scope.expressions.of, compat.is_integer,
                    compat.is_complex) if mode == "ring"
         else Ring(scope.expressions.of, False, compat.is_integer))
-    self.maps = Maps(scope) if mode == "ring" else None
+    self.maps = Maps(scope, self) if mode == "ring" else None
     self._elements: dict[int, Element] = {}
     self._applied: dict[int, tuple[Map, list[Element]]] = {}
     self._types: dict[int, Any] = {}   # of atoms

@@ -6,7 +6,6 @@ the types of those operands in their place.
 """
 
 from collections.abc import Sequence
-import operator
 from typing import Any
 import weakref
 
@@ -120,8 +119,9 @@ class Map:
 class Maps:
   """The linear maps of one trace."""
 
-  def __init__(self, scope):
+  def __init__(self, scope, algebra):
     self._scope = weakref.proxy(scope)   # see `Algebra`
+    self._algebra = weakref.proxy(algebra)
     self._known: dict[int, Map | None] = {}
 
   def of(self, plan: keys.Plan, context, numbers: Sequence[int], avals, params
@@ -158,15 +158,10 @@ class Maps:
 
   def integer(self, number: int) -> int | None:
     """The integer that a number stands for, if it is a known one."""
+    if self._algebra.is_known(number):
+      return int(self._algebra.find(number).coefficient)
     value = self._scope.numbering.scalars.get(number)
-    if value is None:   # an element of the ring of integers
-      element = self._scope.algebra.find(number)
-      value = (element.coefficient
-               if self._scope.algebra.is_known(number) else None)
-    try:
-      return None if value is None else operator.index(value)
-    except TypeError:
-      return None
+    return value if isinstance(value, int) else None
 
   def _added(self, primitive, domain, shape, params) -> Map:
     map_ = self.of(keys.plan_of(primitive), compat.current_eqn_context(), [0],

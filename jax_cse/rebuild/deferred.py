@@ -158,6 +158,7 @@ class DeferredTrace(compat.Trace):
     self._forms = [NormalForms(ring)] if mode == "ring" else []
     maps = self.algebra.maps
     self._rewrites = rewrites
+    self._taken: Collapse | None = None   # the second of two ways
     self._collapse = (Collapse(ring, maps, rewrites)
                       if isinstance(ring, LinearRing) and maps else None)
     self._emission = Emission(ring, scalars.Arithmetic())
@@ -263,7 +264,7 @@ class DeferredTrace(compat.Trace):
     if not wanted:
       return []
     ring, there = self.algebra.ring, self._emission.there
-    collapses: list[Collapse | None] = [None]
+    collapses: list[Collapse | None] = [self._taken]
     if isinstance(ring, LinearRing) and ring.has_images:
       collapses.append(self._collapse)
     plans = [Extraction(ring, forms, collapse).choose(
@@ -295,10 +296,13 @@ class DeferredTrace(compat.Trace):
                                             taken, needed - own)))
           for i in range(2))
       if second < _MOST_OF_SECOND * first:
+        self._taken = self._taken or Collapse(
+            self._collapse.ring, self._collapse.maps, looks=False)
         for x, y in read:
           taken[x.core] = y.core
-          self._collapse.replace(x.core, Element(
-              over(y.coefficient, x.coefficient), y.core))
+          for collapse in (self._taken, self._collapse):
+            collapse.replace(x.core, Element(
+                over(y.coefficient, x.coefficient), y.core))
 
   def _beneath(self, numbers, taken, known) -> set[int]:
     """What numbers are computed from, as they are written or by what is taken

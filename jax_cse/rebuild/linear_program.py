@@ -76,7 +76,7 @@ def runs_forwards(jaxpr, avals) -> bool:
 
 def _computes_its_transpose(eqn) -> bool:
   return not eqn.effects and (
-      eqn.primitive.name not in compat.TRANSPOSED_BY_RULE) and all(
+      not compat.has_transpose_of_its_own(eqn)) and all(
           is_in_ring(v.aval) for v in eqn.outvars
           if compat.is_inexact(v.aval.dtype))
 
@@ -125,8 +125,8 @@ def cotangents(jaxpr, values, wanted: Sequence[int], given,
   for i, aval in zip(wanted, avals):
     row = aval.shape[1:] if in_rows else aval.shape
     parts = [column(i, j) for j in range(math.prod(row))]
-    found.append(None if all(x is None for x in parts) else
-                 (_together(parts, aval, in_rows), parts))
+    found.append(None if all(x is None for x in parts) else (compat.convert(
+        _together(parts, aval, in_rows), aval), parts))
   return found
 
 
@@ -253,7 +253,8 @@ def _on_host(primitive, eqn, operands) -> list[np.ndarray] | None:
     if not isinstance(x, np.ndarray):
       return None
     xs.append(x.astype(v.aval.dtype))
-  found = rule(eqn.params, *xs)
+  with np.errstate(all="ignore"):
+    found = rule(eqn.params, *xs)
   return found if primitive.multiple_results else [found]
 
 
@@ -275,6 +276,12 @@ def _broadcast(params, x):
   return np.broadcast_to(x.reshape(shape), params["shape"])
 
 
+def _reshape(params, x):
+  order = params["dimensions"]
+  return (x if order is None else x.transpose(order)).reshape(
+      params["new_sizes"])
+
+
 def _slice(params, x):
   strides = params["strides"] or [1] * x.ndim
   return x[tuple(map(slice, params["start_indices"], params["limit_indices"],
@@ -283,7 +290,7 @@ def _slice(params, x):
 
 _ON_HOST: dict[Any, Callable[..., Any]] = {
     compat.broadcast_in_dim_p: _broadcast,
-    compat.reshape_p: lambda params, x: x.reshape(params["new_sizes"]),
+    compat.reshape_p: _reshape,
     compat.squeeze_p: lambda params, x: x.squeeze(tuple(params["dimensions"])),
     compat.transpose_p: lambda params, x: x.transpose(params["permutation"]),
     compat.slice_p: _slice,

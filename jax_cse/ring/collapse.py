@@ -46,12 +46,13 @@ class Collapse:
   """Finds ways to compute sums.
 
   Attributes:
+    ring, maps: where they are found, and the linear maps of it.
     coefficients: of images that many sums may be multiples of.
   """
 
   def __init__(self, ring: LinearRing, maps: Maps, looks: bool = True):
     """`looks`: whether ways are looked for, or are only those of `replace`."""
-    self._ring = ring
+    self.ring, self.maps = ring, maps
     self._looks = looks
     self._axis_sums = AxisSums(ring, maps)
     self._cores = ring.cores
@@ -245,13 +246,13 @@ class Collapse:
     return core
 
   def _sum_of_factors(self, members) -> Element:
-    total = self._ring.constant(0, self._cores[members[0].factor].domain)
+    total = self.ring.constant(0, self._cores[members[0].factor].domain)
     for c, _, n in members:
-      total = self._ring.add(total, Element(c, n))
+      total = self.ring.add(total, Element(c, n))
     return total
 
   def _image_of_sum(self, view, members) -> Element:
-    ring, (start, stop) = self._ring, view
+    ring, (start, stop) = self.ring, view
     first = self._image(members[0].factor)
     parts = list(first.parts)
     for i in range(start, stop):

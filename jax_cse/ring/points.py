@@ -105,13 +105,15 @@ class Points:
 
     Of maps that keep the order one after the other only the last shape counts.
     """
-    if not map_.keeps_order:
+    shape, rest = map_.shape, position
+    if type(position) is tuple and type(position[0]) is tuple:
+      shape, rest = position
+    # An operand may be the same all along an axis, which it has with length 1
+    # then. Another map repeats its elements, in an order of its own.
+    if not map_.keeps_order or math.prod(shape) != math.prod(map_.shape):
       self._maps[map_.number] = map_
       return map_.number, position
-    shape = map_.shape
-    if type(position) is tuple and type(position[0]) is tuple:
-      shape, position = position
-    return position if shape == map_.operand_shapes[0] else (shape, position)
+    return rest if shape == map_.operand_shapes[0] else (shape, rest)
 
   def _compute(self, number, position):
     core, at = self._cores[number], self._known
