@@ -149,7 +149,8 @@ def _inner(c, y, axis, dtype):
   product = lax.squeeze(product, single)
   if jnp.iscomplexobj(product):
     product = lax.real(product)
-  return lax.convert_element_type(product, dtype)
+  return (product if product.dtype == dtype
+          else lax.convert_element_type(product, dtype))
 
 
 def _together(parts, aval, in_rows):
@@ -214,8 +215,10 @@ def _value(x, aval):
   x = x.x
   if x is None:
     return jnp.zeros(aval.shape, aval.dtype)
-  if not isinstance(x, np.ndarray) or not x.ndim:
+  if not isinstance(x, np.ndarray):
     return x
+  if not x.ndim:
+    return compat.weak_scalar(x.item(), x.dtype) if aval.weak_type else x
   if x.size and np.all(x == x.flat[0]):   # a number, to the ring
     return jnp.full(x.shape, x.flat[0], x.dtype)
   return _one_object(x.dtype, x.shape, x.tobytes())

@@ -51,7 +51,10 @@ OTHER = {
 
 class IndexMapsTest(parameterized.TestCase):
 
-  @parameterized.product(name=tuple(SAME), batched=(False, True))
+  @parameterized.parameters(
+      *((name, False) for name in SAME),
+      # Under `vmap` a dynamic slice is a gather.
+      *((name, True) for name in SAME if "dynamic" not in name))
   def test_an_operand_is_known(self, name, batched):
     fun = lambda x, y: lax.sub(*SAME[name](x, y))
     args = X, Y
