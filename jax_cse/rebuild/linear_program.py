@@ -236,9 +236,10 @@ def _unit(aval, j, in_rows):
     x = np.zeros(aval.shape, aval.dtype)
     x.flat[j] = 1
     return x
-  row = _unit(aval.update(shape=aval.shape[1:]), j, False)
+  row = aval.update(shape=aval.shape[1:])
   return lax.broadcast_in_dim(
-      _value(_Linear(row), row), aval.shape, tuple(range(1, len(aval.shape))))
+      _value(_Linear(_unit(row, j, False)), row), aval.shape,
+      tuple(range(1, len(aval.shape))))
 
 
 def _on_host(primitive, eqn, operands) -> list[np.ndarray] | None:
