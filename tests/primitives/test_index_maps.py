@@ -42,6 +42,12 @@ OTHER = {
     "strides": lambda x, y: (jnp.concatenate([x, y])[:6:2], x),
     "both": lambda x, y: (jnp.stack([x, y])[:, 1], y[:2]),
     "reversed": lambda x, y: (x[::-1], x),
+    "repeated and tiled": lambda x, y: (
+        jnp.broadcast_to(x[:, None], (3, 3)).ravel(),
+        jnp.broadcast_to(x, (3, 3)).ravel()),
+    "a grid": lambda x, y: tuple(g.ravel() for g in jnp.meshgrid(x, x)),
+    "a product of Kronecker's": lambda x, y: (
+        jnp.kron(x, jnp.ones(2)), jnp.kron(jnp.ones(2), x)),
     "transposed": lambda x, y: (jnp.stack([x, y]).T.reshape(6),
                                 jnp.stack([x, y]).reshape(6)),
     "a shape": lambda x, y: (jnp.stack([x, y]).reshape(3, 2)[1],

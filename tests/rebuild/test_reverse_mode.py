@@ -3,6 +3,7 @@ simplified, and pullbacks of few inputs run forwards."""
 
 from collections import Counter
 import itertools
+import warnings
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -117,6 +118,10 @@ PROGRAMS = {
     "jacrev thrice": (jax.jacrev(jax.jacrev(jax.jacrev(NET))), Z),
     "a matrix": (pick(lambda x: grad(lambda x: jnp.sin(x @ x).sum())(x)[0, 1],
                       (1, 0)), jnp.array([[.3, .2], [.1, .5]])),
+    "a matrix in another order": (lambda x: grad(lambda x: grad(
+        lambda x: (jnp.sin(lax.reshape(x, (4,), (1, 0)))
+                   * jnp.arange(4.)).sum()**3)(x)[0, 1])(x),
+                                  jnp.array([[.3, .2], [.1, .5]])),
     "one in an array": (lambda x: grad(lambda x: (grad(
         lambda x: (jnp.sin(x) @ x)[0, 0])(x)**2).sum())(x), jnp.array([[.3]])),
     "vjp": (lambda t: jax.vjp(lambda t: jax.vjp(lambda t: jnp.stack(
@@ -202,7 +207,7 @@ class ValuesTest(parameterized.TestCase):
                          jax.make_jaxpr(nested(f, 2))(T))(T)[0])
 
 
-class RulesTest(absltest.TestCase):
+class RulesTest(parameterized.TestCase):
   """What a user says of a derivative holds."""
 
   def test_a_custom_vjp_runs_backwards(self):
@@ -222,6 +227,30 @@ class RulesTest(absltest.TestCase):
           lambda _, x: 2 * x, lambda _, c: 5 * c, (), t)
     for way in WAYS:
       assert_close(by(way, grad(g))(T), 5.)
+
+  def test_a_solver_is_transposed_by_its_rule(self):
+    def solution(t):
+      a = jnp.eye(3) * (2 + t)
+      return lax.custom_linear_solve(
+          lambda x: a @ x, jnp.sin(Z * t), lambda _, b: jnp.linalg.solve(a, b),
+          lambda _, b: 2 * jnp.linalg.solve(a.T, b)).sum()
+    for way in WAYS:
+      assert_close(by(way, grad(solution))(T), jax.jit(grad(solution))(T))
+
+  @parameterized.parameters(
+      lambda v: grad(lambda t: jnp.sin(t) * t)(2.) * v,
+      lambda v: grad(lambda s, t: jnp.sin(t) * s, (0, 1))(2., 3.)[1] * v,
+      lambda v: grad(lambda t: (jnp.sin(t) * t).sum())(
+          jnp.full(2, 2.) * 1) * v)
+  def test_weak_types_stay(self, fun):
+    v = jnp.ones(2, jnp.bfloat16)
+    for way in WAYS:
+      self.assertEqual(by(way, fun)(v).dtype, jax.jit(fun)(v).dtype, way)
+
+  def test_constants_are_folded_without_a_warning(self):
+    with warnings.catch_warnings(action="error"):
+      for way in WAYS:
+        self.assertEqual(by(way, grad(lambda t: t / 0.))(T), jnp.inf)
 
   def test_what_is_traced_here_is_not_reused_elsewhere(self):
     inner = jax.jit(nested(f, 2))
