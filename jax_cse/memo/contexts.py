@@ -52,7 +52,7 @@ _epoch = next(_epochs)
 
 
 def _context_value(memo: Any) -> tuple[str, int] | None:
-  return None if memo is None else (memo.mode, _epoch)
+  return None if memo is None else (memo.context_mode, _epoch)
 
 
 class _Entry:
@@ -257,7 +257,7 @@ class disabled(_Context[None]):
 def active_mode() -> str | None:
   """The mode in force on this thread, or None."""
   memo = here.cell.memo
-  return None if memo is None else memo.mode
+  return None if memo is None else memo.context_mode
 
 
 _PROCESS = "the process"

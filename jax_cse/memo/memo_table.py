@@ -70,13 +70,14 @@ class Memo:
   """Memo tables for all the traces of one thread, and their statistics.
 
   Attributes:
-    mode: that of `enabled()`: which equations are the same.
+    mode: which equations are the same.
+    context_mode: that of `enabled()`, which is in the keys of JAX's caches.
     stats: `Statistics` of the lookups.
     tables: the tables by id of their trace.
   """
 
   def __init__(self, mode: str, max_bytes: int):
-    self.mode = mode
+    self.mode = self.context_mode = mode
     self.stats = Statistics()
     self.depth = 0               # of rules of transformations that are running
     self.linearizing = 0         # how many of them are of `linearize`
@@ -104,7 +105,7 @@ class Memo:
     """A memo for a program that is rebuilt when it is staged: it merges what is
     the same to the bit, which is cheaper, and counts with this one."""
     memo = Memo("exact", self._eval.results.max_bytes)
-    memo.stats = self.stats
+    memo.stats, memo.context_mode = self.stats, self.context_mode
     return memo
 
   def clear(self) -> None:

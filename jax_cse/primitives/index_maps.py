@@ -22,6 +22,8 @@ Inner = tuple[Any, dict[str, Any]] | None
 
 def read(inner, outer, start: list[int | None]) -> tuple[int, Inner] | None:
   """`start`: the first indices of a dynamic slice, if they are known."""
+  if outer.avals[0].shape != inner.out.shape:
+    return None   # `outer` takes what is repeated along an axis
   if inner.primitive in _JOINS:
     window = _window(outer, start)
     return window and _JOINS[inner.primitive](inner, *window)

@@ -101,7 +101,8 @@ def cotangents(jaxpr, values, wanted: Sequence[int], given,
   if in_rows:
     rest, axes = rows.split(jaxpr, [binders[i] for i in wanted])
     outvars = list(axes)
-    known = {v: x for v, x in zip(binders, values) if not compat.is_unknown(x)}
+    known = {v: x for i, (v, x) in enumerate(zip(binders, values))
+             if i not in wanted}
     given = transpose(
         compat.with_inputs(rest, [*known, *outvars]), [],
         [*known.values(),
@@ -130,11 +131,13 @@ def cotangents(jaxpr, values, wanted: Sequence[int], given,
   return found
 
 
-def part(whole, j: int, in_rows: bool):
-  """The element `j` of an array, or of each of its rows."""
+def parts(whole, in_rows: bool) -> list[Any]:
+  """The elements of an array one by one, or those of all of its rows."""
   rows = whole.shape[:1] if in_rows else ()
-  flat = lax.reshape(whole, (*rows, whole.size // math.prod(rows)))
-  return lax.index_in_dim(flat, j, len(rows), keepdims=False)
+  count = whole.size // max(math.prod(rows), 1)
+  flat = lax.reshape(whole, (*rows, count))
+  return [lax.index_in_dim(flat, j, len(rows), keepdims=False)
+          for j in range(count)]
 
 
 def _inner(c, y, axis, dtype):

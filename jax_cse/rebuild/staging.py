@@ -72,6 +72,10 @@ class Staged(NamedTuple):
     jaxpr = self.jaxpr.jaxpr
     seconds = {x: y for x, y in _pairs(jaxpr.outvars[count:])
                if type(x) is not compat.Literal}
+    for x, y in seconds.items():
+      while y in seconds:   # a gradient that was passed on
+        y = seconds[y]
+      seconds[x] = y
     return jaxprs.drop_dead_equations(jaxprs.substituted(
         jaxprs.with_equations(self.jaxpr, jaxpr.eqns, jaxpr.outvars[:count]),
         seconds))
@@ -110,6 +114,11 @@ def stage(fun: Callable, args: tuple) -> Staged | None:
     jaxpr = compat.trace_to_jaxpr(
         flat, list(map(compat.typeof, operands)), compat.debug_info_of(fun))
   return Staged(jaxpr, operands, *store)
+
+
+def is_staging() -> bool:
+  """Whether a function around is staged, to be simplified as a whole."""
+  return here.cell.staging[0] is not None
 
 
 def alternatives(trace) -> list | None:

@@ -103,17 +103,18 @@ class Points:
   def _through(self, map_, position) -> Position:
     """Where the operand of an index map is read for a position of the result.
 
-    Of maps that keep the order one after the other only the last shape counts.
+    Of maps that keep the order one after the other only the first and the last
+    shape count, unless an operand is repeated in between: it has length 1 along
+    an axis all along which it is the same.
     """
-    shape, rest = map_.shape, position
-    if type(position) is tuple and type(position[0]) is tuple:
-      shape, rest = position
-    # An operand may be the same all along an axis, which it has with length 1
-    # then. Another map repeats its elements, in an order of its own.
-    if not map_.keeps_order or math.prod(shape) != math.prod(map_.shape):
+    if not map_.keeps_order:
       self._maps[map_.number] = map_
       return map_.number, position
-    return rest if shape == map_.operand_shapes[0] else (shape, rest)
+    before, after = map_.operand_shapes[0], map_.shape
+    if type(position) is tuple and type(position[0]) is tuple and (
+        position[0][0] == after):
+      (_, after), position = position
+    return position if before == after else ((before, after), position)
 
   def _compute(self, number, position):
     core, at = self._cores[number], self._known

@@ -45,6 +45,15 @@ OTHER = {
     "repeated and tiled": lambda x, y: (
         jnp.broadcast_to(x[:, None], (3, 3)).ravel(),
         jnp.broadcast_to(x, (3, 3)).ravel()),
+    "repeated in two orders": lambda x, y: (
+        (x[None, :, None] * jnp.arange(6.).reshape(2, 3, 1)).reshape(6),
+        (x[None, :, None] * jnp.arange(6.).reshape(1, 3, 2)).reshape(6)),
+    "a slice of what is repeated": lambda x, y: (
+        (jnp.broadcast_to(jnp.concatenate([x[None], y[None]], 1), (2, 6))
+         * jnp.arange(12.).reshape(2, 6))[:, :3], jnp.stack([x, x])),
+    "an element of what is repeated": lambda x, y: (
+        (jnp.broadcast_to(jnp.stack([x]), (4, 3)) * jnp.arange(4.)[:, None]
+         )[2:3], jnp.stack([x])),
     "a grid": lambda x, y: tuple(g.ravel() for g in jnp.meshgrid(x, x)),
     "a product of Kronecker's": lambda x, y: (
         jnp.kron(x, jnp.ones(2)), jnp.kron(jnp.ones(2), x)),

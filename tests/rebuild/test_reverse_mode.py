@@ -312,6 +312,52 @@ class ChoiceTest(parameterized.TestCase):
       self.assertEqual(plain, [getattr(*seam) for seam in (
           compat.LINEARIZE, compat.TRANSPOSE)])
 
+  def test_a_context_entered_in_a_loss_leaves_the_mode(self):
+    @jax_cse.disabled()
+    def helper(z):
+      return NET(z)
+    seen = []
+    def loss(w):
+      value = helper(w) * grad(lambda t: grad(f)(t))(w[0])
+      seen.append((compat.user_context.value()[0], jax_cse.active_mode()))
+      return value
+    with jax_cse.enabled("ring"):
+      jax.make_jaxpr(grad(loss))(jnp.arange(3.))
+      jax.make_jaxpr(grad(lambda w: loss(w[:3])))(jnp.arange(6.))
+    self.assertEqual(set(seen), {("ring", "ring")})
+
+  def test_weights_in_one_vector(self):
+    def loss(w):
+      v = w.reshape(4, 2)
+      return jnp.mean(jax.vmap(nested(lambda t: jnp.tanh(
+          jnp.tanh(t * v[:, 0]) @ v).sum(), 2))(POINTS)**2)
+    def tree(v):
+      return loss(jnp.concatenate(v).reshape(8))
+    v = [jnp.full((1, 2), .1 * i) for i in range(4)]
+    flat = size(by("ring", grad(loss)).jaxpr(jnp.concatenate(v).ravel()))
+    self.assertLess(flat, 1.1 * size(by("ring", grad(tree)).jaxpr(v)))
+
+  def test_many_gradients_in_a_row(self):
+    def steps(z):
+      for _ in range(20):
+        z = z - 0.1 * grad(lambda z: jnp.sin(z).sum() * z[0])(z)
+      return z
+    for way in WAYS:
+      np.testing.assert_allclose(by(way, steps)(Z), jax.jit(steps)(Z),
+                                 rtol=1e-4)
+
+  def test_an_input_whose_cotangent_is_not_wanted(self):
+    if not hasattr(jax.ad, "DontWant"):
+      self.skipTest("JAX has no word for it")
+    x = jnp.linspace(0., 1., 7)[:, None]
+    def fun(a, b):
+      return jnp.sum(jnp.sin(a) * b + b**2, axis=-1)
+    def pull(a, b):
+      return jax.vjp(fun, a, b)[1].with_refs(
+          jax.ad.GradValue(), jax.ad.DontWant())(jnp.ones(7))[0]
+    assert_close(jax.jit(jax_cse.enabled("ring")(pull))(x, 2 * x),
+                 2 * x * jnp.cos(x))
+
   def test_rows_that_meet_are_not_taken_for_rows(self):
     x = jnp.linspace(0., 1., 8).reshape(8, 1)
     w = jnp.arange(1., 4.)[None]
