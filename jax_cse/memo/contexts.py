@@ -202,7 +202,11 @@ class enabled(_Context[Memo]):
       without. In traced programs `"reassociate"` also merges sums and products
       that differ in grouping and order only, and `"ring"` also those equal by
       distributivity: equal in real arithmetic for finite values, integers to
-      the bit. None means the mode that `JAX_CSE` names, if it names one.
+      the bit. In these two a backward pass by up to four numbers, or four in
+      each row of a batch, runs forwards where that is cheaper, and a function
+      with nested derivatives in it is simplified before it is differentiated
+      by more, as a loss is by weights. None means the mode that `JAX_CSE`
+      names, if it names one.
     max_bytes: budget in bytes for results that are held for eager evaluation;
       256 MiB by default. The least recently used leave first, and are counted
       in `memo.stats.evicted` and `memo.stats.evicted_bytes`. An explicit budget

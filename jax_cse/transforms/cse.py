@@ -34,6 +34,7 @@ def cse(fun: Callable[_P, _Result], mode: str = "ring", *, check: bool = False
   Then the cheapest way to the results is evaluated, or traced by whatever
   transformation is around: it composes with `jit`, `vmap`, `jvp`, `grad` and
   itself, in any order, and works eagerly. Effects happen when they are met.
+  Nested `grad` in `fun` is simplified as inside of `enabled("ring")`.
 
   Args:
     fun: a function of pytrees of arrays, which JAX can trace.
