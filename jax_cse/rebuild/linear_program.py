@@ -71,7 +71,15 @@ def runs_forwards(jaxpr, avals) -> bool:
   return all(is_in_ring(x) and not compat.is_complex(x.dtype)
              and all(compat.contains(y.dtype, x.dtype) for y in outs)
              for x in avals) and all(
-                 map(_computes_its_transpose, counting.equations(jaxpr)))
+                 map(_computes_its_transpose, counting.equations(jaxpr))) and (
+                     not any(map(_has_node_inside, jaxprs.with_calls_inlined(
+                         jaxpr, _body).eqns)))
+
+
+def _has_node_inside(eqn) -> bool:
+  """Whether a body has nodes, which can be transposed and not evaluated."""
+  return any(compat.forward_primitive(inner.primitive) is not inner.primitive
+             for inner in jaxprs.inner_equations(eqn.params))
 
 
 def _computes_its_transpose(eqn) -> bool:
