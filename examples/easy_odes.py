@@ -36,10 +36,10 @@ import diffrax
 import jax
 from jax.experimental import jet
 import jax.numpy as jnp
-import optax
 from tqdm import tqdm
 
 import _command_line
+import _training
 import jax_cse
 
 # Of R_K, for each order K.
@@ -134,19 +134,12 @@ def misfit(z: jax.Array) -> jax.Array:
 def training(order: int, way: str, steps: int, adjoint: str = "checkpointed"
              ) -> tuple[Callable, Callable]:
   """The first state of Adam, and a step."""
-  adam = optax.adam(optax.cosine_decay_schedule(1e-2, steps))
-
   def loss(params):
     (z,), (roughness,) = solve(params, data()[0], order, way,
                                adjoint=adjoint).ys
     return misfit(z) + WEIGHTS.get(order, 0.0) * roughness
 
-  def step(params, state):
-    value, gradient = jax.value_and_grad(loss)(params)
-    updates, state = adam.update(gradient, state, params)
-    return optax.apply_updates(params, updates), state, value
-
-  return adam.init, step
+  return _training.adam(loss, 1e-2, steps)
 
 
 # The comparison.

@@ -35,10 +35,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from tqdm import tqdm
 
 import _command_line
+import _training
 import jax_cse
 
 VISCOSITY = 0.1
@@ -76,10 +76,7 @@ def residual(fields: Callable, x: Any, y: Any, t: Any) -> jax.Array:
 
 def init(key: jax.Array, layers: int, width: int) -> list:
   """Weights and biases of so many hidden layers, and of the last."""
-  sizes = [3] + [width] * layers + [3]
-  keys = jax.random.split(key, len(sizes) - 1)
-  return [(jax.random.normal(k, (n, m)) / n**0.5, jnp.zeros(m))
-          for k, n, m in zip(keys, sizes, sizes[1:])]
+  return _training.init(key, [3] + [width] * layers + [3])
 
 
 def network(params: list, x: Any, y: Any, t: Any) -> jax.Array:
@@ -111,14 +108,7 @@ def training(points: tuple, steps: int) -> tuple[Callable, Callable]:
     error = jax.vmap(lambda at: fields(*at) - exact(*at))(known)
     return jnp.mean(left**2) + jnp.mean(error**2)
 
-  adam = optax.adam(optax.cosine_decay_schedule(3e-3, steps))
-
-  def step(params, state):
-    value, gradient = jax.value_and_grad(loss)(params)
-    updates, state = adam.update(gradient, state, params)
-    return optax.apply_updates(params, updates), state, value
-
-  return adam.init, step
+  return _training.adam(loss, 3e-3, steps)
 
 
 # The comparison.

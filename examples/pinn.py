@@ -44,10 +44,10 @@ from typing import Any, NamedTuple
 import jax
 from jax.experimental import jet
 import jax.numpy as jnp
-import optax
 from tqdm import tqdm
 
 import _command_line
+import _training
 import jax_cse
 
 SPEED = 1.0
@@ -107,10 +107,7 @@ def mixed_by_jet(u: Callable, t: Any, x: Any) -> jax.Array:
 
 def init(key: jax.Array, layers: int, width: int) -> list:
   """Weights and biases of so many hidden layers, and of the last."""
-  sizes = [2] + [width] * layers + [1]
-  keys = jax.random.split(key, len(sizes) - 1)
-  return [(jax.random.normal(k, (n, m)) / n**0.5, jnp.zeros(m))
-          for k, n, m in zip(keys, sizes, sizes[1:])]
+  return _training.init(key, [2] + [width] * layers + [1])
 
 
 def network(params: list, t: Any, x: Any) -> jax.Array:
@@ -143,14 +140,7 @@ def training(d: Callable, points: int, steps: int) -> tuple[Callable, Callable]:
             + mean_square(error, ends_t, ends_x)
             + mean_square(d(error, 1), ends_t, ends_x))
 
-  adam = optax.adam(optax.cosine_decay_schedule(1e-2, steps))
-
-  def step(params, state):
-    value, gradient = jax.value_and_grad(loss)(params)
-    updates, state = adam.update(gradient, state, params)
-    return optax.apply_updates(params, updates), state, value
-
-  return adam.init, step
+  return _training.adam(loss, 1e-2, steps)
 
 
 def at(operator: Callable, *args: Any) -> Callable:
