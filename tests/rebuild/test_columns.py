@@ -35,7 +35,6 @@ def _component(f, i):
   return lambda *xs: grad(lambda z: f(z[0], z[1]))(jnp.stack(xs))[i]
 
 
-_JVP = _jvp
 _DERIVATIVES = {"scalars": grad, "components": _component, "rows": _of_rows}
 
 
@@ -190,7 +189,7 @@ class GrowthTest(parameterized.TestCase):
 
     weights = [jnp.full((2, 8), .1), jnp.full((8, 8), .2), jnp.full((8, 1), .3)]
     counts = {}
-    for name, derivative in {"grad": _DERIVATIVES[kind], "jvp": _JVP}.items():
+    for name, derivative in {"grad": _DERIVATIVES[kind], "jvp": _jvp}.items():
       nest = (lambda r: r) if kind == "rows" else jax.vmap
       jaxpr = by("ring", step(nest, derivative)).jaxpr(weights)
       counts[name] = primitives(jaxpr)["dot_general"]

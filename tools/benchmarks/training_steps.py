@@ -6,14 +6,13 @@ written. `enabled` is one line around the step, `cse` one around the residual.
 
 from collections.abc import Callable, Iterator
 import contextlib
-import statistics
 import time
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from benchmarks.frame import SLOWER, Line, Ratio, entry, settle
+from benchmarks.frame import SLOWER, Line, entry, ratio, seconds, settle
 import jax_cse
 from workloads import equations
 from workloads import workload
@@ -62,12 +61,6 @@ def _first(way, params):
   return compiled, result, (traced_at - start, time.process_time() - start)
 
 
-def _seconds(compiled, params):
-  start = time.perf_counter()
-  jax.block_until_ready(compiled(params))
-  return time.perf_counter() - start
-
-
 def _measured(ways, params, turns, runs):
   """Of each way: flops, bytes of temporary memory, times of the turns."""
   found, cold, warm = {}, {}, {}
@@ -79,7 +72,8 @@ def _measured(ways, params, turns, runs):
       cold.setdefault(way.name, []).append(times)
   for _ in range(runs):
     for name, (compiled, _) in found.items():
-      warm.setdefault(name, []).append(_seconds(compiled, params))
+      warm.setdefault(name, []).append(seconds(
+          lambda c=compiled: jax.block_until_ready(c(params))))
   for way in ways:
     compiled, result = found[way.name]
     trace, first = zip(*cold[way.name])
@@ -87,12 +81,6 @@ def _measured(ways, params, turns, runs):
         "flops": [compiled.cost_analysis()["flops"]],
         "temporary memory": [compiled.memory_analysis().temp_size_in_bytes],
         "trace": trace, "first result": first, "run": warm[way.name]}
-
-
-def _ratio(candidate, control) -> Ratio:
-  turns = [a / b for a, b in zip(candidate, control)]
-  return Ratio(statistics.median(candidate) / statistics.median(control),
-               min(turns), max(turns))
 
 
 def _runs(way, params) -> bool:
@@ -114,15 +102,15 @@ def lines(name: str, activation: str, quick: bool) -> Iterator[Line]:
                             1 if quick else _RUNS))
   _, wanted, control = measured[0]
   for way, result, figures in measured:
-    ratios = {column: _ratio(figures[column], control[column])
+    ratios = {column: ratio(figures[column], control[column])
               for column in control}
     is_ours = way.endswith(("enabled", "cse"))
     for a, b in zip(jax.tree.leaves(result), jax.tree.leaves(wanted)):
       scale = np.abs(b).max()
       assert np.abs(a - b).max() <= 2e-3 * scale + 1e-6, (name, way)
     yield Line(f"{name}, {activation}, {way}", dict(ratios), {
-            column: SLOWER for column, ratio in ratios.items()
-            if is_ours and ratio.median > 1}, ours=is_ours)
+            column: SLOWER for column, found in ratios.items()
+            if is_ours and found.median > 1}, ours=is_ours)
 
 
 class _Problem(NamedTuple):
