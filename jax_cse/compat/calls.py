@@ -74,6 +74,13 @@ def is_plainly_placed(params: dict[str, Any]) -> bool:
           and ways_out.count(None) == len(ways_out))
 
 
+def body_of_plain_call(primitive, params: dict[str, Any]):
+  """The jaxpr of a call that is nothing but its jaxpr; None for others."""
+  if primitive is jit_p:
+    return params["jaxpr"] if is_plainly_placed(params) else None
+  return params["call_jaxpr"] if primitive is closed_call_p else None
+
+
 def placements_in(params: dict[str, Any]) -> list:
   """The sharding and layout of each operand of a `jit`; None if unspecified."""
   return [None if sharding is UNSPECIFIED and layout is None

@@ -112,6 +112,7 @@ _SEAMS = ((*compat.BIND, _memoized), (*compat.STAGE, _staging),
           *((*node, _as_a_node) for node in compat.NODES),
           *((*exit_, _isolating) for exit_ in compat.EXITS))
 
+
 def _passing(asking):
   """The plain function in one of a patched JAX: its question is passed over."""
   @functools.wraps(asking)

@@ -72,10 +72,9 @@ class CseTrace(DeferredTrace):
     if plan.is_jit and True in params["donated_invars"]:
       # A donated value may be an operand here, or be one with another by now.
       params = params | {"donated_invars": (False,) * len(tracers)}
-    if plan.is_jit and compat.is_plainly_placed(params):
-      return self.inline(params["jaxpr"], tracers)
-    if primitive is compat.closed_call_p:
-      return self.inline(params["call_jaxpr"], tracers)
+    body = compat.body_of_plain_call(primitive, params)
+    if body is not None:
+      return self.inline(body, tracers)
     avals = [x.aval for x in tracers]
     numbers = [x.number for x in tracers]
     found = None

@@ -33,8 +33,6 @@ from jax_cse.ring.normal_form import NormalForms
 # of columns of a Jacobian, which may yet collapse with others: at 1, a step of
 # training took 1.2 times the operations.
 _MOST_OF_SECOND = 0.75
-
-
 # What is derived again is rebuilt only where it costs so much less: at 0.9 the
 # eighth derivative of a network had twice the equations.
 _MUCH_LESS = 0.7
@@ -296,8 +294,7 @@ class DeferredTrace(compat.Trace):
                                             taken, needed - own)))
           for i in range(2))
       if second < _MOST_OF_SECOND * first:
-        self._taken = self._taken or Collapse(
-            self._collapse.ring, self._collapse.maps, looks=False)
+        self._taken = self._taken or self._collapse.without_looking()
         for x, y in read:
           taken[x.core] = y.core
           for collapse in (self._taken, self._collapse):

@@ -62,18 +62,21 @@ def columns(avals) -> tuple[int, bool]:
   return sum(math.prod(x.shape[1:]) for x in avals), True
 
 
-def runs_forwards(jaxpr, avals) -> bool:
-  """Whether a linear program may be evaluated instead of transposed; `avals`:
-  the types of the wanted inputs."""
+def forwards(jaxpr, avals):
+  """A linear program that may be evaluated instead of transposed, its calls
+  inlined; None if it may not. `avals`: the types of the wanted inputs."""
   if jaxpr.effects or compat.has_mesh():
-    return False
+    return None
   outs = [v.aval for v in jaxpr.outvars]
-  return all(is_in_ring(x) and not compat.is_complex(x.dtype)
-             and all(compat.contains(y.dtype, x.dtype) for y in outs)
-             for x in avals) and all(
-                 map(_computes_its_transpose, counting.equations(jaxpr))) and (
-                     not any(map(_has_node_inside, jaxprs.with_calls_inlined(
-                         jaxpr, _body).eqns)))
+  if not (all(is_in_ring(x) and not compat.is_complex(x.dtype)
+              and all(compat.contains(y.dtype, x.dtype) for y in outs)
+              for x in avals)
+          and all(map(_computes_its_transpose, counting.equations(jaxpr)))):
+    return None
+  jaxpr = jaxprs.with_calls_inlined(
+      jaxpr, lambda eqn: compat.body_of_plain_call(
+          compat.forward_primitive(eqn.primitive), eqn.params))
+  return None if any(map(_has_node_inside, jaxpr.eqns)) else jaxpr
 
 
 def _has_node_inside(eqn) -> bool:
@@ -95,14 +98,13 @@ def cotangents(jaxpr, values, wanted: Sequence[int], given,
   where it is zero.
 
   Args:
-    jaxpr: a linear program, as `vjp` makes it.
+    jaxpr: a linear program, of `forwards`.
     values: of its constants and inputs, except of those it is linear in.
     wanted: the places of inputs among these.
     given: the cotangents of its results.
     transpose: JAX's own backward pass for the given cotangents, of a jaxpr,
       constants and inputs.
   """
-  jaxpr = jaxprs.with_calls_inlined(jaxpr, _body)
   binders = [*jaxpr.constvars, *jaxpr.invars]
   avals = [binders[i].aval for i in wanted]
   _, in_rows = columns(avals)
@@ -208,15 +210,6 @@ def _results(eqn, operands) -> list[Any]:
     return [next(filter(_is_moving, operands))]
   known = _on_host(primitive, eqn, operands)
   return list(map(_Linear, bind() if known is None else known))
-
-
-def _body(eqn):
-  """The jaxpr of a call that is nothing but its jaxpr."""
-  primitive = compat.forward_primitive(eqn.primitive)
-  if primitive is compat.jit_p and compat.is_plainly_placed(eqn.params):
-    return eqn.params["jaxpr"]
-  return (eqn.params["call_jaxpr"] if primitive is compat.closed_call_p
-          else None)
 
 
 def _value(x, aval):

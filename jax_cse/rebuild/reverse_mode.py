@@ -31,7 +31,6 @@ from jax_cse.rebuild import linear_program
 from jax_cse.rebuild import staging
 from jax_cse.rebuild.cse_trace import CseTrace
 
-
 # Gradients that are noted in two ways in one function. To decide takes a walk
 # for each: of 80 in a row `cse` took 24 s, and 0.3 s by backward passes.
 _MOST_GROUPS = 16
@@ -92,40 +91,29 @@ def _transposing(plain):
     # `vjp` says that the transformation is to be named, rules do not.
     values = [*consts, *primals_in]
     wanted = (compat.wanted_inputs(values)
-              if transform_stack and _mode() is not None else None)
-    if not wanted or not _may_run_forwards(jaxpr, wanted):
+              if transform_stack and _mode() is not None else None) or []
+    binders = [*jaxpr.constvars, *jaxpr.invars]
+    avals = [binders[i].aval for i in wanted]
+    count, in_rows = linear_program.columns(avals)
+    alternatives = _alternatives() if count > 1 else None
+    is_candidate = _around()[0] is not None and (count == 1 or (
+        alternatives is not None and 0 < count <= linear_program.FEW))
+    program = linear_program.forwards(jaxpr, avals) if is_candidate else None
+    if program is None:
       return plain(jaxpr, transform_stack, consts, primals_in, cotangents_in)
     forwards = lambda: linear_program.cotangents(
-        jaxpr, values, wanted, cotangents_in, transpose)
-    alternatives = _alternatives()
-    count, in_rows = _columns(jaxpr, wanted)
-    if count == 1:
+        program, values, wanted, cotangents_in, transpose)
+    if alternatives is None:
       found = [x and x[0] for x in forwards()]
-    elif alternatives is not None:
+    else:
       again = [compat.accumulator(x.aval) if i in wanted else x
                for i, x in enumerate(values)]
       backwards = transpose(jaxpr, consts, again[len(consts):])
       found = _either(forwards, backwards, in_rows, alternatives)
-    else:
-      return plain(jaxpr, transform_stack, consts, primals_in, cotangents_in)
     for i, x in zip(wanted, found):
       values[i].accum(x)
     return {}   # 0.11.0: what rules log, and they log nothing
   return backward_pass3
-
-
-def _columns(jaxpr, wanted) -> tuple[int, bool]:
-  """How many columns the backward pass stands for, and whether in rows."""
-  binders = [*jaxpr.constvars, *jaxpr.invars]
-  return linear_program.columns([binders[i].aval for i in wanted])
-
-
-def _may_run_forwards(jaxpr, wanted) -> bool:
-  binders = [*jaxpr.constvars, *jaxpr.invars]
-  return (0 < _columns(jaxpr, wanted)[0] <= linear_program.FEW
-          and _around()[0] is not None
-          and linear_program.runs_forwards(
-              jaxpr, [binders[i].aval for i in wanted]))
 
 
 def _alternatives() -> list | None:
@@ -168,38 +156,33 @@ def _linearizing(plain):
   @functools.wraps(plain)
   def linearize(function, *primals, **kwargs):
     mode = _mode()
-    operands = compat.operands_of(primals)
-    if mode is not None and _may_be_staged(operands):
-      is_last = _is_last(operands)
-      if is_last or _columns_of(operands) > 1:
-        function = compat.called_by(function, functools.partial(
-            _simplified, mode=mode, is_last=is_last))
+    is_last = (None if mode is None
+               else _is_last(compat.operands_of(primals)))
+    if is_last is not None:
+      function = compat.called_by(function, functools.partial(
+          _simplified, mode=mode, is_last=is_last))
     return plain(function, *primals, **kwargs)
   return linearize
 
 
-def _may_be_staged(operands) -> bool:
-  """Whether operations here are noted, so that Python asks for no values."""
-  trace, _ = _around()
-  return (trace is not None and not compat.has_mesh()
-          and not (isinstance(trace, CseTrace) and not trace.stages)
-          and all(type(aval) is compat.ShapedArray
-                  for aval in map(compat.typeof, operands)))
+def _is_last(operands) -> bool | None:
+  """Whether this is the derivative around all others, and by many numbers; None
+  if its function is not staged.
 
-
-def _is_last(operands) -> bool:
-  """Whether this is the derivative around all others, and by many numbers."""
-  _, derivative = _around()
-  return (derivative is None and not staging.is_staging()
-          and sum(x.size for x in map(compat.typeof, operands)
-                  if compat.is_inexact(x.dtype)) > linear_program.FEW)
-
-
-def _columns_of(operands) -> int:
-  """How many columns a backward pass to these stands for."""
-  return linear_program.columns(
-      [aval for aval in map(compat.typeof, operands)
-       if compat.is_inexact(aval.dtype)])[0]
+  Of one number nothing is to be chosen. Where operations are noted to be
+  evaluated, Python may ask for values.
+  """
+  trace, derivative = _around()
+  avals = list(map(compat.typeof, operands))
+  if trace is None or compat.has_mesh() or (
+      isinstance(trace, CseTrace) and not trace.stages) or not all(
+          type(aval) is compat.ShapedArray for aval in avals):
+    return None
+  avals = [aval for aval in avals if compat.is_inexact(aval.dtype)]
+  if derivative is None and not staging.is_staging() and (
+      sum(aval.size for aval in avals) > linear_program.FEW):
+    return True
+  return False if linear_program.columns(avals)[0] > 1 else None
 
 
 def _simplified(call, mode, is_last):

@@ -29,8 +29,6 @@ from jax_cse.ring.linear_ring import LinearRing
 from jax_cse.ring.polynomials import Monomial, Terms, times
 
 _MAX_TERMS = 1024
-
-
 # What a way saves that is better whatever else is needed.
 _ALWAYS = Saved(-1, 1)
 
@@ -46,13 +44,12 @@ class Collapse:
   """Finds ways to compute sums.
 
   Attributes:
-    ring, maps: where they are found, and the linear maps of it.
     coefficients: of images that many sums may be multiples of.
   """
 
   def __init__(self, ring: LinearRing, maps: Maps, looks: bool = True):
     """`looks`: whether ways are looked for, or are only those of `replace`."""
-    self.ring, self.maps = ring, maps
+    self._ring, self._maps = ring, maps
     self._looks = looks
     self._axis_sums = AxisSums(ring, maps)
     self._cores = ring.cores
@@ -62,6 +59,10 @@ class Collapse:
     self._collected: dict[int, Terms | None] = {}
     self.coefficients: set[int] = set()
     self._places: dict[int, tuple[int, int]] = {}
+
+  def without_looking(self) -> "Collapse":
+    """One of the same ring that knows only what is replaced in it."""
+    return Collapse(self._ring, self._maps, looks=False)
 
   def replace(self, n: int, other: Element) -> None:
     """Has a core computed as another element, which is equal."""
@@ -77,8 +78,9 @@ class Collapse:
   def collected(self, n: int) -> Terms | None:
     """A sum with images in it, their common factors collected; None if there
     is nothing to collect."""
-    return self._once(self._collected, n, self._new_collected) if (
-        self._looks) else None
+    if not self._looks:
+      return None
+    return self._once(self._collected, n, self._new_collected)
 
   def _once(self, known, n, compute):
     if n not in known:
@@ -246,13 +248,13 @@ class Collapse:
     return core
 
   def _sum_of_factors(self, members) -> Element:
-    total = self.ring.constant(0, self._cores[members[0].factor].domain)
+    total = self._ring.constant(0, self._cores[members[0].factor].domain)
     for c, _, n in members:
-      total = self.ring.add(total, Element(c, n))
+      total = self._ring.add(total, Element(c, n))
     return total
 
   def _image_of_sum(self, view, members) -> Element:
-    ring, (start, stop) = self.ring, view
+    ring, (start, stop) = self._ring, view
     first = self._image(members[0].factor)
     parts = list(first.parts)
     for i in range(start, stop):
