@@ -219,8 +219,9 @@ def figure(runs: list[Run]):
     ax.streamplot(np.asarray(x), np.asarray(y), np.asarray(flow[..., 0]),
                   np.asarray(flow[..., 1]), color="white", linewidth=0.6,
                   arrowsize=0.6, density=0.8)
-    ax.set(title=f"Speed at t = {END:g}; {run.name},\n{1e3 * run.step_s:.0f} ms "
-           "a step", xlabel="x", ylabel="y", aspect="equal")
+    ax.set(title=f"Speed at t = {END:g}; {run.name},\n"
+           f"{1e3 * run.step_s:.0f} ms a step",
+           xlabel="x", ylabel="y", aspect="equal")
     fig.colorbar(drawn, ax=ax)
   return fig
 
