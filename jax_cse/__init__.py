@@ -23,6 +23,7 @@ if TYPE_CHECKING:
   from jax_cse.transforms.cse import polysimp as polysimp
   from jax_cse.transforms.derivatives import derivatives as derivatives
   from jax_cse.transforms.jarrett import jarrett as jarrett
+  from jax_cse.transforms.jet import jet as jet
   from jax_cse.transforms.laplacian import laplacian as laplacian
   from jax_cse.transforms.pushfwd import pushfwd as pushfwd
 
@@ -33,6 +34,7 @@ _MODULE_OF = {
     "cse_jaxpr": "transforms.cse",
     "derivatives": "transforms.derivatives",
     "jarrett": "transforms.jarrett",
+    "jet": "transforms.jet",
     "laplacian": "transforms.laplacian",
     "plot_counts": "report.plot_counts",
     "polysimp": "transforms.cse",

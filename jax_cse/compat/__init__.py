@@ -6,6 +6,7 @@
     calls         primitives that are calls, and rules that users wrote
     traces        traces and tracers; binding and staging
     arrays        arrays, numbers and their types
+    known_numbers   arrays of zeros or ones
     programs      jaxprs
     linear_programs   what `vjp` transposes
     seams         where JAX is patched; `patch` does it, by `patching`
@@ -19,6 +20,7 @@ from jax._src import core as core
 
 from jax_cse.compat.arrays import *
 from jax_cse.compat.calls import *
+from jax_cse.compat.known_numbers import *
 from jax_cse.compat.linear_programs import *
 from jax_cse.compat.primitives import *
 from jax_cse.compat.programs import *

@@ -196,9 +196,9 @@ def zero_tangent(x):
   return ad.instantiate_zeros(Zero(aval.to_tangent_aval()))
 
 
-def ones_like(x):
-  """Ones of the type of `x`, placement and manual axes included."""
-  return lax.full_like(x, 1)
+def full_like(x, number):
+  """A number in the type of `x`, placement and manual axes included."""
+  return lax.full_like(x, number)
 
 
 def varying(x, aval):

@@ -213,9 +213,9 @@ class DeferredTrace(compat.Trace):
     """Normal forms to choose from, in place of those in atoms alone."""
     self._forms = [forms]
 
-  def one(self, aval) -> CseTracer:
-    """A tracer for ones."""
-    return self.tracer(self.algebra.ring.constant(1, aval.dtype), aval)
+  def constant(self, c: int, aval) -> CseTracer:
+    """A tracer for an array of one number, of a type in the ring."""
+    return self.tracer(self.algebra.ring.constant(c, aval.dtype), aval)
 
   def is_zero(self, tracer: CseTracer) -> bool:
     """Whether a tracer is known to be zeros, of a type in no ring too."""

@@ -53,22 +53,20 @@ def evaluate(fun, series, order: int) -> list[list]:
   return [*results, derived[-1]]
 
 
-def derivatives(fun, operands, directions, order: int) -> list[list]:
-  """The results of a function and their derivatives along a direction.
+def derivatives(fun, series, order: int) -> list[list]:
+  """The results of a function and their derivatives along a curve.
 
   Each order is an evaluation of its own, so results are those of nested `jvp`
   even where a rule gives another value than the function.
 
   Args:
     fun: returns a list.
-    operands: a flat list.
-    directions: one for each operand.
+    series: of each operand the value and the derivatives that are not zero.
     order: the highest order.
 
   Returns:
     A list for each order.
   """
-  series = [[x, v] for x, v in zip(operands, directions)]
   flat = lambda *xs: list(map(jnp.asarray, fun(*xs)))
   values, *levels = [evaluate(flat, series, k)[-1] for k in range(order + 1)]
   return [values, *([compat.zero_tangent(y) if x is None else x

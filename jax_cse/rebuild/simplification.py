@@ -1,8 +1,7 @@
-"""Simplification: of jaxprs, of functions, and of their derivatives.
+"""Simplification: of jaxprs, and of functions.
 
     simplify(closed_jaxpr, "ring")           a closed jaxpr
     transform(fun, operands, "ring")         the results of a function
-    derive(fun, operands, directions, 3)     and its derivatives up to order 3
 
 A jaxpr is first rewritten as it stands (`rewriting`), then evaluated under a
 `CseTrace`. The new one is taken if it costs less, counting equations and the
@@ -10,7 +9,6 @@ elements that they compute, or as much in fewer equations. That is repeated up
 to a fixpoint, so a second simplification changes nothing.
 """
 
-import contextlib
 from typing import Any
 import weakref
 
@@ -18,19 +16,15 @@ from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.foundation import counting
 from jax_cse.numbering import rewriting
-from jax_cse.numbering.linear_maps import is_in_ring
 from jax_cse.primitives import costs
-from jax_cse.rebuild import nested_jvp
 from jax_cse.rebuild.cse_trace import CseTrace
-from jax_cse.rebuild.derivation import Derivation
-from jax_cse.rebuild.user_rules import NoOneDerivative
 
 # The simplified jaxprs of calls; None for those left as they are, since a value
 # that led back to its key would keep it alive.
 _inside: dict[str, weakref.WeakKeyDictionary] = {}
 
 
-def _simplify_inside(primitive, x, mode):
+def simplify_inside(primitive, x, mode):
   """A jaxpr among the params of a primitive, the same each time."""
   jaxpr, consts = jaxprs.open_jaxpr(x)
   known = _inside.setdefault(mode, weakref.WeakKeyDictionary())
@@ -85,7 +79,7 @@ def transform(fun, operands, mode: str, rewrites: bool = True) -> list[Any]:
   """The results of a function of a trace and flat operands, simplified; if not
   `rewrites`, only without what is equal or not needed."""
   with compat.take_current_trace() as parent:
-    trace = CseTrace(parent, mode, _simplify_inside, rewrites)
+    trace = CseTrace(parent, mode, simplify_inside, rewrites)
     try:
       tracers = [trace.enter(x) for x in operands]
       with compat.set_current_trace(trace):
@@ -93,38 +87,3 @@ def transform(fun, operands, mode: str, rewrites: bool = True) -> list[Any]:
       return trace.results(outs)
     finally:
       trace.invalidate()
-
-
-def derive(fun, operands, directions, order: int) -> list[list[Any]]:
-  """Derivatives of all orders of a function of and on flat lists.
-
-  A direction that is None is elementwise 1.
-  """
-  with contextlib.suppress(NoOneDerivative):
-    return _derive_by_value(fun, operands, directions, order)
-  directions = [compat.ones_like(x) if v is None else v
-                for x, v in zip(operands, directions)]
-  return nested_jvp.derivatives(fun, operands, directions, order)
-
-
-def _derive_by_value(fun, operands, directions, order):
-  with compat.take_current_trace() as parent:
-    trace = CseTrace(parent, "ring", _simplify_inside)
-    try:
-      xs = [trace.enter(x) for x in operands]
-      with compat.set_current_trace(parent):
-        vs = [trace.lift(v) if v is not None
-              else trace.one(x.aval) if is_in_ring(x.aval)
-              else trace.lift(compat.ones_like(operand))
-              for x, v, operand in zip(xs, directions, operands)]
-      derivation = trace.derivation = Derivation(trace, xs, vs, order)
-      with compat.set_current_trace(trace):
-        outs = [trace.lift(y) for y in fun(*xs)]
-      trace.use_forms(derivation.forms)
-      series = [derivation.series(y, order) for y in outs]
-      values = iter(trace.results([y for levels in series for y in levels]))
-    finally:
-      trace.invalidate()
-  results = [[next(values) for _ in levels] for levels in series]
-  return [[levels[k] if k < len(levels) else compat.zero_tangent(levels[0])
-           for levels in results] for k in range(order + 1)]

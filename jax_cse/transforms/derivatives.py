@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_cse.foundation import inputs
+from jax_cse.rebuild import curves
 from jax_cse.rebuild import nested_jvp
 from jax_cse.rebuild import reverse_mode
-from jax_cse.rebuild import simplification
 from jax_cse.checking import verification
 
 _Result = TypeVar("_Result", covariant=True)
@@ -74,7 +74,7 @@ def derivatives(fun: Callable[[Any], _Result], order: int, *,
         leaf, jnp.inexact, "derivatives requires real- or complex-valued "
         "inputs (dtypes that are sub-dtypes of np.inexact)") for leaf in leaves]
     if v is None:
-      directions = [None] * len(leaves)
+      directions = [1] * len(leaves)
     else:
       directions = _check_directions(leaves, structure, v)
     store: list[Any] = []
@@ -96,8 +96,8 @@ def derivatives(fun: Callable[[Any], _Result], order: int, *,
 
 def _derive(flat: Callable[..., Any], leaves: list[Any], directions: list[Any],
             order: int) -> list[list[Any]]:
-  return simplification.derive(
-      reverse_mode.reordered("ring")(flat), leaves, directions, order)
+  return curves.derive(reverse_mode.reordered("ring")(flat), leaves,
+                       [[v] for v in directions], order)
 
 
 def _checked(flat: Callable[..., Any], leaves: list[Any],
@@ -106,20 +106,20 @@ def _checked(flat: Callable[..., Any], leaves: list[Any],
   def split(operands: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
     given = iter(operands[len(leaves):])
     return list(operands[:len(leaves)]), [
-        None if v is None else next(given) for v in directions]
+        v if isinstance(v, int) else next(given) for v in directions]
 
   def plain(fun: Callable[..., Any]) -> Callable[..., Any]:
     def along(*operands: Any) -> Any:
       xs, vs = split(operands)
       return nested_jvp.derivatives(
-          fun, xs, [jnp.ones_like(x) if v is None else v
-                    for x, v in zip(xs, vs)], order)
+          fun, [[x, jnp.ones_like(x) if isinstance(v, int) else v]
+                for x, v in zip(xs, vs)], order)
     return along
 
   def rebuilt(fun: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *operands: _derive(fun, *split(operands), order)
 
-  given = [v for v in directions if v is not None]
+  given = [v for v in directions if not isinstance(v, int)]
   levels: list[list[Any]] = verification.checked(
       flat, [*leaves, *given], verification.Road(
           f"derivatives(order={order})", plain, rebuilt, len(leaves),
