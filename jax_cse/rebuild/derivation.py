@@ -29,6 +29,7 @@ import itertools
 from typing import Any
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 
 from jax_cse import compat
@@ -239,15 +240,15 @@ class Derivation:
     """The derivative of `y`, the hyperbolic tangent of a tracer `x`.
 
     1 - y**2 has no accurate digit left where y is near -1 or 1, and a gelu
-    multiplies it by powers of x there. 4*e / (1 + e)**2, where e is
-    exp(-2 * abs(x)), has them all.
+    multiplies it by powers of x there. 4*p * (1 - p), where p is the logistic
+    function of -2 * abs(x), has them all.
     """
     ring, trace = self._ring, self._trace
     with compat.set_current_trace(trace):
-      e = trace.lift(jnp.exp(-2 * jnp.abs(x)))
-    e = trace.algebra.element(e.number, e.aval)
-    q = ring.reciprocal(ring.add(e, ring.constant(1, x.aval.dtype)))
-    slope = ring.factor(ring.scale(ring.mul(e, ring.mul(q, q)), 4))
+      p = trace.lift(lax.logistic(-2 * jnp.abs(x)))
+    p = trace.algebra.element(p.number, p.aval)
+    rest = ring.sub(ring.constant(1, x.aval.dtype), p)
+    slope = ring.factor(ring.scale(ring.mul(p, rest), 4))
     derivative = ring.mul(slope, dx)
     if slope.core not in self._known:
       self._known[slope.core] = ring.scale(

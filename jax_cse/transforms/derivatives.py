@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_cse import compat
 from jax_cse.foundation import inputs
 from jax_cse.rebuild import curves
 from jax_cse.rebuild import nested_jvp
@@ -76,7 +77,8 @@ def derivatives(fun: Callable[[Any], _Result], order: int, *,
     if v is None:
       directions = [1] * len(leaves)
     else:
-      directions = _check_directions(leaves, structure, v)
+      directions = list(map(
+          _number_or_array, _check_directions(leaves, structure, v)))
     store: list[Any] = []
 
     def flat(*operands: Any) -> list[Any]:
@@ -112,7 +114,7 @@ def _checked(flat: Callable[..., Any], leaves: list[Any],
     def along(*operands: Any) -> Any:
       xs, vs = split(operands)
       return nested_jvp.derivatives(
-          fun, [[x, jnp.ones_like(x) if isinstance(v, int) else v]
+          fun, [[x, jnp.full_like(x, v) if isinstance(v, int) else v]
                 for x, v in zip(xs, vs)], order)
     return along
 
@@ -125,6 +127,11 @@ def _checked(flat: Callable[..., Any], leaves: list[Any],
           f"derivatives(order={order})", plain, rebuilt, len(leaves),
           is_derived=True))
   return levels
+
+
+def _number_or_array(v: Any) -> Any:
+  number = compat.known_number(v)
+  return v if number is None else number
 
 
 def _check_directions(leaves: list[Any], structure: Any, v: Any

@@ -7,14 +7,15 @@ import tomllib
 from . import comparison
 from . import running
 
-# How to enable CSE for a whole process, or to rebuild all that it compiles:
-# pytest's options.
+# How to enable CSE for a whole process, to rebuild all that it compiles, or to
+# put `jet` in the place of JAX's: pytest's options.
 WAYS = {
     "plain": [],
     "exact": ["--jax-cse=exact"],
     "reassociate": ["--jax-cse=reassociate"],
     "ring": ["--jax-cse=ring"],
     "rebuilt": ["-p", "suites.rebuilt"],
+    "jet": ["-p", "suites.jet_in_place"],
 }
 _EXPECTED = pathlib.Path(__file__).parent / "expected_differences.toml"
 # A way that merges all that another does differs where that does, and more.
