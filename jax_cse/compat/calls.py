@@ -137,6 +137,9 @@ def forget_call(wrapped) -> None:
       store.reset()
 
 
+WrappedFun = lu.WrappedFun
+
+
 def rule_inside(fun):
   """The wrapped rule that a function of JAX's holds, or None.
 

@@ -45,7 +45,7 @@ def rule_of(wrapped: Any) -> Any:
     wrapped = inside
 
 
-class _Itself:
+class Itself:
   """A key: equal to that of the same object alone, which it keeps alive."""
   __slots__ = ("_object",)
 
@@ -53,7 +53,7 @@ class _Itself:
     self._object = obj
 
   def __eq__(self, other: object) -> bool:
-    return isinstance(other, _Itself) and other._object is self._object
+    return isinstance(other, Itself) and other._object is self._object
 
   def __hash__(self) -> int:
     return id(self._object)
@@ -62,7 +62,7 @@ class _Itself:
 def _key(x: Any) -> Any:
   # A named tuple is equal if its parts are: JAX makes another of them.
   rule = _of_sequence if isinstance(x, tuple) else _rules.get(type(x))
-  return _Itself(x) if rule is None else (type(x), rule(x))
+  return Itself(x) if rule is None else (type(x), rule(x))
 
 
 def _of_tree(tree: Any) -> Any:
@@ -82,7 +82,7 @@ _rules = {
     jax.tree_util.PyTreeDef: _of_tree,
     compat.Unhashable: lambda x: _key(x.val),
     # Each look-up of a method makes another one.
-    types.MethodType: lambda x: (_Itself(x.__self__), _Itself(x.__func__)),
+    types.MethodType: lambda x: (Itself(x.__self__), Itself(x.__func__)),
 }
 
 

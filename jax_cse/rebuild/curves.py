@@ -18,13 +18,14 @@ from typing import Any
 from jax_cse import compat
 from jax_cse.numbering import scalars
 from jax_cse.numbering.linear_maps import is_in_ring
+from jax_cse.rebuild import eager_derivatives
 from jax_cse.rebuild import nested_jvp
 from jax_cse.rebuild import simplification
 from jax_cse.rebuild.cse_trace import CseTrace
 from jax_cse.rebuild.derivation import Derivation
+from jax_cse.rebuild.eager_derivatives import is_known
 from jax_cse.rebuild.user_rules import NoOneDerivative
 from jax_cse.ring.coefficients import Coefficient, over
-
 
 def derive(fun, operands, series, order: int, are_scaled: bool = False
            ) -> list[list[Any]]:
@@ -41,36 +42,34 @@ def derive(fun, operands, series, order: int, are_scaled: bool = False
   Returns:
     A list for each order. A derivative that is zero is a `zero_tangent`.
   """
+  how = order, are_scaled
   try:
-    found = _around(fun, operands, series, order, are_scaled)
+    found = (eager_derivatives.evaluate(_around, fun, operands, series, how)
+             or _around(fun, operands, series, how))
   except NoOneDerivative:
-    return _by_jax(fun, operands, series, order, are_scaled)
+    return _by_jax(fun, operands, series, *how)
   return [[levels[k] if k < len(levels) else compat.zero_tangent(levels[0])
            for levels in found] for k in range(order + 1)]
 
 
-def _around(fun, operands, series, order, are_scaled) -> list[list]:
+def _around(fun, operands, series, how) -> list[list]:
   """For each result its value, and its derivatives that are not zero."""
-  if not any(_is_known(y) for terms in series for y in terms[:-1]):
-    return _by_value(fun, operands, series, order, are_scaled)
-  given = [y for terms in series for y in terms if not _is_known(y)]
+  if not any(is_known(y) for terms in series for y in terms[:-1]):
+    return _by_value(fun, operands, series, *how)
+  given = [y for terms in series for y in terms if not is_known(y)]
   lengths: list[int] = []
 
   def known(trace, *tracers):
     rest = iter(tracers[len(operands):])
     xs = tracers[:len(operands)]
-    terms = [[trace.constant(y, x.aval) if _is_known(y) else next(rest)
+    terms = [[trace.constant(y, x.aval) if is_known(y) else next(rest)
                for y in terms] for x, terms in zip(xs, series)]
-    found = _by_value(fun, xs, terms, order, are_scaled)
+    found = _by_value(fun, xs, terms, *how)
     lengths[:] = map(len, found)
     return [y for levels in found for y in levels]
 
   values = iter(simplification.transform(known, [*operands, *given], "ring"))
   return [[next(values) for _ in range(n)] for n in lengths]
-
-
-def _is_known(term):
-  return isinstance(term, int)
 
 
 def _by_value(fun, operands, series, order, are_scaled):
@@ -98,7 +97,7 @@ def _entered(trace, operand, terms, are_scaled) -> list:
   x = trace.enter(operand)
   found = [x]
   for k, term in enumerate(terms, 1):
-    if not _is_known(term):
+    if not is_known(term):
       y = (trace.enter if k < len(terms) else trace.lift)(term)
     elif is_in_ring(x.aval):
       y = trace.constant(term, x.aval)
@@ -125,7 +124,7 @@ def _by_jax(fun, operands, series, order, are_scaled):
             x * scalars.rounded(factor(math.factorial(k)))
             for k, x in enumerate(terms)]
 
-  curves = [[x, *(compat.full_like(x, y) if _is_known(y) else y
+  curves = [[x, *(compat.full_like(x, y) if is_known(y) else y
                   for y in terms)] for x, terms in zip(operands, series)]
   if are_scaled:
     curves = [scaled(terms, int) for terms in curves]

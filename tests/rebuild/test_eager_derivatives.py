@@ -1,0 +1,99 @@
+"""Derivatives that are called eagerly, by programs that are never stale."""
+
+from unittest import mock
+
+from absl.testing import absltest
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jax_cse
+from jax_cse.rebuild import curves
+
+_scale = 2.
+
+
+def _by_global(x):
+  return _scale * jnp.sin(x)
+
+
+class EagerTest(absltest.TestCase):
+
+  def _made(self, calls):
+    """How many programs are made while `calls` runs."""
+    with mock.patch.object(curves, "_around", wraps=curves._around) as made:
+      calls()
+    return made.call_count
+
+  def test_a_program_is_made_once(self):
+    fun = lambda x: jax.nn.relu(x) * jnp.tanh(x**3) + 17.
+    for derive in (jax_cse.derivatives(fun, 3),
+                   lambda x: jax_cse.jet(fun, (x,), ([x, 1., x],))):
+      self.assertEqual(self._made(lambda d=derive: d(.5)), 1)
+      self.assertEqual(self._made(lambda d=derive: [d(.5), d(.6)]), 0)
+      self.assertEqual(self._made(lambda d=derive: d(jnp.ones(3))), 1)
+
+  def test_a_loop_is_the_same_each_time(self):
+    fun = lambda x: jax.lax.fori_loop(0, 3, lambda i, c: jnp.sin(c) * x, x)
+    derive = jax_cse.derivatives(fun, 2)
+    derive(.5)
+    self.assertEqual(self._made(lambda: derive(.7)), 0)
+
+  def test_what_a_closure_holds_may_change(self):
+    held = [np.array(2.), jnp.arange(3.), 2.]
+    fun = lambda x: held[0] * x + held[1] * x**2 + held[2] * x**3
+    derive = jax_cse.derivatives(fun, 2)
+    for change in (lambda: None, lambda: held.__setitem__(0, np.array(3.)),
+                   lambda: held[0].__iadd__(1),
+                   lambda: held.__setitem__(1, jnp.arange(3.) + 5),
+                   lambda: held.__setitem__(2, 7.)):
+      change()
+      _, first, second = derive(2.)
+      np.testing.assert_allclose(
+          first, held[0] + 4 * held[1] + 12 * held[2], rtol=1e-6)
+      np.testing.assert_allclose(second, 2 * held[1] + 12 * held[2], rtol=1e-6)
+
+  def test_a_global_may_change(self):
+    derive = jax_cse.derivatives(_by_global, 1)
+    derive(0.)
+    with mock.patch.dict(globals(), _scale=5.):
+      self.assertEqual(float(derive(0.)[1]), 5.)
+
+  def test_a_rule_may_change(self):
+    slope = [2.]
+    fun = jax.custom_jvp(lambda x: 1. * x)
+    fun.defjvps(lambda dx, y, x: slope[0] * dx)
+    derive = jax_cse.derivatives(fun, 1)
+    self.assertEqual(float(derive(1.)[1]), 2.)
+    slope[0] = 3.
+    self.assertEqual(float(derive(1.)[1]), 3.)
+
+  def test_python_may_ask_for_values(self):
+    fun = lambda x: x**2 if x > 0 else -x
+    derive = jax_cse.derivatives(fun, 1)
+    self.assertEqual([float(derive(x)[1]) for x in (3., -3., 4.)], [6, -1, 8])
+
+  def test_settings_are_a_part_of_the_key(self):
+    derive = jax_cse.derivatives(lambda x: x * np.float64(2.5), 1)
+    for x64 in (False, True, False):
+      with jax.enable_x64(x64):
+        self.assertEqual(derive(jnp.ones(()))[1].dtype,
+                         jnp.float64 if x64 else jnp.float32)
+
+  def test_results_stay_where_the_operands_are(self):
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    x = jax.device_put(jnp.float32(2), sharding)
+    for y in jax_cse.derivatives(lambda x: 3. * x, 2)(x):
+      self.assertTrue(y.committed)
+
+  def test_types_are_those_of_a_traced_call(self):
+    fun = lambda x: (x * 3., x > 1, jnp.float16(1) * x)
+    for x in (2., np.float32(2), jnp.float32(2)):
+      eager = jax_cse.derivatives(fun, 2)(x)
+      traced = jax.jit(jax_cse.derivatives(fun, 2))(x)
+      for a, b in zip(jax.tree.leaves(eager), jax.tree.leaves(traced)):
+        self.assertEqual(jax.typeof(a), jax.typeof(b))
+
+
+if __name__ == "__main__":
+  absltest.main()
