@@ -23,6 +23,8 @@ from jax_cse.compat import jaxprs
 from jax_cse.numbering import custom_rules
 from jax_cse.numbering import fingerprint
 
+_FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
+
 
 class KnownPrograms:
   """A table of the programs that were used last."""
@@ -95,7 +97,7 @@ def _of_param(x):
     if not _is_of_jax(x):
       raise fingerprint.Unkeyable("rule that a user wrote")
     return custom_rules.rule_of(x)
-  if callable(x) and not isinstance(x, type):
+  if isinstance(x, _FUNCTIONS):
     raise fingerprint.Unkeyable("function")
   return fingerprint.of_param(x)
 
