@@ -8,7 +8,7 @@ import jax
 from jax.experimental import jet
 import jax.numpy as jnp
 
-from benchmarks.frame import Case, entry, runs
+from benchmarks.frame import Case, Count, entry, runs
 import jax_cse
 from specs import SMOOTH
 
@@ -60,6 +60,33 @@ def derivatives_run(quick: bool) -> Iterator[Case]:
 @entry("the same where only the highest is wanted")
 def derivatives_run_highest(quick: bool) -> Iterator[Case]:
   yield from runs(_batched(True, quick))
+
+
+def _all_by_nested_jvp(fun, order, directions):
+  def derived(x):
+    levels = [fun]
+    for _ in range(order):
+      levels.append(lambda y, f=levels[-1]: jax.jvp(f, (y,), (directions,))[1])
+    return [f(x) for f in levels]
+  return derived
+
+
+def _temporary(fun, x) -> int:
+  """Bytes beside operands and results, as XLA plans them."""
+  return jax.jit(lambda y: fun(y)).lower(x).compile(
+      ).memory_analysis().temp_size_in_bytes
+
+
+@entry("temporary memory of compiled derivatives over that of nested jvp's, "
+       "in arrays beside the operand")
+def derivatives_memory(quick: bool) -> Iterator[Count]:
+  for name, ours, _, x in _batched(False, quick):
+    order = int(name.split()[-1])
+    fun, _ = _BATCHED[name.rsplit(",", 1)[0]]
+    plain = _all_by_nested_jvp(fun, order, jnp.ones_like(x))
+    # One array more on both sides: many need none.
+    yield Count(name, x.nbytes + _temporary(plain, x),
+                x.nbytes + _temporary(ours, x))
 
 
 @entry("time to the first result of derivatives over that of jet, all orders")
