@@ -17,10 +17,12 @@ from jax._src.sharding_impls import (
 from jax._src.state.types import AbstractRef
 import numpy as np
 
-from jax_cse.compat.primitives import broadcast_in_dim_p
+from jax_cse.compat.primitives import (
+    broadcast_in_dim_p, mul_p, neg_p, params_of_broadcast)
 from jax_cse.compat.settings import VERSION
 from jax_cse.compat.traces import (
-    BatchTracer, DynamicJaxprTrace, JVPTracer, Tracer, Zero, eval_trace)
+    BatchTracer, DynamicJaxprTrace, DynamicJaxprTracer, JVPTracer, Tracer,
+    Zero, eval_trace, stage)
 
 # 0.10.2: `prng` is in the folder `random`.
 if VERSION < (0, 10, 2):
@@ -117,6 +119,39 @@ def weak_scalar(value, dtype):
   if dtypes.issubdtype(dtype, np.integer):
     return TypedInt(value, dtype)
   return TypedFloat(float(value), dtype)
+
+
+def constant_tracer(trace, value, aval, source, context):
+  """A tracer for a number of a type; an array is an equation."""
+  scalar = weak_scalar(value, aval.dtype)
+  if not aval.weak_type:
+    scalar = TypedNdArray(np.asarray(scalar, aval.dtype),
+                          aval=core.ShapedArray((), aval.dtype))
+  tracer = DynamicJaxprTracer(
+      trace, core.typeof(scalar), core.Literal(scalar, core.typeof(scalar)),
+      source)
+  if not aval.shape:
+    return tracer
+  out, = stage(trace, broadcast_in_dim_p, [tracer],
+               params_of_broadcast(aval.shape, ()), [aval], context, source)
+  return out
+
+
+def multiple_tracer(trace, x, factor, source, context):
+  """A tracer for a multiple of one, by an equation."""
+  if factor == -1:
+    operation, operands = neg_p, [x]
+  else:
+    operation, operands = mul_p, [x, constant_tracer(
+        trace, factor, core.ShapedArray((), x.aval.dtype, weak_type=True),
+        source, context)]
+  out, = stage(trace, operation, operands, {}, [x.aval], context, source)
+  return out
+
+
+def is_zero_literal(literal) -> bool:
+  """Whether a literal is the number 0, of either sign."""
+  return literal.aval.shape == () and not np.any(np.asarray(literal.val))
 
 
 finfo, iinfo = dtypes.finfo, dtypes.iinfo

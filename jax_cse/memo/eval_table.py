@@ -38,7 +38,8 @@ class EvalTable:
   """Entries of the `EvalTrace`, on one thread."""
 
   traced = False
-  order = base = 0
+  root = None
+  order = base = derivatives = 0
   __slots__ = ("memo", "against", "results", "_compiled", "reference")
 
   def __init__(self, memo, max_bytes: int):

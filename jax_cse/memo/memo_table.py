@@ -52,8 +52,9 @@ class _NoTable:
   operands that are known are at one already.
   """
 
-  traced = False
-  order = base = 0
+  traced = nests = False
+  root = None
+  order = base = derivatives = 0
   __slots__ = ("memo", "against", "values", "reference")
 
   def __init__(self, memo, against):

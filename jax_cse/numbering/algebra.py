@@ -36,9 +36,12 @@ import weakref
 from jax_cse import compat
 from jax_cse.numbering import keys
 from jax_cse.numbering import scalars
+from jax_cse.numbering import several_parts
+from jax_cse.numbering.known_elements import KnownElements
 from jax_cse.numbering.linear_maps import Map, Maps, is_in_ring
+from jax_cse.primitives import linear
 from jax_cse.ring.coefficients import Coefficient, over, simple
-from jax_cse.ring.cores import Element, Image, join
+from jax_cse.ring.cores import Element, Image, One, join
 from jax_cse.ring.linear_ring import LinearRing
 from jax_cse.ring.ring import Ring
 
@@ -51,6 +54,7 @@ class Algebra:
   Attributes:
     ring: the elements.
     maps: the linear maps; None in a mode that knows of none.
+    pieces: what is known of arrays element by element; None as well.
   """
 
   def __init__(self, scope, mode: str):
@@ -62,9 +66,10 @@ class Algebra:
                    compat.is_complex) if mode == "ring"
         else Ring(scope.expressions.of, False, compat.is_integer))
     self.maps = Maps(scope, self) if mode == "ring" else None
+    self.pieces = KnownElements(self) if mode == "ring" else None
     self._elements: dict[int, Element] = {}
     self._applied: dict[int, tuple[Map, list[Element]]] = {}
-    self._types: dict[int, Any] = {}   # of atoms
+    self._types: dict[int, Any] = {}   # of atoms and of results
     self._not_finite: set[int] = set()   # atoms that are infinity or NaN
 
   def number(self, plan: keys.Plan, context, numbers: Sequence[int], avals,
@@ -87,7 +92,32 @@ class Algebra:
     if found is None:
       return None
     element, aval = found
-    return self.number_of(element, aval), aval
+    return self.number_of(self._folded(element), aval), aval
+
+  def parts(self, plan: keys.Plan, context, numbers: Sequence[int], avals,
+            params) -> tuple[int, ...] | None:
+    """The numbers of the results of a primitive that takes its operand apart,
+    None for any other."""
+    parts = self.maps and several_parts.parts(plan.number, params, avals[0])
+    outs = []
+    for steps in parts or ():
+      found = numbers[0], avals[0]
+      for primitive, inner in steps:
+        n, aval = found
+        found = self.number(keys.plan_of(primitive), context, [n], [aval],
+                            inner)
+        if found is None:
+          return None
+      outs.append(found[0])
+    return tuple(outs) or None
+
+  def _folded(self, element: Element) -> Element:
+    """The constant that an element is, if all of its elements are known."""
+    core = self.ring.cores[element.core]
+    if self.pieces is None or not (core.shape or type(core) is Image):
+      return element
+    value = self.pieces.constant(element)
+    return element if value is None else self.ring.constant(value, core.domain)
 
   def _is_near_one(self, element, aval) -> bool:
     """Whether the factor of an element is no further from 1 than the square
@@ -168,6 +198,40 @@ class Algebra:
     element = self._elements.get(number)
     return element is not None and self.ring.is_constant(element)
 
+  def is_zero(self, number: int) -> bool:
+    """Whether the value that has a number is known to be zeros."""
+    element = self._elements.get(number)
+    return element is not None and not element.coefficient
+
+  def knows_part(self, number: int) -> bool:
+    """Whether some elements of the value that has a number are known."""
+    element = self.find(number)
+    return self.pieces is not None and element.core in self.ring.cores and (
+        self.pieces.of(element) is not None)
+
+  def is_joined(self, number: int) -> bool:
+    """Whether a value is others one after the other."""
+    applied = self.application(self.find(number).core)
+    return applied is not None and applied[0].primitive in linear.JOINS
+
+  def folds(self, plan: keys.Plan, numbers: Sequence[int], avals) -> bool:
+    """Whether a result that is a constant is one where nothing is rebuilt: a
+    sum that cancels may be NaN, and is left."""
+    return self.maps is not None and (plan.number not in _SUMS or all(
+        self.ring.is_constant(self.element(n, aval))
+        for n, aval in zip(numbers, avals)))
+
+  def constant_of(self, number: int) -> tuple[Coefficient, Any] | None:
+    """The value and the type of a constant that was made here."""
+    element = self._elements.get(number)
+    return None if element is None or number not in self._types or (
+        not self.ring.is_constant(element)) else (
+            element.coefficient, self._types[number])
+
+  def type_of(self, number: int) -> Any:
+    """The type of an element of the ring, None for any other."""
+    return self._types.get(number)
+
   def constant(self, value, aval) -> Element | None:
     """The element that a concrete scalar is; None if it is in no ring."""
     if aval.shape or not is_in_ring(aval):
@@ -197,6 +261,7 @@ class Algebra:
       return core
     number = self._scope.of(("element", c, aval), core)
     self._elements[number] = element
+    self._types[number] = aval
     return number
 
   def find(self, number: int) -> Element:
@@ -328,6 +393,8 @@ def _convert(ring, operands, avals, params):
 
 
 _BROADCAST = keys.plan_of(compat.broadcast_in_dim_p).number
+_SUMS = {keys.plan_of(p).number
+         for p in (compat.add_p, compat.add_any_p, compat.sub_p)}
 _KEEP_CONSTANTS = {keys.plan_of(p).number for p in compat.KEEP_CONSTANTS}
 
 _rules = {keys.plan_of(primitive).number: rule for primitive, rule in {

@@ -76,8 +76,9 @@ class Scope:
     if self.algebra is not None:
       result = self.algebra.number(plan, context, numbers, avals,
                                    params)
-      # A value that cancels to a constant may be NaN, so it is no constant.
-      if result is not None and not self.algebra.is_known(result[0]):
+      if result is not None and (
+          not self.algebra.is_known(result[0])
+          or self.algebra.folds(plan, numbers, avals)):
         in_ring = result[0]
     if plan.commutes:
       keys.put_in_order(plan, numbers, avals, eager=False)
@@ -92,6 +93,9 @@ class Scope:
         found = params, (number,), key, len(numbers)
         self.expressions.known[key] = found
     if self.algebra is not None and key is not None:
+      if found is None and in_ring is None and plan.multiple_results and (
+          parts := self.algebra.parts(plan, context, numbers, avals, params)):
+        found = self.expressions.known[key] = params, parts, key, len(numbers)
       return self._united(key, found, in_ring, len(numbers), params)
     return key, None if found is None else found[1]
 
