@@ -18,7 +18,7 @@ from jax._src.state.types import AbstractRef
 import numpy as np
 
 from jax_cse.compat.primitives import (
-    broadcast_in_dim_p, mul_p, neg_p, params_of_broadcast)
+    broadcast_in_dim_p, mul, mul_p, neg_p, params_of_broadcast)
 from jax_cse.compat.settings import VERSION
 from jax_cse.compat.traces import (
     BatchTracer, DynamicJaxprTrace, DynamicJaxprTracer, JVPTracer, Tracer,
@@ -121,15 +121,13 @@ def weak_scalar(value, dtype):
   return TypedFloat(float(value), dtype)
 
 
-def constant_tracer(trace, value, aval, source, context):
-  """A tracer for a number of a type; an array is an equation."""
-  scalar = weak_scalar(value, aval.dtype)
+def constant_tracer(trace, scalar, aval, source, context):
+  """A tracer for a scalar as a type has it; an array is an equation."""
   if not aval.weak_type:
     scalar = TypedNdArray(np.asarray(scalar, aval.dtype),
-                          aval=core.ShapedArray((), aval.dtype))
-  tracer = DynamicJaxprTracer(
-      trace, core.typeof(scalar), core.Literal(scalar, core.typeof(scalar)),
-      source)
+                          aval=ShapedArray((), aval.dtype))
+  own = core.typeof(scalar)
+  tracer = DynamicJaxprTracer(trace, own, core.Literal(scalar, own), source)
   if not aval.shape:
     return tracer
   out, = stage(trace, broadcast_in_dim_p, [tracer],
@@ -137,15 +135,15 @@ def constant_tracer(trace, value, aval, source, context):
   return out
 
 
-def multiple_tracer(trace, x, factor, source, context):
-  """A tracer for a multiple of one, by an equation."""
-  if factor == -1:
-    operation, operands = neg_p, [x]
-  else:
-    operation, operands = mul_p, [x, constant_tracer(
-        trace, factor, core.ShapedArray((), x.aval.dtype, weak_type=True),
-        source, context)]
-  out, = stage(trace, operation, operands, {}, [x.aval], context, source)
+def multiple_tracer(trace, x, scalar, source, context):
+  """A tracer for the product of one and a weakly typed scalar, by an
+  equation."""
+  if scalar == -1:
+    out, = stage(trace, neg_p, [x], {}, [x.aval], context, source)
+    return out
+  factor = constant_tracer(trace, scalar, core.typeof(scalar), source, context)
+  out, = stage(trace, mul_p, [x, factor], mul.keywords, [x.aval], context,
+               source)
   return out
 
 

@@ -11,7 +11,8 @@ from jax_cse.compat.settings import VERSION
 
 # The patched methods: the one that every ordinary bind goes through, that of
 # `Primitive.bind` and the traces' own alike; the one that stages an equation;
-# the one that closes a jaxpr; and the three by which results leave a transformation.
+# the one that closes a jaxpr; and the three by which results leave a
+# transformation.
 BIND = (core.Primitive, "bind_with_trace")
 STAGE = (pe.DynamicJaxprTrace, "emit_eqn")
 CLOSE = (pe.JaxprStackFrame, "to_jaxpr")

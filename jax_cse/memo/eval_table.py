@@ -39,7 +39,7 @@ class EvalTable:
 
   traced = False
   root = None
-  order = base = derivatives = 0
+  order = base = 0
   __slots__ = ("memo", "against", "results", "_compiled", "reference")
 
   def __init__(self, memo, max_bytes: int):

@@ -34,19 +34,22 @@ from jax_cse.ring.coefficients import over
 
 
 class JaxprTable:
-  """Results and numbers of one `DynamicJaxprTrace`."""
+  """Results and numbers of one `DynamicJaxprTrace`.
 
+  Attributes:
+    nests: whether derivatives of derivatives end in the jaxpr.
+  """
+
+  reference: weakref.ref   # to the trace
   traced = True   # results end up in a jaxpr
   order = 0       # of nested forward mode
   __slots__ = ("memo", "base", "against", "variables", "revivable", "look_up",
-               "_scope", "_results", "_first", "reference", "nests",
-               "derivatives")
+               "_scope", "_results", "_first", "reference", "nests")
 
   def __init__(self, memo):
     self.memo = memo
     self.base = memo.order()   # of the derivatives that it is a part of
-    self.derivatives = self.base
-    self.nests = False   # whether derivatives of derivatives are traced
+    self.nests = False
     # XLA merges what a lowering rule traces; looking it up made the lowering of
     # a sampler 18 times as long.
     self.against = exclusions.LOWERED if compat.is_lowering() else None
@@ -140,7 +143,9 @@ class JaxprTable:
     around = compat.current_source(), compat.current_eqn_context()
     constant = algebra.constant_of(number)
     if constant is not None:
-      tracer = compat.constant_tracer(trace, *constant, *around)
+      c, aval = constant
+      tracer = compat.constant_tracer(
+          trace, scalars.constant(c, aval.dtype), aval, *around)
     elif self.nests:
       c, core = algebra.find(number)
       first = self._first.get(core, number)
@@ -151,7 +156,8 @@ class JaxprTable:
           over(c, algebra.find(first).coefficient), x.aval.dtype)
       if factor is None:
         return None
-      tracer = compat.multiple_tracer(trace, x, factor, *around)
+      tracer = compat.multiple_tracer(
+          trace, x, scalars.constant(factor, x.aval.dtype), *around)
     else:
       return None
     if type(tracer.val) is not compat.Literal:
@@ -175,17 +181,21 @@ class JaxprTable:
     return references[i]()
 
   def is_zero(self, tracer) -> bool:
-    """Whether a tracer of the jaxpr is known to be zeros."""
-    var = tracer.val
+    """Whether a tracer of the jaxpr is known to be zeros, in mode "ring"."""
+    var, algebra = tracer.val, self._scope.algebra
     if type(var) is compat.Literal:
       return compat.is_zero_literal(var)
     number = self.variables.get(var)
-    return number is not None and self._scope.algebra.is_zero(number)
+    return number is not None and algebra is not None and (
+        algebra.is_zero(number))
 
   def knows_part(self, tracer) -> bool:
-    """Whether some elements of an array of the jaxpr are known."""
+    """Whether some elements of an array of the jaxpr are known, in mode
+    "ring"."""
+    algebra = self._scope.algebra
     number = self.variables.get(tracer.val) if tracer.aval.shape else None
-    return number is not None and self._scope.algebra.knows_part(number)
+    return (algebra is not None and algebra.pieces is not None
+            and number is not None and algebra.pieces.knows_part(number))
 
   def store(self, key, found, operands, params, outs) -> None:
     """Enters the results of the equation that was just staged."""

@@ -54,7 +54,7 @@ class _NoTable:
 
   traced = nests = False
   root = None
-  order = base = derivatives = 0
+  order = base = 0
   __slots__ = ("memo", "against", "values", "reference")
 
   def __init__(self, memo, against):

@@ -36,9 +36,8 @@ class TransformTable:
   """Entries and values of one `JVPTrace`, `LinearizeTrace` or `BatchTrace`."""
 
   __slots__ = ("memo", "traced", "order", "base", "against", "is_outermost",
-               "values", "_linearizes", "_drops_zeros", "root",
-               "derivatives", "_numbering", "_entries", "_scope",
-               "reference")
+               "root", "values", "_linearizes", "_drops_zeros", "_numbering",
+               "_entries", "_scope", "reference")
 
   def __init__(self, memo, trace, parent):
     self.memo = memo
@@ -46,8 +45,8 @@ class TransformTable:
     self.order = parent.order + (type(trace) is compat.JVPTrace)
     self.base = parent.base
     self.root = parent.root
-    self.derivatives = parent.derivatives + (type(trace) is not compat.BatchTrace)
-    if self.derivatives > 1 and self.root is not None:
+    if self.root is not None and self.base + compat.differentiations(
+        compat.transformations()) > 1:
       self.root.nests = True
     self.against = parent.against
     if not self.traced and not memo.sees_exits:

@@ -36,12 +36,10 @@ import weakref
 from jax_cse import compat
 from jax_cse.numbering import keys
 from jax_cse.numbering import scalars
-from jax_cse.numbering import several_parts
 from jax_cse.numbering.known_elements import KnownElements
 from jax_cse.numbering.linear_maps import Map, Maps, is_in_ring
-from jax_cse.primitives import linear
 from jax_cse.ring.coefficients import Coefficient, over, simple
-from jax_cse.ring.cores import Element, Image, One, join
+from jax_cse.ring.cores import Element, Image, join
 from jax_cse.ring.linear_ring import LinearRing
 from jax_cse.ring.ring import Ring
 
@@ -93,23 +91,6 @@ class Algebra:
       return None
     element, aval = found
     return self.number_of(self._folded(element), aval), aval
-
-  def parts(self, plan: keys.Plan, context, numbers: Sequence[int], avals,
-            params) -> tuple[int, ...] | None:
-    """The numbers of the results of a primitive that takes its operand apart,
-    None for any other."""
-    parts = self.maps and several_parts.parts(plan.number, params, avals[0])
-    outs = []
-    for steps in parts or ():
-      found = numbers[0], avals[0]
-      for primitive, inner in steps:
-        n, aval = found
-        found = self.number(keys.plan_of(primitive), context, [n], [aval],
-                            inner)
-        if found is None:
-          return None
-      outs.append(found[0])
-    return tuple(outs) or None
 
   def _folded(self, element: Element) -> Element:
     """The constant that an element is, if all of its elements are known."""
@@ -202,17 +183,6 @@ class Algebra:
     """Whether the value that has a number is known to be zeros."""
     element = self._elements.get(number)
     return element is not None and not element.coefficient
-
-  def knows_part(self, number: int) -> bool:
-    """Whether some elements of the value that has a number are known."""
-    element = self.find(number)
-    return self.pieces is not None and element.core in self.ring.cores and (
-        self.pieces.of(element) is not None)
-
-  def is_joined(self, number: int) -> bool:
-    """Whether a value is others one after the other."""
-    applied = self.application(self.find(number).core)
-    return applied is not None and applied[0].primitive in linear.JOINS
 
   def folds(self, plan: keys.Plan, numbers: Sequence[int], avals) -> bool:
     """Whether a result that is a constant is one where nothing is rebuilt: a

@@ -17,6 +17,7 @@ from jax_cse.numbering import call_numbering
 from jax_cse.numbering import identities
 from jax_cse.numbering import keys
 from jax_cse.numbering import loop_numbering
+from jax_cse.numbering import several_parts
 from jax_cse.numbering.algebra import Algebra
 from jax_cse.numbering.bodies import Body, Step, equations
 from jax_cse.numbering.expressions import Expressions
@@ -93,8 +94,9 @@ class Scope:
         found = params, (number,), key, len(numbers)
         self.expressions.known[key] = found
     if self.algebra is not None and key is not None:
-      if found is None and in_ring is None and plan.multiple_results and (
-          parts := self.algebra.parts(plan, context, numbers, avals, params)):
+      if found is None and plan.multiple_results and (
+          parts := several_parts.numbers(
+              self.algebra, plan, context, numbers, avals, params)):
         found = self.expressions.known[key] = params, parts, key, len(numbers)
       return self._united(key, found, in_ring, len(numbers), params)
     return key, None if found is None else found[1]

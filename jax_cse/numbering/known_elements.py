@@ -23,7 +23,7 @@ import numpy as np
 from jax_cse import compat
 from jax_cse.primitives import known_elements
 from jax_cse.ring.cores import (
-    Element, Factor, Image, One, Power, Product, Sum, bottom_up)
+    Element, Factor, One, Power, Product, Sum, bottom_up)
 
 _MAX_SIZE = 1 << 12
 _MAX_NUMBER = 1 << 20
@@ -45,6 +45,12 @@ class KnownElements:
       return None
     first = known.flat[0]
     return int(first) if (known == first).all() else None
+
+  def knows_part(self, number: int) -> bool:
+    """Whether some elements of the value that has a number are known."""
+    element = self._algebra.find(number)
+    return (element.core in self._algebra.ring.cores
+            and self.of(element) is not None)
 
   def of(self, element: Element) -> np.ndarray | None:
     """The elements of an element, NaN for those that are not known."""
@@ -70,16 +76,15 @@ class KnownElements:
     core = self._algebra.ring.cores[number]
     if type(core) is One:
       return np.ones(())
-    parts = self._parts(number)
     if core.size > _MAX_SIZE or compat.is_complex(core.domain) or (
         core.domain.itemsize < _MIN_BYTES):
       return None
-    known = list(map(self.of, parts))
-    if all(x is None for x in known):
+    found = list(map(self.of, self._parts(number)))
+    if all(x is None for x in found):
       return None
+    known = [np.asarray(math.nan) if x is None else x for x in found]
     if type(core) is Sum:
-      return None if any(x is None for x in known) else sum(known)
-    known = [np.asarray(math.nan) if x is None else x for x in known]
+      return sum(known)
     if type(core) is Product:
       return known_elements.product(*known)
     if type(core) is Power:
@@ -97,9 +102,10 @@ class KnownElements:
     rule = known_elements.RULES.get(map_.primitive)
     if rule is not None:
       return rule(map_.params, *known)
-    rule = known_elements.AT_INDICES.get(map_.primitive)
-    start = rule and self._indices(map_)
-    return start and rule(start, map_.params, *known)
+    at_indices = known_elements.AT_INDICES.get(map_.primitive)
+    start = None if at_indices is None else self._indices(map_)
+    return (None if at_indices is None or start is None
+            else at_indices(start, map_.params, *known))
 
   def _indices(self, map_) -> list[int] | None:
     """The fixed operands of a map, which are indices, one after the other;

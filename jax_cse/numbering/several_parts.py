@@ -7,6 +7,7 @@
 that give it one after the other. `number` is that of the primitive's plan.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from jax_cse import compat
@@ -14,6 +15,25 @@ from jax_cse.numbering import keys
 from jax_cse.primitives import index_maps
 
 Steps = list[tuple[Any, dict[str, Any]]]
+
+
+def numbers(algebra, plan: keys.Plan, context, operands: Sequence[int], avals,
+            params) -> tuple[int, ...] | None:
+  """The numbers of the results by an algebra of linear maps, None for any other
+  primitive."""
+  if algebra.maps is None or plan.number not in (_SPLIT, _UNSTACK):
+    return None
+  outs = []
+  for steps in parts(plan.number, params, avals[0]) or ():
+    n, aval = operands[0], avals[0]
+    for primitive, inner in steps:
+      found = algebra.number(keys.plan_of(primitive), context, [n], [aval],
+                             inner)
+      if found is None:
+        return None
+      n, aval = found
+    outs.append(n)
+  return tuple(outs)
 
 
 def parts(number: int, params, aval) -> list[Steps] | None:

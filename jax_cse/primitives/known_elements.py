@@ -11,7 +11,9 @@ known though the whole is not; it takes the params, the shapes of the operands
 that the primitive is linear in, and what is known of these.
 """
 
+from collections.abc import Callable
 import math
+from typing import Any
 
 import numpy as np
 
@@ -68,37 +70,35 @@ def _select(params, *cases):
 
 def _dot(params, x, y):
   (contracted, others), (batch, of_other) = params["dimension_numbers"]
-  names, labels = iter(range(52)), []
-  shared = {}
-  for operand, together in (
-      (x, (*batch, *contracted)), (y, (*of_other, *others))):
-    place = {axis: i for i, axis in enumerate(together)}
-    labels.append([])
-    for axis in range(operand.ndim):
-      if axis in place:
-        label = shared.setdefault(place[axis], None)
-        if label is None:
-          label = shared[place[axis]] = next(names)
-      else:
-        label = next(names)
-      labels[-1].append(label)
-  left, right = labels
+  new = iter(range(x.ndim + y.ndim))
+  left = [next(new) for _ in range(x.ndim)]
+  pairs = dict(zip((*of_other, *others), (*batch, *contracted)))
+  right = [left[pairs[axis]] if axis in pairs else next(new)
+           for axis in range(y.ndim)]
   out = [left[axis] for axis in batch] + [
       label for label in left if label not in right] + [
           label for label in right if label not in left]
   dot = lambda a, b: np.einsum(a, left, b, right, out)
-  unknown = [np.isnan(a).astype(float) for a in (x, y)]
-  is_there = [(a != 0).astype(float) for a in (x, y)]
-  is_unknown = dot(unknown[0], is_there[1]) + dot(is_there[0], unknown[1])
+  # A number that is not known stands in a product with one that is not 0.
+  is_unknown = dot(_is_unknown(x), _may_count(y)) + dot(
+      _may_count(x), _is_unknown(y))
   return np.where(is_unknown > 0, math.nan,
                   dot(np.nan_to_num(x), np.nan_to_num(y)))
+
+
+def _is_unknown(x):
+  return np.isnan(x).astype(float)
+
+
+def _may_count(x):
+  return (x != 0).astype(float)
 
 
 def _same(params, x):
   return x
 
 
-RULES = {
+RULES: dict[Any, Callable[..., Any]] = {
     compat.broadcast_in_dim_p: _broadcast,
     compat.concatenate_p: lambda params, *xs: np.concatenate(
         xs, params["dimension"]),
@@ -177,7 +177,7 @@ def _only_window(start, params, x, update):
   return tuple(window)
 
 
-AT_INDICES = {
+AT_INDICES: dict[Any, Callable[..., Any]] = {
     compat.dynamic_slice_p: _dynamic_slice,
     compat.dynamic_update_slice_p: _dynamic_update_slice,
     compat.scatter_p: _scatter, compat.scatter_add_p: _scatter_add}

@@ -34,6 +34,7 @@ from jax_cse.numbering import scalars
 from jax_cse.numbering import several_parts
 from jax_cse.numbering.linear_maps import is_in_ring
 from jax_cse.numbering.narrowing import Call
+from jax_cse.primitives import linear
 from jax_cse.rebuild.deferred import Application, CseTracer, DeferredTrace
 
 
@@ -109,16 +110,22 @@ class CseTrace(DeferredTrace):
 
   def _parts(self, plan, tracers, params):
     """The results of a primitive that takes apart what was put together."""
-    if self._mode != "ring" or not plan.multiple_results or not tracers:
+    pieces = self.algebra.pieces
+    if pieces is None or not plan.multiple_results or not tracers:
       return None
     x, *_ = tracers
     parts = several_parts.parts(plan.number, params, x.aval)
-    if parts is None or not (self.algebra.knows_part(x.number)
-                             or self.algebra.is_joined(x.number)):
+    if parts is None or not (pieces.knows_part(x.number)
+                             or self._is_joined(x)):
       return None
     return [functools.reduce(
         lambda y, step: self._process(step[0], [y], step[1], None), steps, x)
             for steps in parts]
+
+  def _is_joined(self, tracer):
+    """Whether a value is others one after the other."""
+    applied = self.algebra.application(self.algebra.find(tracer.number).core)
+    return applied is not None and applied[0].primitive in linear.JOINS
 
   def _acts_where_derived(self, params):
     """Whether rules inside of a call or a loop do something where they are
