@@ -196,6 +196,21 @@ def without_unread(jaxpr):
           else jaxpr.replace(eqns=eqns[::-1]))
 
 
+class _Frame(compat.JaxprStackFrame):
+  """Where a jaxpr is gathered that has no unread equations when it is closed,
+  whichever mode is in force then."""
+  __slots__ = ()
+
+  def to_jaxpr(self, *args, **kwargs):
+    jaxpr, consts = super().to_jaxpr(*args, **kwargs)
+    return without_unread(jaxpr), consts
+
+
+def drop_unread(trace) -> None:
+  """Has a jaxpr under construction end without equations that nobody reads."""
+  trace.frame.__class__ = _Frame
+
+
 def _drop_dead_in_while(keep, eqn):
   """The rule for `while`, which JAX has since 0.12.0."""
   params = eqn.params

@@ -12,9 +12,6 @@ Since JAX 0.12.0 the linear calls of a `vjp` are bound as nodes, which stage
 themselves. They are looked up as the primitive of the node, and staged as
 nodes.
 
-Where a jaxpr is closed, the equations of nested derivatives that nobody reads
-are dropped: a derivative by several numbers has those by each subset of them.
-
 The methods by which results leave a transformation are replaced as well;
 `eval_table` says why.
 
@@ -31,7 +28,6 @@ look at its cell, or for the question, and no more.
 import functools
 
 from jax_cse import compat
-from jax_cse.compat import jaxprs
 from jax_cse.compat import patching
 from jax_cse.foundation.active import here
 
@@ -101,18 +97,6 @@ def _sharding(plain):
   return process_shard_map
 
 
-def _closing(plain):
-  @functools.wraps(plain)
-  def to_jaxpr(self, trace, *args, **kwargs):
-    jaxpr, consts = plain(self, trace, *args, **kwargs)
-    memo = here.cell.memo
-    table = memo and memo.tables.get(id(trace))
-    if table is not None and table.nests:
-      jaxpr = jaxprs.without_unread(jaxpr)
-    return jaxpr, consts
-  return to_jaxpr
-
-
 def _isolating(plain):
   @functools.wraps(plain)
   def convert(self, val):
@@ -124,7 +108,7 @@ def _isolating(plain):
 
 # Owner, name, and the wrapper of the method.
 _SEAMS = ((*compat.BIND, _memoized), (*compat.STAGE, _staging),
-          (*compat.SHARD, _sharding), (*compat.CLOSE, _closing),
+          (*compat.SHARD, _sharding),
           *((*node, _as_a_node) for node in compat.NODES),
           *((*exit_, _isolating) for exit_ in compat.EXITS))
 

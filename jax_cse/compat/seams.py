@@ -11,11 +11,9 @@ from jax_cse.compat.settings import VERSION
 
 # The patched methods: the one that every ordinary bind goes through, that of
 # `Primitive.bind` and the traces' own alike; the one that stages an equation;
-# the one that closes a jaxpr; and the three by which results leave a
-# transformation.
+# and the three by which results leave a transformation.
 BIND = (core.Primitive, "bind_with_trace")
 STAGE = (pe.DynamicJaxprTrace, "emit_eqn")
-CLOSE = (pe.JaxprStackFrame, "to_jaxpr")
 # `shard_map` has a `bind_with_trace` of its own, and each trace its own way.
 SHARD = (pe.DynamicJaxprTrace, "process_shard_map")
 # 0.12.0: the linear calls and loops of a `vjp` are bound as nodes, which stage

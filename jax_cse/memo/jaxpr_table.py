@@ -97,6 +97,17 @@ class JaxprTable:
     """The table of the jaxpr that all of it ends in."""
     return self
 
+  def note_nested(self) -> None:
+    """Notes that derivatives of derivatives end in the jaxpr.
+
+    By several numbers they have those by each subset of them, of which few are
+    read: the others are dropped when the jaxpr is closed.
+    """
+    trace = self.reference()
+    if not self.nests and trace is not None:
+      self.nests = True
+      jaxprs.drop_unread(trace)
+
   # The questions of the gate.
 
   def numbers(self, trace, operands) -> list[int | None]:

@@ -52,7 +52,7 @@ class _NoTable:
   operands that are known are at one already.
   """
 
-  traced = nests = False
+  traced = False
   root = None
   order = base = 0
   __slots__ = ("memo", "against", "values", "reference")

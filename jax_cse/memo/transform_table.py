@@ -47,7 +47,7 @@ class TransformTable:
     self.root = parent.root
     if self.root is not None and self.base + compat.differentiations(
         compat.transformations()) > 1:
-      self.root.nests = True
+      self.root.note_nested()
     self.against = parent.against
     if not self.traced and not memo.sees_exits:
       self.against = exclusions.ENTERED_INSIDE

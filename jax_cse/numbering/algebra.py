@@ -36,7 +36,7 @@ import weakref
 from jax_cse import compat
 from jax_cse.numbering import keys
 from jax_cse.numbering import scalars
-from jax_cse.numbering.known_elements import KnownElements
+from jax_cse.numbering.pieces import KnownElements
 from jax_cse.numbering.linear_maps import Map, Maps, is_in_ring
 from jax_cse.ring.coefficients import Coefficient, over, simple
 from jax_cse.ring.cores import Element, Image, join

@@ -130,7 +130,7 @@ def _times_one(scope, context, numbers, avals, params):
         and (aval.weak_type or not kept.weak_type)
         and params.get("out_dtype") in (None, kept.dtype)
         and not compat.is_complex(kept.dtype)
-        and _is_one(scope, n)):
+        and other not in scope.numbering.scalars and _is_one(scope, n)):
       return other
   return None
 

@@ -73,6 +73,13 @@ class UnreadTest(parameterized.TestCase):
         jax.extend.core.jaxpr_as_fun(jaxpr)(1.)[0],
         _derivative(_derivative(lambda x: fun(x)[0]))(1.), rtol=1e-6)
 
+  def test_it_was_left_before_the_jaxpr_is_closed(self):
+    second = _derivative(_derivative(lambda x: lax.exp(lax.sin(x))))
+    with jax_cse.enabled():
+      inside = jax_cse.count_primitives(second)(1.)
+    self.assertEqual(jax_cse.count_primitives(jax_cse.enabled()(second))(1.),
+                     inside)
+
   def test_a_constant_that_nobody_reads(self):
     row = jnp.arange(3.)
     fun = _derivative(_derivative(lambda x: lax.sin(x) + jnp.sum(row)))

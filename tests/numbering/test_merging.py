@@ -62,9 +62,11 @@ MUST_MERGE = (
     ("the same jit", lambda x: (_jitted(x), _jitted(x)), (X,), 4),
     ("tangents made anew", lambda t: (
         jax.jvp(lax.sin, (t,), (np.float32(1),))[1],
-        jax.jvp(lax.sin, (t,), (np.float32(1),))[1]), (1.5,), 2),
+        jax.jvp(lax.sin, (t,), (np.float32(1),))[1]), (1.5,), 3),
     ("primal and derivative", lambda t: (
-        lax.sin(t), jax.jvp(lax.sin, (t,), (1.0,))), (1.5,), 1),
+        lax.sin(t), jax.jvp(lax.sin, (t,), (1.0,))), (1.5,), 2),
+    ("product with 1", lambda x: (lax.mul(lax.sin(x), np.float32(1)),
+                                  lax.sin(x)), (X,), 2),
     ("batched twice", lambda x: (jax.vmap(lax.sin)(x), jax.vmap(lax.sin)(x)),
      (X,), 1),
     ("inside a scan", lambda x: lax.scan(
@@ -125,6 +127,11 @@ def _mutated_operand(x):
 
 
 MUST_NOT_MERGE = (
+    ("complex product with 1", lambda x: lax.mul(
+        lax.sin(x), np.complex64(1)), (Z,)),
+    ("product with 1 of another type", lambda t: lax.mul(
+        lax.sin(t), np.float32(1)), (1.5,)),
+    ("product with -1", lambda x: lax.mul(lax.sin(x), np.float32(-1)), (X,)),
     ("primitives", lambda x: (lax.sin(x), lax.cos(x)), (X,)),
     ("operands", lambda x, y: (lax.sin(x), lax.sin(y)), (X, X + 0)),
     ("equal arrays, each its own", lambda x: (lax.sin(x), lax.sin(Y)), (Y,)),
