@@ -82,7 +82,10 @@ class Scope:
           or self.algebra.folds(plan, numbers, avals)):
         in_ring = result[0]
     if plan.commutes:
+      first = numbers[0]
       keys.put_in_order(plan, numbers, avals, eager=False)
+      if numbers[0] != first:
+        avals = avals[::-1]
     get = self.expressions.known.get
     key, found = keys.find(get, plan, context, numbers, params)
     if found is not None and not keys.agree(params, found[0]):

@@ -62,7 +62,7 @@ MUST_MERGE = (
     ("the same jit", lambda x: (_jitted(x), _jitted(x)), (X,), 4),
     ("tangents made anew", lambda t: (
         jax.jvp(lax.sin, (t,), (np.float32(1),))[1],
-        jax.jvp(lax.sin, (t,), (np.float32(1),))[1]), (1.5,), 3),
+        jax.jvp(lax.sin, (t,), (np.float32(1),))[1]), (1.5,), 2),
     ("primal and derivative", lambda t: (
         lax.sin(t), jax.jvp(lax.sin, (t,), (1.0,))), (1.5,), 2),
     ("product with 1", lambda x: (lax.mul(lax.sin(x), np.float32(1)),
@@ -252,6 +252,12 @@ class MergingTest(parameterized.TestCase):
       self.assertEqual(2 * checking.size(checking.trace(fun, X)), plain)
       checking.assert_same_bits(fun(X), (traced(X), traced(X)))
     self.assertEqual(checking.size(checking.trace(jax_cse.cse(fun), X)), 2)
+
+  def test_ones_times_a_number(self):
+    fun = jax.grad(lambda q, x: (lax.sin(q) * x).sum())
+    with jax_cse.enabled():
+      merged = jax.jit(lambda q, x: fun(q, x))(X, 2.)
+    np.testing.assert_allclose(merged, 2 * np.cos(X), rtol=1e-6)
 
   def test_eagerly_the_payload_of_nan_is_kept(self):
     x, y = (jnp.asarray(np.array([b], np.uint32).view(np.float32))
