@@ -17,10 +17,12 @@ from jax._src.sharding_impls import (
 from jax._src.state.types import AbstractRef
 import numpy as np
 
-from jax_cse.compat.primitives import broadcast_in_dim_p
+from jax_cse.compat.primitives import (
+    broadcast_in_dim_p, mul, mul_p, neg_p, params_of_broadcast)
 from jax_cse.compat.settings import VERSION
 from jax_cse.compat.traces import (
-    BatchTracer, DynamicJaxprTrace, JVPTracer, Tracer, Zero, eval_trace)
+    BatchTracer, DynamicJaxprTrace, DynamicJaxprTracer, JVPTracer, Tracer,
+    Zero, eval_trace, stage)
 
 # 0.10.2: `prng` is in the folder `random`.
 if VERSION < (0, 10, 2):
@@ -117,6 +119,37 @@ def weak_scalar(value, dtype):
   if dtypes.issubdtype(dtype, np.integer):
     return TypedInt(value, dtype)
   return TypedFloat(float(value), dtype)
+
+
+def constant_tracer(trace, scalar, aval, source, context):
+  """A tracer for a scalar as a type has it; an array is an equation."""
+  if not aval.weak_type:
+    scalar = TypedNdArray(np.asarray(scalar, aval.dtype),
+                          aval=ShapedArray((), aval.dtype))
+  own = core.typeof(scalar)
+  tracer = DynamicJaxprTracer(trace, own, core.Literal(scalar, own), source)
+  if not aval.shape:
+    return tracer
+  out, = stage(trace, broadcast_in_dim_p, [tracer],
+               params_of_broadcast(aval.shape, ()), [aval], context, source)
+  return out
+
+
+def multiple_tracer(trace, x, scalar, source, context):
+  """A tracer for the product of one and a weakly typed scalar, by an
+  equation."""
+  if scalar == -1:
+    out, = stage(trace, neg_p, [x], {}, [x.aval], context, source)
+    return out
+  factor = constant_tracer(trace, scalar, core.typeof(scalar), source, context)
+  out, = stage(trace, mul_p, [x, factor], mul.keywords, [x.aval], context,
+               source)
+  return out
+
+
+def is_zero_literal(literal) -> bool:
+  """Whether a literal is the number 0, of either sign."""
+  return literal.aval.shape == () and not np.any(np.asarray(literal.val))
 
 
 finfo, iinfo = dtypes.finfo, dtypes.iinfo

@@ -178,6 +178,39 @@ def drop_dead_equations(closed_jaxpr):
   return with_equations(closed_jaxpr, eqns[::-1], jaxpr.outvars)
 
 
+def without_unread(jaxpr):
+  """A jaxpr without the equations whose results nobody reads, and without
+  such results of calls. Nothing that has effects goes."""
+  is_read = {v for v in jaxpr.outvars if type(v) is not compat.Literal}
+  eqns = []
+  for eqn in reversed(jaxpr.eqns):
+    keep = [v in is_read for v in eqn.outvars]
+    if keep and not any(keep) and compat.benign(eqn.effects):
+      continue
+    if not all(keep):
+      _, eqn = drop_dead(eqn, keep)
+    eqns.append(eqn)
+    is_read.update(v for v in eqn.invars if type(v) is not compat.Literal)
+  return (jaxpr if len(eqns) == len(jaxpr.eqns) and all(
+      map(operator.is_, reversed(eqns), jaxpr.eqns))
+          else jaxpr.replace(eqns=eqns[::-1]))
+
+
+class _Frame(compat.JaxprStackFrame):
+  """Where a jaxpr is gathered that has no unread equations when it is closed,
+  whichever mode is in force then."""
+  __slots__ = ()
+
+  def to_jaxpr(self, *args, **kwargs):
+    jaxpr, consts = super().to_jaxpr(*args, **kwargs)
+    return without_unread(jaxpr), consts
+
+
+def drop_unread(trace) -> None:
+  """Has a jaxpr under construction end without equations that nobody reads."""
+  trace.frame.__class__ = _Frame
+
+
 def _drop_dead_in_while(keep, eqn):
   """The rule for `while`, which JAX has since 0.12.0."""
   params = eqn.params

@@ -38,7 +38,7 @@ KEEP_CONSTANTS = (broadcast_in_dim_p, convert_element_type_p)
 tanh_p = lax.tanh_p
 dot_general_p, reduce_sum_p, reshape_p, squeeze_p = (
     lax.dot_general_p, lax.reduce_sum_p, lax.reshape_p, lax.squeeze_p)
-concatenate_p = lax.concatenate_p
+concatenate_p, split_p = lax.concatenate_p, lax.split_p
 # 0.10.1: a stack is a primitive, which nothing binds before.
 stack_p = Primitive("stack") if VERSION < (0, 10, 1) else lax.stack_p
 unstack_p = Primitive("unstack") if VERSION < (0, 10, 1) else lax.unstack_p
@@ -47,7 +47,8 @@ real_p, imag_p, complex_p, conj_p = (
     lax.real_p, lax.imag_p, lax.complex_p, lax.conj_p)
 slice_p, dynamic_slice_p, dynamic_update_slice_p = (
     slicing.slice_p, slicing.dynamic_slice_p, slicing.dynamic_update_slice_p)
-gather_p, scatter_add_p = slicing.gather_p, slicing.scatter_add_p
+gather_p, scatter_p, scatter_add_p = (
+    slicing.gather_p, slicing.scatter_p, slicing.scatter_add_p)
 conv_general_dilated_p = convolution.conv_general_dilated_p
 cumsum_p, reduce_window_sum_p = (
     control_flow.cumsum_p, windowed_reductions.reduce_window_sum_p)

@@ -23,6 +23,7 @@ EvalTrace, eval_trace = core.EvalTrace, core.eval_trace
 PartialEvalTrace = pe.JaxprTrace
 DynamicJaxprTrace, DynamicJaxprTracer = (
     pe.DynamicJaxprTrace, pe.DynamicJaxprTracer)
+JaxprStackFrame = pe.JaxprStackFrame
 JVPTrace, JVPTracer = ad.JVPTrace, ad.JVPTracer
 LinearizeTrace, LinearizeTracer = ad.LinearizeTrace, ad.LinearizeTracer
 BatchTrace, BatchTracer = batching.BatchTrace, batching.BatchTracer

@@ -38,6 +38,7 @@ class EvalTable:
   """Entries of the `EvalTrace`, on one thread."""
 
   traced = False
+  root = None
   order = base = 0
   __slots__ = ("memo", "against", "results", "_compiled", "reference")
 

@@ -25,23 +25,31 @@ from jax_cse.memo import gate
 from jax_cse.numbering import call_numbering
 from jax_cse.numbering import custom_rules
 from jax_cse.numbering import keys
+from jax_cse.numbering import scalars
 from jax_cse.numbering.bodies import equations
 from jax_cse.numbering.jaxpr_numbering import Scope
 from jax_cse.numbering.narrowing import Call
 from jax_cse.primitives import exclusions
+from jax_cse.ring.coefficients import over
 
 
 class JaxprTable:
-  """Results and numbers of one `DynamicJaxprTrace`."""
+  """Results and numbers of one `DynamicJaxprTrace`.
 
+  Attributes:
+    nests: whether derivatives of derivatives end in the jaxpr.
+  """
+
+  reference: weakref.ref   # to the trace
   traced = True   # results end up in a jaxpr
   order = 0       # of nested forward mode
   __slots__ = ("memo", "base", "against", "variables", "revivable", "look_up",
-               "_scope", "_results", "reference")
+               "_scope", "_results", "_first", "reference", "nests")
 
   def __init__(self, memo):
     self.memo = memo
     self.base = memo.order()   # of the derivatives that it is a part of
+    self.nests = False
     # XLA merges what a lowering rule traces; looking it up made the lowering of
     # a sampler 18 times as long.
     self.against = exclusions.LOWERED if compat.is_lowering() else None
@@ -53,6 +61,7 @@ class JaxprTable:
     # Number to weak references to the results of the equation that computed it,
     # and to which of them.
     self._results: dict[int, tuple[tuple, int]] = {}
+    self._first: dict[int, int] = {}   # of the multiples of a core
 
   def bind(self, plain, primitive, trace, args, avals, params):
     plan = keys.plan_of(primitive)
@@ -83,6 +92,22 @@ class JaxprTable:
     return self.against or (
         exclusions.CHECKED if compat.checks_key_reuse() else None)
 
+  @property
+  def root(self):
+    """The table of the jaxpr that all of it ends in."""
+    return self
+
+  def note_nested(self) -> None:
+    """Notes that derivatives of derivatives end in the jaxpr.
+
+    By several numbers they have those by each subset of them, of which few are
+    read: the others are dropped when the jaxpr is closed.
+    """
+    trace = self.reference()
+    if not self.nests and trace is not None:
+      self.nests = True
+      jaxprs.drop_unread(trace)
+
   # The questions of the gate.
 
   def numbers(self, trace, operands) -> list[int | None]:
@@ -106,10 +131,12 @@ class JaxprTable:
     """A tracer that has the number, or None."""
     found = self._results.get(number)
     if found is None:
-      return None
+      return self._from_ring(number)
     references, i = found
     out = references[i]()
-    if out is None and len(references) > 1:
+    if out is None and len(references) == 1:
+      return self._from_ring(number)
+    if out is None:
       # One result in use keeps the equation; the others come from it.
       for reference in references:
         known = reference()
@@ -117,6 +144,69 @@ class JaxprTable:
           eqn = known.parent
           return compat.tracer_of_variable(known._trace, eqn.outvars[i], eqn)
     return out
+
+  def _from_ring(self, number):
+    """A tracer for a constant, or for a multiple of what is there; None for any
+    other number."""
+    algebra, trace = self._scope.algebra, self.reference()
+    if algebra is None or trace is None:
+      return None
+    around = compat.current_source(), compat.current_eqn_context()
+    constant = algebra.constant_of(number)
+    if constant is not None:
+      c, aval = constant
+      tracer = compat.constant_tracer(
+          trace, scalars.constant(c, aval.dtype), aval, *around)
+    elif self.nests:
+      c, core = algebra.find(number)
+      first = self._first.get(core, number)
+      x = None if first == number else self._live(first)
+      if x is None or x.aval != algebra.type_of(number):
+        return None
+      factor = scalars.exact_factor(
+          over(c, algebra.find(first).coefficient), x.aval.dtype)
+      if factor is None:
+        return None
+      tracer = compat.multiple_tracer(
+          trace, x, scalars.constant(factor, x.aval.dtype), *around)
+    else:
+      return None
+    if type(tracer.val) is not compat.Literal:
+      self._note(number, tracer)
+    return tracer
+
+  def _note(self, number, tracer):
+    """Notes the number of the only result of an equation."""
+    self.variables[tracer.val] = number
+    self._results[number] = (weakref.ref(tracer),), 0
+    algebra = self._scope.algebra
+    if algebra is not None:
+      core = algebra.find(number).core
+      first = self._first.setdefault(core, number)
+      if first != number and self._live(first) is None:
+        self._first[core] = number
+
+  def _live(self, number):
+    """The first tracer that has the number, if it is in use."""
+    references, i = self._results[number]
+    return references[i]()
+
+  def is_zero(self, tracer) -> bool:
+    """Whether a tracer of the jaxpr is known to be zeros, in mode "ring"."""
+    var, algebra = tracer.val, self._scope.algebra
+    if type(var) is compat.Literal:
+      return compat.is_zero_literal(var)
+    number = self.variables.get(var)
+    return number is not None and algebra is not None and (
+        algebra.is_zero(number))
+
+  def knows_part(self, tracer) -> bool:
+    """Whether some elements of an array of the jaxpr are known, in mode
+    "ring"."""
+    algebra = self._scope.algebra
+    number = self.variables.get(tracer.val) if tracer.aval.shape else None
+    return (algebra is not None and algebra.pieces is not None
+            and number is not None and algebra.pieces.knows_part(number))
 
   def store(self, key, found, operands, params, outs) -> None:
     """Enters the results of the equation that was just staged."""
@@ -134,8 +224,7 @@ class JaxprTable:
     x, = outs
     if x.val not in self.variables:
       if type(x.aval) is compat.ShapedArray:
-        self.variables[x.val], = numbers
-        self._results[numbers[0]] = (weakref.ref(x),), 0
+        self._note(numbers[0], x)
       else:
         self.variables[x.val] = None
 

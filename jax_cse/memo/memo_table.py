@@ -53,6 +53,7 @@ class _NoTable:
   """
 
   traced = False
+  root = None
   order = base = 0
   __slots__ = ("memo", "against", "values", "reference")
 

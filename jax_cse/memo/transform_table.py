@@ -36,14 +36,18 @@ class TransformTable:
   """Entries and values of one `JVPTrace`, `LinearizeTrace` or `BatchTrace`."""
 
   __slots__ = ("memo", "traced", "order", "base", "against", "is_outermost",
-               "values", "_linearizes", "_numbering", "_entries", "_scope",
-               "reference")
+               "root", "values", "_linearizes", "_drops_zeros", "_numbering",
+               "_entries", "_scope", "reference")
 
   def __init__(self, memo, trace, parent):
     self.memo = memo
     self.traced = parent.traced
     self.order = parent.order + (type(trace) is compat.JVPTrace)
     self.base = parent.base
+    self.root = parent.root
+    if self.root is not None and self.base + compat.differentiations(
+        compat.transformations()) > 1:
+      self.root.note_nested()
     self.against = parent.against
     if not self.traced and not memo.sees_exits:
       self.against = exclusions.ENTERED_INSIDE
@@ -55,6 +59,8 @@ class TransformTable:
                        else memo.eager_numbering)
     self._entries: dict[tuple, tuple] = {}
     self._scope = Scope(memo.numbering, memo.context_of, memo.mode)
+    self._drops_zeros = (type(trace) is compat.JVPTrace and self.traced
+                         and memo.mode == "ring")
     self._linearizes = type(trace) is compat.LinearizeTrace
     if self._linearizes and not self.traced:
       self.against = exclusions.COTANGENTS
@@ -67,6 +73,9 @@ class TransformTable:
       if self.order >= 2 and type(trace) is compat.JVPTrace:
         return compat.evaluate_inline(trace, params["jaxpr"], args)
       return self._run(plain, primitive, trace, args, avals, params)
+    if plan.is_jit and self._drops_zeros and self.order >= 2 and (
+        self._enters(primitive, args, params)):
+      return compat.evaluate_inline(trace, params["jaxpr"], args)
     if self.is_outermost:
       out = self._run(plain, primitive, trace, args, avals, params)
       return self._to_user(plan, out) if memo.shares_arrays else out
@@ -119,9 +128,39 @@ class TransformTable:
       memo.around = self.base, compat.transformations()
       memo.depth += 1
       memo.linearizing += self._linearizes
-      return plain(primitive, trace, args, avals, params)
+      out = plain(primitive, trace, args, avals, params)
     finally:
       memo.depth, memo.linearizing, memo.around = before
+    if not self._drops_zeros:
+      return out
+    return ([self._without_zero(trace, x) for x in out]
+            if primitive.multiple_results else self._without_zero(trace, out))
+
+  def _enters(self, primitive, args, params) -> bool:
+    """Whether the body of a call would know zeros beside other numbers in a
+    tangent, which its own trace does not."""
+    body = compat.body_of_plain_call(primitive, params)
+    return body is not None and compat.benign(body.effects) and any(
+        map(self._has_zeros_in_part, args))
+
+  def _has_zeros_in_part(self, x) -> bool:
+    x = x.tangent if type(x) is compat.JVPTracer else None
+    while type(x) in (compat.JVPTracer, compat.BatchTracer):
+      x = x.primal if type(x) is compat.JVPTracer else x.val
+    return type(x) is compat.DynamicJaxprTracer and self.memo.table(
+        x._trace).knows_part(x)
+
+  def _without_zero(self, trace, x):
+    """A result without its tangent where that is known to be zeros, as JAX
+    has it where its own rules know."""
+    return x.primal if type(x) is compat.JVPTracer and (
+        x._trace is trace and self._is_zero(x.tangent)) else x
+
+  def _is_zero(self, tangent) -> bool:
+    while type(tangent) is compat.BatchTracer:
+      tangent = tangent.val
+    return type(tangent) is compat.DynamicJaxprTracer and self.memo.table(
+        tangent._trace).is_zero(tangent)
 
   def _to_user(self, plan, out):
     own = self.memo.numbering.arrays.own_shared

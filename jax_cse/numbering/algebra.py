@@ -36,6 +36,7 @@ import weakref
 from jax_cse import compat
 from jax_cse.numbering import keys
 from jax_cse.numbering import scalars
+from jax_cse.numbering.pieces import KnownElements
 from jax_cse.numbering.linear_maps import Map, Maps, is_in_ring
 from jax_cse.ring.coefficients import Coefficient, over, simple
 from jax_cse.ring.cores import Element, Image, join
@@ -51,6 +52,7 @@ class Algebra:
   Attributes:
     ring: the elements.
     maps: the linear maps; None in a mode that knows of none.
+    pieces: what is known of arrays element by element; None as well.
   """
 
   def __init__(self, scope, mode: str):
@@ -62,9 +64,10 @@ class Algebra:
                    compat.is_complex) if mode == "ring"
         else Ring(scope.expressions.of, False, compat.is_integer))
     self.maps = Maps(scope, self) if mode == "ring" else None
+    self.pieces = KnownElements(self) if mode == "ring" else None
     self._elements: dict[int, Element] = {}
     self._applied: dict[int, tuple[Map, list[Element]]] = {}
-    self._types: dict[int, Any] = {}   # of atoms
+    self._types: dict[int, Any] = {}   # of atoms and of results
     self._not_finite: set[int] = set()   # atoms that are infinity or NaN
 
   def number(self, plan: keys.Plan, context, numbers: Sequence[int], avals,
@@ -87,7 +90,15 @@ class Algebra:
     if found is None:
       return None
     element, aval = found
-    return self.number_of(element, aval), aval
+    return self.number_of(self._folded(element), aval), aval
+
+  def _folded(self, element: Element) -> Element:
+    """The constant that an element is, if all of its elements are known."""
+    core = self.ring.cores[element.core]
+    if self.pieces is None or not (core.shape or type(core) is Image):
+      return element
+    value = self.pieces.constant(element)
+    return element if value is None else self.ring.constant(value, core.domain)
 
   def _is_near_one(self, element, aval) -> bool:
     """Whether the factor of an element is no further from 1 than the square
@@ -168,6 +179,29 @@ class Algebra:
     element = self._elements.get(number)
     return element is not None and self.ring.is_constant(element)
 
+  def is_zero(self, number: int) -> bool:
+    """Whether the value that has a number is known to be zeros."""
+    element = self._elements.get(number)
+    return element is not None and not element.coefficient
+
+  def folds(self, plan: keys.Plan, numbers: Sequence[int], avals) -> bool:
+    """Whether a result that is a constant is one where nothing is rebuilt: a
+    sum that cancels may be NaN, and is left."""
+    return self.maps is not None and (plan.number not in _SUMS or all(
+        self.ring.is_constant(self.element(n, aval))
+        for n, aval in zip(numbers, avals)))
+
+  def constant_of(self, number: int) -> tuple[Coefficient, Any] | None:
+    """The value and the type of a constant that was made here."""
+    element = self._elements.get(number)
+    return None if element is None or number not in self._types or (
+        not self.ring.is_constant(element)) else (
+            element.coefficient, self._types[number])
+
+  def type_of(self, number: int) -> Any:
+    """The type of an element of the ring, None for any other."""
+    return self._types.get(number)
+
   def constant(self, value, aval) -> Element | None:
     """The element that a concrete scalar is; None if it is in no ring."""
     if aval.shape or not is_in_ring(aval):
@@ -197,6 +231,7 @@ class Algebra:
       return core
     number = self._scope.of(("element", c, aval), core)
     self._elements[number] = element
+    self._types[number] = aval
     return number
 
   def find(self, number: int) -> Element:
@@ -328,6 +363,8 @@ def _convert(ring, operands, avals, params):
 
 
 _BROADCAST = keys.plan_of(compat.broadcast_in_dim_p).number
+_SUMS = {keys.plan_of(p).number
+         for p in (compat.add_p, compat.add_any_p, compat.sub_p)}
 _KEEP_CONSTANTS = {keys.plan_of(p).number for p in compat.KEEP_CONSTANTS}
 
 _rules = {keys.plan_of(primitive).number: rule for primitive, rule in {

@@ -12,10 +12,18 @@ would grow exponentially:
     transpose(f(a, b))                 ==  f(transpose(a), transpose(b)) where
                                            f goes element by element
     h(h(a))                            ==  h(a), where h(a) = (a + a) / 2
+    a * 1                              ==  a, where 1 is a constant
 
-The last holds everywhere, and `h(a) == a` does not: at half the largest float
-and above `h(a)` is infinite, and `h` of that the same. So with the transposes a
-second symmetrization changes something only there, and a third nothing.
+The one of `h` holds everywhere, and `h(a) == a` does not: at half the largest
+float and above `h(a)` is infinite, and `h` of that the same. So with the
+transposes a second symmetrization changes something only there, and a third
+nothing.
+
+XLA takes a product with 1 for its other factor too, so no compiled program has
+other bits. One multiplication by itself flushes a denormal number to 0 on a
+CPU, and quiets a NaN. Complex numbers are left, of which inf * 1 has inf * 0 in
+it. A derivative by a number has the tangent 1, and a mixed one multiplies by it
+at each level.
 
 Identities give an equation the number of another of the same type; no equation
 is rewritten. A `select_n` is weakly typed if all its cases are, so a case that
@@ -24,14 +32,17 @@ is looked up inside of another may be weak where its replacement is not.
 Limits: a transpose of a term of more than `_MAX_TERM` operations is not moved.
 """
 
+import itertools
+
 from jax_cse import compat
 from jax_cse.numbering import keys
 
 _MAX_TERM = 16
 
 
-_SELECT, TRANSPOSE, _ADD, _DIV = map(keys.plan_of, (
-    compat.select_n_p, compat.transpose_p, compat.add_p, compat.div_p))
+_SELECT, TRANSPOSE, _ADD, _DIV, _MUL, _BROADCAST = map(keys.plan_of, (
+    compat.select_n_p, compat.transpose_p, compat.add_p, compat.div_p,
+    compat.mul_p, compat.broadcast_in_dim_p))
 _ELEMENTWISE = {plan.number: plan
                 for plan in map(keys.plan_of, compat.ELEMENTWISE)}
 
@@ -113,8 +124,25 @@ def is_two(scalar) -> bool:
   return compat.is_float(scalar) and scalar == 2
 
 
+def _times_one(scope, context, numbers, avals, params):
+  for (n, aval), (other, kept) in itertools.permutations(zip(numbers, avals)):
+    if (aval.shape in ((), kept.shape) and aval.dtype == kept.dtype
+        and (aval.weak_type or not kept.weak_type)
+        and params.get("out_dtype") in (None, kept.dtype)
+        and not compat.is_complex(kept.dtype)
+        and other not in scope.numbering.scalars and _is_one(scope, n)):
+      return other
+  return None
+
+
+def _is_one(scope, number):
+  """Whether a number is that of 1, or of an array of ones."""
+  number, *_ = scope.operands(_BROADCAST, number) or (number,)
+  return scope.numbering.scalars.get(number) == 1
+
+
 # By number of the plan. Each takes a scope, a context, the numbers and the
 # types of the operands and the params, and returns the number of an equal value
 # of the same type that is simpler, or None.
 RULES = {_SELECT.number: _select, TRANSPOSE.number: _transpose,
-         _DIV.number: _halve}
+         _DIV.number: _halve, _MUL.number: _times_one}

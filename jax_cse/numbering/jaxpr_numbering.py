@@ -17,6 +17,7 @@ from jax_cse.numbering import call_numbering
 from jax_cse.numbering import identities
 from jax_cse.numbering import keys
 from jax_cse.numbering import loop_numbering
+from jax_cse.numbering import several_parts
 from jax_cse.numbering.algebra import Algebra
 from jax_cse.numbering.bodies import Body, Step, equations
 from jax_cse.numbering.expressions import Expressions
@@ -76,11 +77,15 @@ class Scope:
     if self.algebra is not None:
       result = self.algebra.number(plan, context, numbers, avals,
                                    params)
-      # A value that cancels to a constant may be NaN, so it is no constant.
-      if result is not None and not self.algebra.is_known(result[0]):
+      if result is not None and (
+          not self.algebra.is_known(result[0])
+          or self.algebra.folds(plan, numbers, avals)):
         in_ring = result[0]
     if plan.commutes:
+      first = numbers[0]
       keys.put_in_order(plan, numbers, avals, eager=False)
+      if numbers[0] != first:
+        avals = avals[::-1]
     get = self.expressions.known.get
     key, found = keys.find(get, plan, context, numbers, params)
     if found is not None and not keys.agree(params, found[0]):
@@ -92,6 +97,10 @@ class Scope:
         found = params, (number,), key, len(numbers)
         self.expressions.known[key] = found
     if self.algebra is not None and key is not None:
+      if found is None and plan.multiple_results and (
+          parts := several_parts.numbers(
+              self.algebra, plan, context, numbers, avals, params)):
+        found = self.expressions.known[key] = params, parts, key, len(numbers)
       return self._united(key, found, in_ring, len(numbers), params)
     return key, None if found is None else found[1]
 

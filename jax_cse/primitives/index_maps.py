@@ -2,6 +2,7 @@
 
     slice(concatenate(a, b))      a part of `a`, or of `b`
     slice(stack(a, b))            `a`, or `b`, with an axis of length 1
+    slice(slice(a))               a part of `a`
     transpose(transpose(a))       `a`, if they undo each other
 
 Those that keep the order of the elements, as reshapes, are one if their shapes
@@ -24,9 +25,9 @@ def read(inner, outer, start: list[int | None]) -> tuple[int, Inner] | None:
   """`start`: the first indices of a dynamic slice, if they are known."""
   if outer.avals[0].shape != inner.out.shape:
     return None   # `outer` takes what is repeated along an axis
-  if inner.primitive in _JOINS:
+  if inner.primitive in _PARTS:
     window = _window(outer, start)
-    return window and _JOINS[inner.primitive](inner, *window)
+    return window and _PARTS[inner.primitive](inner, *window)
   if inner.primitive is compat.transpose_p is outer.primitive:
     back = [inner.params["permutation"][i] for i in outer.params["permutation"]]
     return (0, None) if back == sorted(back) else None
@@ -91,8 +92,21 @@ def _of_stack(map_, first, last):
 def _slice(aval, first, last) -> Inner:
   if not any(first) and tuple(last) == aval.shape:
     return None
-  return compat.slice_p, {"start_indices": tuple(first),
-                          "limit_indices": tuple(last), "strides": None}
+  return compat.slice_p, params_of_slice(first, last)
 
 
-_JOINS = {compat.concatenate_p: _of_concatenate, compat.stack_p: _of_stack}
+def params_of_slice(first, last) -> dict[str, Any]:
+  return {"start_indices": tuple(first), "limit_indices": tuple(last),
+          "strides": None}
+
+
+def _of_slice(map_, first, last):
+  offset = map_.params["start_indices"]
+  if any(stride != 1 for stride in map_.params["strides"] or ()):
+    return None
+  return 0, _slice(map_.avals[0], [i + k for i, k in zip(first, offset)],
+                   [i + k for i, k in zip(last, offset)])
+
+
+_PARTS = {compat.concatenate_p: _of_concatenate, compat.stack_p: _of_stack,
+          compat.slice_p: _of_slice}

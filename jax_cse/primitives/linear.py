@@ -57,6 +57,11 @@ def _operand_and_updates(avals, params):
   return ((0, 2),)
 
 
+def _unless_repeated(avals, params):
+  """Which of two updates of one element remains is not said."""
+  return ((0, 2),) if params["unique_indices"] else None
+
+
 def _right_hand_sides(avals, params):
   return (tuple(range(sum(params["const_lengths"]), len(avals))),)
 
@@ -84,6 +89,7 @@ GROUPS: dict[Any, Callable[[Sequence[Any], dict[str, Any]], Groups | None]] = {
     compat.reshape_p: _first,
     compat.rev_p: _first,
     compat.scatter_add_p: _operand_and_updates,
+    compat.scatter_p: _unless_repeated,
     compat.select_n_p: _cases,
     compat.slice_p: _first,
     compat.squeeze_p: _first,

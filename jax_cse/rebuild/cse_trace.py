@@ -21,6 +21,7 @@ call, so that whoever differentiates the result finds the rule. Only at the top,
 where nobody can, it is looked into.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -30,8 +31,10 @@ from jax_cse.compat import jaxprs
 from jax_cse.numbering import custom_rules
 from jax_cse.numbering import keys
 from jax_cse.numbering import scalars
+from jax_cse.numbering import several_parts
 from jax_cse.numbering.linear_maps import is_in_ring
 from jax_cse.numbering.narrowing import Call
+from jax_cse.primitives import linear
 from jax_cse.rebuild.deferred import Application, CseTracer, DeferredTrace
 
 
@@ -85,6 +88,9 @@ class CseTrace(DeferredTrace):
       number, aval = found
       result = CseTracer(self, aval, number)
       return [result] if primitive.multiple_results else result
+    parts = self._parts(plan, tracers, params)
+    if parts is not None:
+      return parts
     out_avals, effects = known or compat.abstract_evaluation(
         primitive, avals, params)
     if self.derivation is not None and (
@@ -101,6 +107,25 @@ class CseTrace(DeferredTrace):
       results = (self._fold(plan, primitive, tracers, params, out_avals)
                  or self._apply(plan, primitive, tracers, params, out_avals))
     return results if primitive.multiple_results else results[0]
+
+  def _parts(self, plan, tracers, params):
+    """The results of a primitive that takes apart what was put together."""
+    pieces = self.algebra.pieces
+    if pieces is None or not plan.multiple_results or not tracers:
+      return None
+    x, *_ = tracers
+    parts = several_parts.parts(plan.number, params, x.aval)
+    if parts is None or not (pieces.knows_part(x.number)
+                             or self._is_joined(x)):
+      return None
+    return [functools.reduce(
+        lambda y, step: self._process(step[0], [y], step[1], None), steps, x)
+            for steps in parts]
+
+  def _is_joined(self, tracer):
+    """Whether a value is others one after the other."""
+    applied = self.algebra.application(self.algebra.find(tracer.number).core)
+    return applied is not None and applied[0].primitive in linear.JOINS
 
   def _acts_where_derived(self, params):
     """Whether rules inside of a call or a loop do something where they are

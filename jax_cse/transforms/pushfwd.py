@@ -19,7 +19,7 @@ def pushfwd(fun: Callable[[Any], _Result], x: Any,
   `jvp` of the next, at the same point, in the hope that equal values are
   reused. By itself none is: the eighth derivative of the thread's function has
   as many equations as nested `jvp`, 17,154, one for one. With `enabled()`
-  around, it has 279, as nested `jvp` has then.
+  around, it has 108, as nested `jvp` has then.
 
   Args:
     fun: a function of one argument, a pytree of arrays of real or complex

@@ -64,7 +64,9 @@ MUST_MERGE = (
         jax.jvp(lax.sin, (t,), (np.float32(1),))[1],
         jax.jvp(lax.sin, (t,), (np.float32(1),))[1]), (1.5,), 2),
     ("primal and derivative", lambda t: (
-        lax.sin(t), jax.jvp(lax.sin, (t,), (1.0,))), (1.5,), 1),
+        lax.sin(t), jax.jvp(lax.sin, (t,), (1.0,))), (1.5,), 2),
+    ("product with 1", lambda x: (lax.mul(lax.sin(x), np.float32(1)),
+                                  lax.sin(x)), (X,), 2),
     ("batched twice", lambda x: (jax.vmap(lax.sin)(x), jax.vmap(lax.sin)(x)),
      (X,), 1),
     ("inside a scan", lambda x: lax.scan(
@@ -125,6 +127,11 @@ def _mutated_operand(x):
 
 
 MUST_NOT_MERGE = (
+    ("complex product with 1", lambda x: lax.mul(
+        lax.sin(x), np.complex64(1)), (Z,)),
+    ("product with 1 of another type", lambda t: lax.mul(
+        lax.sin(t), np.float32(1)), (1.5,)),
+    ("product with -1", lambda x: lax.mul(lax.sin(x), np.float32(-1)), (X,)),
     ("primitives", lambda x: (lax.sin(x), lax.cos(x)), (X,)),
     ("operands", lambda x, y: (lax.sin(x), lax.sin(y)), (X, X + 0)),
     ("equal arrays, each its own", lambda x: (lax.sin(x), lax.sin(Y)), (Y,)),
@@ -245,6 +252,12 @@ class MergingTest(parameterized.TestCase):
       self.assertEqual(2 * checking.size(checking.trace(fun, X)), plain)
       checking.assert_same_bits(fun(X), (traced(X), traced(X)))
     self.assertEqual(checking.size(checking.trace(jax_cse.cse(fun), X)), 2)
+
+  def test_ones_times_a_number(self):
+    fun = jax.grad(lambda q, x: (lax.sin(q) * x).sum())
+    with jax_cse.enabled():
+      merged = jax.jit(lambda q, x: fun(q, x))(X, 2.)
+    np.testing.assert_allclose(merged, 2 * np.cos(X), rtol=1e-6)
 
   def test_eagerly_the_payload_of_nan_is_kept(self):
     x, y = (jnp.asarray(np.array([b], np.uint32).view(np.float32))

@@ -73,6 +73,8 @@ LINEAR = {
     "rev": [(lambda x: lax.rev(x, (0,)), _X)],
     "scatter-add": [(lambda x: lax.scatter_add(
         x, _INDICES, _X[:2], _SCATTER, mode="clip"), _X)],
+    "scatter": [(lambda x: lax.scatter(
+        x, _INDICES, _X[:2], _SCATTER, unique_indices=True, mode="clip"), _X)],
     "select_n": [(lambda x: lax.select_n(np.bool_(True), _X, x), _X),
                  (lambda x: lax.select_n(_POSITIVE, _X, x), _X)],
     "slice": [(lambda x: lax.slice(x, (1, 0), (3, 4)), _X)],

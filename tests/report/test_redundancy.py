@@ -252,7 +252,8 @@ class RedundancyTest(parameterized.TestCase):
 
   @parameterized.parameters(*COMPOSITIONS)
   def test_adds_up(self, composition):
-    # Without calls what is found goes, and nothing else does.
+    # Without calls what is found goes, and else ones that something was
+    # multiplied by.
     for spec in SPECS:
       fun = COMPOSITIONS[composition](spec.fun)
       report = jax_cse.redundancy(fun, compiled=False)(0.7)
@@ -261,7 +262,9 @@ class RedundancyTest(parameterized.TestCase):
       gone = report.plain - report.merged
       found = sum(f.equations for f in report.findings)
       if checking.size(plain) == len(plain.jaxpr.eqns):
-        self.assertEqual(gone, found, spec.name)
+        ones = sum(eqn.primitive is lax.broadcast_in_dim_p
+                   for eqn in plain.jaxpr.eqns)
+        self.assertBetween(gone, found, found + ones, spec.name)
       else:
         self.assertGreaterEqual(gone, bool(found), spec.name)
 
