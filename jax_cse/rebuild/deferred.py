@@ -161,6 +161,8 @@ class DeferredTrace(compat.Trace):
                       if isinstance(ring, LinearRing) and maps else None)
     self._emission = Emission(ring, scalars.Arithmetic())
     self._calls: dict[int, Application] = {}
+    # The operands of an application, by its id, while a way is chosen.
+    self._below: dict[int, tuple[Application, list[Element]]] = {}
     self._entered: dict[int, Any] = {}   # keeps the owners of the ids alive
     self._typed: dict[int, Any] = {}
 
@@ -236,6 +238,7 @@ class DeferredTrace(compat.Trace):
     tracers = [self.lift(x) for x in tracers]
     wanted = [self.algebra.find(t.number) for t in tracers
               if t.number not in self._typed]
+    self._below.clear()
     self._decide(wanted)
     choices = self._choose(wanted)
     with compat.set_current_trace(self.parent_trace):
@@ -305,7 +308,7 @@ class DeferredTrace(compat.Trace):
     """What numbers are computed from, as they are written or by what is taken
     in their place; what is known is not looked beneath."""
     seen: set[int] = set()
-    todo = list(numbers)
+    todo, before = list(numbers), None
     while todo:
       n = todo.pop()
       if n in seen or n in self._emission.there:
@@ -319,7 +322,10 @@ class DeferredTrace(compat.Trace):
       elif core is not None and core.parts and type(core) is not Image:
         todo += [m for _, m in core.parts]
       elif type(core) is not One and self.call_of(n) is not None:
-        todo += [m for _, m in self._operands(n)]
+        below = self._operands(n)
+        if below is not before:
+          todo += [m for _, m in below]
+        before = below
     return seen
 
   def _cost(self, n) -> int:
@@ -345,8 +351,13 @@ class DeferredTrace(compat.Trace):
     return call
 
   def _operands(self, number):
-    return [self.algebra.find(x.number)
-            for x in cast(Application, self.call_of(number)).operands]
+    """The operands of an application, the same list for each of its results: a
+    loop with n carries has n results of n operands."""
+    call = cast(Application, self.call_of(number))
+    if id(call) not in self._below:
+      self._below[id(call)] = call, [
+          self.algebra.find(x.number) for x in call.operands]
+    return self._below[id(call)][1]
 
   def _value(self, tracer):
     number = tracer.number

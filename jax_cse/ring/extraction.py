@@ -67,7 +67,8 @@ class Extraction:
     Args:
       wanted: the elements that are needed.
       is_there: whether a core has been computed before.
-      operands: those of an atom that has not been computed.
+      operands: those of an atom that has not been computed; one object for
+        all results of one call.
     """
     wanted = list(wanted)
     needed: dict[int, list[Coefficient]] = {}
@@ -90,7 +91,8 @@ class Extraction:
 
     for c, n in wanted:
       need(c, n)
-    chosen = []
+    chosen: list[Choice] = []
+    met: set[int] = set()   # by their ids
     while todo:
       n = -heapq.heappop(todo)[-1]
       site = Site(self._ring, self._forms, self._collapse, n, is_free)
@@ -105,8 +107,9 @@ class Extraction:
           need(c, leaf)
       elif type(core) is Reciprocal:
         need(*core.parts[0])
-      else:
-        for c, leaf in operands(n):
+      elif id(below := operands(n)) not in met:
+        met.add(id(below))
+        for c, leaf in below:
           need(c, leaf)
       chosen.append(Choice(n, multiple, needed[n]))
     return chosen[::-1]
@@ -115,7 +118,7 @@ class Extraction:
     """Operands of the atoms under `wanted`: needed however the rest is
     computed, except for atoms that cancel, and images that a way saves."""
     cores, seen, expected = self._ring.cores, set(), set()
-    todo = [n for _, n in wanted]
+    todo, before = [n for _, n in wanted], None
     while todo:
       n = todo.pop()
       core = cores.get(n)
@@ -125,7 +128,10 @@ class Extraction:
       if core is not None and core.parts and type(core) is not Image:
         todo += [m for _, m in core.parts]
       else:
-        below = [m for _, m in operands(n)]
+        found = operands(n)
+        if found is before:
+          continue
+        before, below = found, [m for _, m in found]
         if type(core) is not Image or self._collapse is None:
           expected.update(below)
         todo += below
