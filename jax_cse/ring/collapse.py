@@ -25,7 +25,7 @@ from jax_cse.ring.coefficients import Coefficient
 from jax_cse.ring.collecting import Collecting
 from jax_cse.ring.cores import (
     Element, Image, Product, Saved, Sum, Way, bottom_up, factors, monomial)
-from jax_cse.ring.linear_ring import LinearRing
+from jax_cse.ring.linear_ring import LinearRing, views
 from jax_cse.ring.polynomials import Monomial, Terms, times
 
 _MAX_TERMS = 1024
@@ -231,16 +231,11 @@ class Collapse:
   def _views(self, factor) -> Iterator[tuple | None]:
     """Which operands an image is linear in, the others being fixed; None for a
     sum."""
-    core, start = self._cores[factor], 0
-    if type(core) is not Image:
+    core = self._cores[factor]
+    if not isinstance(core, Image):
       yield None
-      return
-    if factor in self._axis_sums.ways:
-      return   # a sum that goes inside by itself
-    for count in core.map.groups:
-      yield ((start, start + count), core.map.number,
-             core.parts[:start], core.parts[start + count:])
-      start += count
+    elif factor not in self._axis_sums.ways:   # those go inside by themselves
+      yield from views(core)
 
   def _image(self, n: int) -> Image:
     core = self._cores[n]
