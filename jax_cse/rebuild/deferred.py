@@ -21,10 +21,12 @@ from jax_cse.numbering.jaxpr_numbering import Scope
 from jax_cse.numbering.value_numbering import Numbering
 from jax_cse.numbering.values import TracerValues
 from jax_cse.rebuild.planning import Planning
+from jax_cse.rebuild.uniting import Uniting
 from jax_cse.ring.coefficients import over
 from jax_cse.ring.collapse import Collapse
 from jax_cse.ring.cores import EQUATION, Element, Image, One
 from jax_cse.ring.emission import Emission
+from jax_cse.ring.extraction import Circular
 from jax_cse.ring.linear_ring import LinearRing
 from jax_cse.ring.normal_form import NormalForms
 
@@ -157,6 +159,7 @@ class DeferredTrace(compat.Trace):
                       if isinstance(ring, LinearRing) and maps else None)
     self._emission = Emission(ring, scalars.Arithmetic())
     self._calls: dict[int, Application] = {}
+    self._uniting = Uniting(self._calls)
     # The operands of an application, by its id, while a way is chosen.
     self._below: dict[int, tuple[Application, list[Element]]] = {}
     self._entered: dict[int, Any] = {}   # keeps the owners of the ids alive
@@ -257,6 +260,15 @@ class DeferredTrace(compat.Trace):
   def _choose(self, wanted):
     if not wanted:
       return []
+    self._uniting.unite(lambda numbers: self._beneath(numbers, {}, ()),
+                        [n for _, n in wanted])
+    try:
+      return self._plan(wanted)
+    except Circular:
+      self._uniting.undo()
+      return self._plan(wanted)
+
+  def _plan(self, wanted):
     ring = self.algebra.ring
     collapses: list[Collapse | None] = [self._taken]
     if isinstance(ring, LinearRing) and ring.may_collapse:

@@ -48,6 +48,10 @@ class Choice(NamedTuple):
   wanted: list[Coefficient]    # the multiples of it that are needed
 
 
+class Circular(Exception):
+  """A choice that would be computed from itself."""
+
+
 class Extraction:
   """Choices for cores of a ring."""
 
@@ -69,6 +73,10 @@ class Extraction:
       is_there: whether a core has been computed before.
       operands: those of an atom that has not been computed; one object for
         all results of one call.
+
+    Raises:
+      Circular: an operand of an atom has a larger number than the atom, and
+        was to be computed from it.
     """
     wanted = list(wanted)
     needed: dict[int, list[Coefficient]] = {}
@@ -77,12 +85,14 @@ class Extraction:
     # A common factor of many sums is paid once, so it counts for none.
     shared = self._collapse.coefficients if self._collapse else ()
 
+    place = lambda n: rewrites.place(self._collapse, n)
+
     def need(c, n):
       if type(self._ring.cores.get(n)) is One:
         return
       if n not in needed:
         needed[n] = []
-        heapq.heappush(todo, rewrites.place(self._collapse, n))
+        heapq.heappush(todo, place(n))
       if c not in needed[n]:
         needed[n].append(c)
 
@@ -92,7 +102,8 @@ class Extraction:
     for c, n in wanted:
       need(c, n)
     chosen: list[Choice] = []
-    met: set[int] = set()   # by their ids
+    met: dict[int, tuple] = {}   # the first place of operands, by their ids
+    is_in_order = True
     while todo:
       n = -heapq.heappop(todo)[-1]
       site = Site(self._ring, self._forms, self._collapse, n, is_free)
@@ -107,12 +118,44 @@ class Extraction:
           need(c, leaf)
       elif type(core) is Reciprocal:
         need(*core.parts[0])
-      elif id(below := operands(n)) not in met:
-        met.add(id(below))
-        for c, leaf in below:
-          need(c, leaf)
+      else:
+        below = operands(n)
+        if id(below) not in met:
+          met[id(below)] = min((place(leaf) for _, leaf in below),
+                               default=place(-1))
+          for c, leaf in below:
+            need(c, leaf)
+        is_in_order = is_in_order and met[id(below)] > place(n)
       chosen.append(Choice(n, multiple, needed[n]))
-    return chosen[::-1]
+    return chosen[::-1] if is_in_order else self._in_order(
+        chosen, is_there, operands)
+
+  def _in_order(self, chosen, is_there, operands) -> list[Choice]:
+    """Choices sorted by what they are computed from."""
+    by_number = {choice.number: choice for choice in chosen}
+
+    def below(n):
+      multiple, core = by_number[n].multiple, self._ring.cores.get(n)
+      found = (factoring.leaves(multiple[1]) if multiple else
+               [] if is_there(n) else
+               [m for _, m in core.parts] if type(core) is Reciprocal else
+               [m for _, m in operands(n)])
+      return iter([m for m in found if m in by_number])
+
+    ordered: dict[int, Choice] = {}
+    for choice in reversed(chosen):
+      path = {choice.number: below(choice.number)}
+      while path:
+        n, rest = next(reversed(path.items()))
+        m = next((m for m in rest if m not in ordered), None)
+        if m in path:
+          raise Circular
+        if m is None:
+          path.pop(n)
+          ordered.setdefault(n, by_number[n])
+        else:
+          path[m] = below(m)
+    return list(ordered.values())
 
   def _expected(self, wanted, is_there, operands) -> set[int]:
     """Operands of the atoms under `wanted`: needed however the rest is
