@@ -21,7 +21,7 @@ _MUCH_LESS = 0.7
 
 
 class Planning:
-  """Makes plans, and notes which kinds were the cheapest.
+  """Makes plans, and notes which kinds were the cheapest, of ties the first.
 
   Attributes:
     rewrites: whether sums and products are rebuilt, or are computed as they are
@@ -63,7 +63,6 @@ class Planning:
     prices = [price(ring, plan, there) / (
         1 if self.rewrites or not has_forms else _MUCH_LESS)
               for ((has_forms, _), _, _), plan in zip(kinds, plans)]
-    least = min(prices)
-    self._cheapest.update(
-        kind for (kind, _, _), p in zip(kinds, prices) if p == least)
-    return plans[prices.index(least)]
+    best = prices.index(min(prices))
+    self._cheapest.add(kinds[best][0])
+    return plans[best]

@@ -85,13 +85,15 @@ def simplify(closed_jaxpr, mode: str, inside: _Inside | None = None):
   if _is_simple(closed_jaxpr.jaxpr, mode):
     return closed_jaxpr
   inside, planning = inside or _Inside(), Planning()
+  # What was rebuilt has nothing left to merge.
+  simplest = min(closed_jaxpr, _merge(closed_jaxpr, mode), key=_price)
+  least = _price(simplest)
   while True:
-    merged = _merge(closed_jaxpr, mode)
-    simpler = min(merged, _rebuild(merged, mode, inside, planning), key=_price)
-    if _price(simpler) >= _price(closed_jaxpr):
-      _simple[mode].add(closed_jaxpr.jaxpr)
-      return closed_jaxpr
-    closed_jaxpr = simpler
+    rebuilt = _rebuild(simplest, mode, inside, planning)
+    if (price := _price(rebuilt)) >= least:
+      _simple[mode].add(simplest.jaxpr)
+      return simplest
+    simplest, least = rebuilt, price
     planning.again()
 
 
