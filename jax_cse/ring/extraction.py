@@ -62,6 +62,7 @@ class Extraction:
     self._ring = ring
     self._forms = forms
     self._collapse = collapse
+    self._weights: dict[int, tuple[int, int, list[int]]] = {}
 
   def choose(self, wanted: Iterable[Element],
              is_there: Callable[[int], bool],
@@ -205,7 +206,7 @@ class Extraction:
   def _beneath(self, numbers, is_free, limit):
     """The cost of `numbers` as they were written, without what is needed
     anyway; counted up to `limit`, and to so many equations."""
-    cores, seen, total = self._ring.cores, set(), 0
+    seen, total, weights = set(), 0, self._weights
     looks = _MAX_LOOK if self._collapse is None else _MAX_LOOK_AT_IMAGES
     todo = list(numbers)
     while todo and total < limit and looks > 0:
@@ -213,17 +214,27 @@ class Extraction:
       if n in seen or is_free(n):
         continue
       seen.add(n)
-      core = cores.get(n)
-      if core is not None and core.parts:
-        count = 1
-        if type(core) is Sum:
-          count += sum(abs(c) != 1 and type(cores[m]) is not One
-                       for c, m in core.parts)
-        looks -= count
-        total += (core.map.cost if type(core) is Image
-                  else count * (EQUATION + core.size))
-        todo += [m for _, m in core.parts]
+      count, cost, below = weights.get(n) or self._weight(n)
+      looks -= count
+      total += cost
+      todo += below
     return total
+
+  def _weight(self, n) -> tuple[int, int, list[int]]:
+    """The equations of a core as it was written, their cost, and what they
+    read; kept, since many sums are looked beneath."""
+    cores = self._ring.cores
+    core, count, cost = cores.get(n), 0, 0
+    below = [] if core is None else [m for _, m in core.parts]
+    if below:
+      count = 1
+      if type(core) is Sum:
+        count += sum(abs(c) != 1 and type(cores[m]) is not One
+                     for c, m in core.parts)
+      cost = (core.map.cost if type(core) is Image
+              else count * (EQUATION + core.size))
+    self._weights[n] = count, cost, below
+    return self._weights[n]
 
 
 def _multiples(tree):
