@@ -52,17 +52,28 @@ class Planning:
       there: the multiples of cores that have been computed.
       operands: as in `Extraction.choose`.
     """
-    kinds = [((f is not None, i > 0), f, collapse)
-             for f in (None, *forms) for i, collapse in enumerate(collapses)]
-    kinds = [k for k in kinds if k[0] in self._worth] or kinds
-    plans = [Extraction(ring, f, collapse).choose(
-        wanted, there.__contains__, operands) for _, f, collapse in kinds]
-    if len(plans) == 1:
-      self._cheapest.add(kinds[0][0])
-      return plans[0]
-    prices = [price(ring, plan, there) / (
-        1 if self.rewrites or not has_forms else _MUCH_LESS)
-              for ((has_forms, _), _, _), plan in zip(kinds, plans)]
-    best = prices.index(min(prices))
-    self._cheapest.add(kinds[best][0])
+    kinds = {(f is not None, i > 0): (f, collapse)
+             for f in (None, *forms) for i, collapse in enumerate(collapses)}
+    if not self._worth.isdisjoint(kinds):
+      kinds = {kind: kinds[kind] for kind in self._worth if kind in kinds}
+    plans = {}
+    # One with collapse differs only if that finds something.
+    for kind, (f, collapse) in sorted(kinds.items(), key=lambda k: k[0][1]):
+      if not kind[1] or not plans or any(
+          collapse.finds(choice.number)
+          for plan in plans.values() for choice in plan):
+        plans[kind] = Extraction(ring, f, collapse).choose(
+            wanted, there.__contains__, operands)
+    best = self._best(ring, plans, there)
+    self._cheapest.add(best)
     return plans[best]
+
+  def _best(self, ring, plans, there) -> tuple[bool, bool]:
+    """The kind of the cheapest plan; of ties, the simplest."""
+    if len(plans) == 1:
+      return next(iter(plans))
+    def cost(kind):
+      much_less = kind[0] and not self.rewrites
+      return price(ring, plans[kind], there) / (
+          _MUCH_LESS if much_less else 1)
+    return min(sorted(plans), key=cost)

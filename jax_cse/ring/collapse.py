@@ -75,6 +75,10 @@ class Collapse:
       return self._ways.get(n, [])
     return self._once(self._ways, n, self._new_ways)
 
+  def finds(self, n: int) -> bool:
+    """Whether there is another way for a number, in a ring or not."""
+    return n in self._cores and bool(self.ways(n) or self.collected(n))
+
   def collected(self, n: int) -> Terms | None:
     """A sum with images in it, their common factors collected; None if there
     is nothing to collect."""
