@@ -56,10 +56,10 @@ class Planning:
              for f in (None, *forms) for i, collapse in enumerate(collapses)}
     if not self._worth.isdisjoint(kinds):
       kinds = {kind: kinds[kind] for kind in self._worth if kind in kinds}
-    plans = {}
+    plans: dict[tuple[bool, bool], list[Choice]] = {}
     # One with collapse differs only if that finds something.
     for kind, (f, collapse) in sorted(kinds.items(), key=lambda k: k[0][1]):
-      if not kind[1] or not plans or any(
+      if collapse is None or not kind[1] or not plans or any(
           collapse.finds(choice.number)
           for plan in plans.values() for choice in plan):
         plans[kind] = Extraction(ring, f, collapse).choose(

@@ -65,9 +65,9 @@ class _Inside:
       return simplify(closed_jaxpr, mode, self)
     if number not in self._known:
       simpler = self._known[number] = simplify(closed_jaxpr, mode, self)
-      number = self._structures.number(simpler)
-      if number is not None:
-        self._known[number] = simpler
+      again = self._structures.number(simpler)
+      if again is not None:
+        self._known[again] = simpler
     return self._known[number]
 
 

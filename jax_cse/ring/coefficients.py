@@ -22,8 +22,10 @@ class Ratio(Fraction):
   nearly all coefficients are floats, as in code that was printed.
   """
   __slots__ = ("_kept",)
+  _numerator: int   # of the library's class
+  _denominator: int
 
-  def __hash__(self) -> int:
+  def __hash__(self) -> int:   # type: ignore[override]
     try:
       return self._kept
     except AttributeError:

@@ -225,8 +225,9 @@ class Extraction:
     read; kept, since many sums are looked beneath."""
     cores = self._ring.cores
     core, count, cost = cores.get(n), 0, 0
-    below = [] if core is None else [m for _, m in core.parts]
-    if below:
+    below = []
+    if core is not None and core.parts:
+      below = [m for _, m in core.parts]
       count = 1
       if type(core) is Sum:
         count += sum(abs(c) != 1 and type(cores[m]) is not One
