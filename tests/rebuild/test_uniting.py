@@ -5,7 +5,6 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-import checking
 from checking import assert_close
 import jax_cse
 from jax_cse.compat import core

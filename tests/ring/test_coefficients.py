@@ -1,6 +1,5 @@
 """Coefficients are rational numbers, as those of the library are."""
 
-from fractions import Fraction
 import operator
 
 from absl.testing import absltest
