@@ -227,6 +227,8 @@ class CseTrace(DeferredTrace):
       if (n not in self._typed and self.call_of(n) is None
           and all(n != x.number for x in tracers)):
         self._calls[n] = call
+    if len(outs) > 1:
+      self._uniting.note(call)
     return [CseTracer(self, aval, n) for n, aval in zip(outs, out_avals)]
 
   def inline(self, closed_jaxpr, operands):

@@ -74,7 +74,7 @@ def _around(fun, operands, series, how) -> list[list]:
 
 def _by_value(fun, operands, series, order, are_scaled):
   with compat.take_current_trace() as parent:
-    trace = CseTrace(parent, "ring", simplification.simplify_inside)
+    trace = CseTrace(parent, "ring", simplification.Inside().simplify)
     try:
       curves = [_entered(trace, x, terms, are_scaled)
                 for x, terms in zip(operands, series)]

@@ -20,11 +20,13 @@ from jax_cse.numbering.algebra import Algebra
 from jax_cse.numbering.jaxpr_numbering import Scope
 from jax_cse.numbering.value_numbering import Numbering
 from jax_cse.numbering.values import TracerValues
+from jax_cse.rebuild.planning import Planning
+from jax_cse.rebuild.uniting import Uniting
 from jax_cse.ring.coefficients import over
 from jax_cse.ring.collapse import Collapse
 from jax_cse.ring.cores import EQUATION, Element, Image, One
-from jax_cse.ring.emission import Emission, price
-from jax_cse.ring.extraction import Extraction
+from jax_cse.ring.emission import Emission
+from jax_cse.ring.extraction import Circular
 from jax_cse.ring.linear_ring import LinearRing
 from jax_cse.ring.normal_form import NormalForms
 
@@ -33,9 +35,6 @@ from jax_cse.ring.normal_form import NormalForms
 # of columns of a Jacobian, which may yet collapse with others: at 1, a step of
 # training took 1.2 times the operations.
 _MOST_OF_SECOND = 0.75
-# What is derived again is rebuilt only where it costs so much less: at 0.9 the
-# eighth derivative of a network had twice the equations.
-_MUCH_LESS = 0.7
 
 
 class Application(NamedTuple):
@@ -125,7 +124,7 @@ class DeferredTrace(compat.Trace):
 
   def __init__(self, parent, mode: str,
                simplify: Callable[[Any, Any, str], Any],
-               rewrites: bool = True):
+               planning: Planning | None = None):
     """A trace on a parent.
 
     Args:
@@ -133,8 +132,7 @@ class DeferredTrace(compat.Trace):
       mode: of the algebra.
       simplify: takes a primitive, a jaxpr among its params and the mode, and
         gives a simpler jaxpr.
-      rewrites: whether sums and products are rebuilt, or are computed as they
-        are written.
+      planning: makes the plans.
     """
     super().__init__()
     self.parent_trace = parent
@@ -155,12 +153,15 @@ class DeferredTrace(compat.Trace):
     ring = self.algebra.ring
     self._forms = [NormalForms(ring)] if mode == "ring" else []
     maps = self.algebra.maps
-    self._rewrites = rewrites
+    self._planning = planning or Planning()
     self._taken: Collapse | None = None   # the second of two ways
-    self._collapse = (Collapse(ring, maps, rewrites)
+    self._collapse = (Collapse(ring, maps, self._planning.rewrites)
                       if isinstance(ring, LinearRing) and maps else None)
     self._emission = Emission(ring, scalars.Arithmetic())
     self._calls: dict[int, Application] = {}
+    self._uniting = Uniting(self._calls)
+    # The operands of an application, by its id, while a way is chosen.
+    self._below: dict[int, tuple[Application, list[Element]]] = {}
     self._entered: dict[int, Any] = {}   # keeps the owners of the ids alive
     self._typed: dict[int, Any] = {}
 
@@ -236,6 +237,7 @@ class DeferredTrace(compat.Trace):
     tracers = [self.lift(x) for x in tracers]
     wanted = [self.algebra.find(t.number) for t in tracers
               if t.number not in self._typed]
+    self._below.clear()
     self._decide(wanted)
     choices = self._choose(wanted)
     with compat.set_current_trace(self.parent_trace):
@@ -256,23 +258,24 @@ class DeferredTrace(compat.Trace):
         for x, tracer in zip(self.values(tracers), tracers)]
 
   def _choose(self, wanted):
-    """The cheapest way to `wanted`. An extraction looks at one core at a time
-    and misses shared operands. So whole plans are made, with each kind of
-    normal form and without, with collapse and without."""
     if not wanted:
       return []
-    ring, there = self.algebra.ring, self._emission.there
+    self._uniting.unite(lambda numbers: self._beneath(numbers, {}, ()),
+                        [n for _, n in wanted])
+    try:
+      return self._plan(wanted)
+    except Circular:
+      self._uniting.undo()
+      return self._plan(wanted)
+
+  def _plan(self, wanted):
+    ring = self.algebra.ring
     collapses: list[Collapse | None] = [self._taken]
-    if isinstance(ring, LinearRing) and ring.has_images:
+    if isinstance(ring, LinearRing) and ring.may_collapse:
       collapses.append(self._collapse)
-    plans = [Extraction(ring, forms, collapse).choose(
-        wanted, there.__contains__, self._operands)
-             for forms in (None, *self._forms) for collapse in collapses]
-    prices: list[float] = [price(ring, plan, there) for plan in plans]
-    if not self._rewrites:   # the first plans are as written
-      prices = [p if i < len(collapses) else p / _MUCH_LESS
-                for i, p in enumerate(prices)]
-    return plans[prices.index(min(prices))]
+    return self._planning.choose(
+        ring, self._forms, collapses, wanted, self._emission.there,
+        self._operands)
 
   def _decide(self, wanted):
     """Has the dearer of two ways to a value go by the other.
@@ -305,7 +308,7 @@ class DeferredTrace(compat.Trace):
     """What numbers are computed from, as they are written or by what is taken
     in their place; what is known is not looked beneath."""
     seen: set[int] = set()
-    todo = list(numbers)
+    todo, before = list(numbers), None
     while todo:
       n = todo.pop()
       if n in seen or n in self._emission.there:
@@ -319,7 +322,10 @@ class DeferredTrace(compat.Trace):
       elif core is not None and core.parts and type(core) is not Image:
         todo += [m for _, m in core.parts]
       elif type(core) is not One and self.call_of(n) is not None:
-        todo += [m for _, m in self._operands(n)]
+        below = self._operands(n)
+        if below is not before:
+          todo += [m for _, m in below]
+        before = below
     return seen
 
   def _cost(self, n) -> int:
@@ -345,8 +351,13 @@ class DeferredTrace(compat.Trace):
     return call
 
   def _operands(self, number):
-    return [self.algebra.find(x.number)
-            for x in cast(Application, self.call_of(number)).operands]
+    """The operands of an application, the same list for each of its results: a
+    loop with n carries has n results of n operands."""
+    call = cast(Application, self.call_of(number))
+    if id(call) not in self._below:
+      self._below[id(call)] = call, [
+          self.algebra.find(x.number) for x in call.operands]
+    return self._below[id(call)][1]
 
   def _value(self, tracer):
     number = tracer.number

@@ -16,40 +16,79 @@ from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.foundation import counting
 from jax_cse.numbering import rewriting
+from jax_cse.numbering.structure import Structures
 from jax_cse.primitives import costs
 from jax_cse.rebuild.cse_trace import CseTrace
+from jax_cse.rebuild.planning import Planning
 
 # The simplified jaxprs of calls; None for those left as they are, since a value
 # that led back to its key would keep it alive.
 _inside: dict[str, weakref.WeakKeyDictionary] = {}
+# What simplification gave, which it leaves as it is.
+_simple: dict[str, weakref.WeakSet] = {}
 
 
-def simplify_inside(primitive, x, mode):
-  """A jaxpr among the params of a primitive, the same each time."""
-  jaxpr, consts = jaxprs.open_jaxpr(x)
-  known = _inside.setdefault(mode, weakref.WeakKeyDictionary())
-  if jaxpr not in known or consts:
-    simpler = simplify(compat.closed(jaxpr, consts), mode)
-    if consts:
-      return simpler
-    known[jaxpr] = None if simpler.jaxpr is jaxpr else simpler
-  simpler = known[jaxpr]
-  # The jaxpr of a `remat` has no place for constants.
-  if simpler is None or (simpler.consts and primitive is compat.remat_p):
-    return x
-  return simpler.jaxpr if jaxpr is x else simpler
+class Inside:
+  """Simplifies the jaxprs inside of one program, each structure once: its loops
+  and branches are alike, and other objects each time they were looked at."""
+
+  def __init__(self) -> None:
+    self._structures = Structures()
+    self._known: dict[int, Any] = {}   # as `_inside`, by structure
+
+  def simplify(self, primitive, x, mode):
+    """A jaxpr among the params of a primitive, the same each time."""
+    jaxpr, consts = jaxprs.open_jaxpr(x)
+    if _is_simple(jaxpr, mode):
+      return x
+    known = _inside.setdefault(mode, weakref.WeakKeyDictionary())
+    if jaxpr not in known or consts:
+      simpler = self._simplified(compat.closed(jaxpr, consts), mode)
+      if consts:
+        return simpler
+      known[jaxpr] = None if simpler.jaxpr is jaxpr else simpler
+    simpler = known[jaxpr]
+    # The jaxpr of a `remat` has no place for constants.
+    if simpler is None or (simpler.consts and primitive is compat.remat_p):
+      return x
+    return simpler.jaxpr if jaxpr is x else simpler
+
+  def _simplified(self, closed_jaxpr, mode):
+    number = self._structures.number(closed_jaxpr)
+    if number is None:
+      return simplify(closed_jaxpr, mode, self)
+    if number not in self._known:
+      simpler = self._known[number] = simplify(closed_jaxpr, mode, self)
+      again = self._structures.number(simpler)
+      if again is not None:
+        self._known[again] = simpler
+    return self._known[number]
 
 
-def simplify(closed_jaxpr, mode: str):
-  """A closed jaxpr of the same function that costs no more."""
+def _is_simple(jaxpr, mode) -> bool:
+  return jaxpr in _simple.setdefault(mode, weakref.WeakSet())
+
+
+def simplify(closed_jaxpr, mode: str, inside: Inside | None = None):
+  """A closed jaxpr of the same function that costs no more.
+
+  `inside`: of the program that the jaxpr stands in, if it does.
+  """
   if mode == "exact":
     return _merge(closed_jaxpr, mode)
+  if _is_simple(closed_jaxpr.jaxpr, mode):
+    return closed_jaxpr
+  inside, planning = inside or Inside(), Planning()
+  # What was rebuilt has nothing left to merge.
+  simplest = min(closed_jaxpr, _merge(closed_jaxpr, mode), key=_price)
+  least = _price(simplest)
   while True:
-    merged = _merge(closed_jaxpr, mode)
-    simpler = min(merged, _rebuild(merged, mode), key=_price)
-    if _price(simpler) >= _price(closed_jaxpr):
-      return closed_jaxpr
-    closed_jaxpr = simpler
+    rebuilt = _rebuild(simplest, mode, inside, planning)
+    if (price := _price(rebuilt)) >= least:
+      _simple[mode].add(simplest.jaxpr)
+      return simplest
+    simplest, least = rebuilt, price
+    planning.again()
 
 
 def _merge(closed_jaxpr, mode):
@@ -57,10 +96,11 @@ def _merge(closed_jaxpr, mode):
   return jaxprs.drop_dead_equations(rewriting.rewrite(closed_jaxpr, mode))
 
 
-def _rebuild(closed_jaxpr, mode):
+def _rebuild(closed_jaxpr, mode, inside, planning):
   jaxpr = closed_jaxpr.jaxpr
-  fun = lambda *args: transform(
-      lambda trace, *xs: trace.inline(closed_jaxpr, xs), args, mode)
+  fun = lambda *args: _transform(
+      lambda trace, *xs: trace.inline(closed_jaxpr, xs), args, mode, inside,
+      planning)
   try:
     return compat.trace_to_jaxpr(fun, [v.aval for v in jaxpr.invars],
                                  jaxpr.debug_info)
@@ -78,8 +118,12 @@ def _price(closed_jaxpr) -> tuple[int, int]:
 def transform(fun, operands, mode: str, rewrites: bool = True) -> list[Any]:
   """The results of a function of a trace and flat operands, simplified; if not
   `rewrites`, only without what is equal or not needed."""
+  return _transform(fun, operands, mode, Inside(), Planning(rewrites))
+
+
+def _transform(fun, operands, mode, inside, planning):
   with compat.take_current_trace() as parent:
-    trace = CseTrace(parent, mode, simplify_inside, rewrites)
+    trace = CseTrace(parent, mode, inside.simplify, planning)
     try:
       tracers = [trace.enter(x) for x in operands]
       with compat.set_current_trace(trace):

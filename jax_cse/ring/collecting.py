@@ -40,7 +40,7 @@ class Collecting:
   def collected(self, domain: Any, terms: Terms) -> Terms | None:
     """The same sum with like terms in the variables collected; None if that is
     longer."""
-    counts = Counter(itertools.chain(*map(self._leaves_of, terms)))
+    counts = Counter(itertools.chain(*map(self.leaves, terms)))
     found, most, before = [], len(terms) // 2, None
     while most:
       variables = {n for n, count in counts.items() if count <= most}
@@ -52,14 +52,14 @@ class Collecting:
   def multiple(self, domain: Any, terms: Terms,
                is_factor: Callable[[int], bool]) -> Terms | None:
     """The same sum as a factor times the rest; None if there is none."""
-    common = frozenset.intersection(*map(self._leaves_of, terms))
+    common = frozenset.intersection(*map(self.leaves, terms))
     for n in sorted(filter(is_factor, common)):
       multiple = self._in({n}, domain, terms)
       if multiple and len(multiple) == 1 and (n, 1) in multiple[0][1]:
         return multiple
     return None
 
-  def _leaves_of(self, term) -> frozenset[int]:
+  def leaves(self, term) -> frozenset[int]:
     """The variables that a term may be a polynomial in."""
     _, monomial = term
     for number, _ in monomial:

@@ -48,6 +48,10 @@ class Choice(NamedTuple):
   wanted: list[Coefficient]    # the multiples of it that are needed
 
 
+class Circular(Exception):
+  """A choice that would be computed from itself."""
+
+
 class Extraction:
   """Choices for cores of a ring."""
 
@@ -58,6 +62,7 @@ class Extraction:
     self._ring = ring
     self._forms = forms
     self._collapse = collapse
+    self._weights: dict[int, tuple[int, int, list[int]]] = {}
 
   def choose(self, wanted: Iterable[Element],
              is_there: Callable[[int], bool],
@@ -67,7 +72,12 @@ class Extraction:
     Args:
       wanted: the elements that are needed.
       is_there: whether a core has been computed before.
-      operands: those of an atom that has not been computed.
+      operands: those of an atom that has not been computed; one object for
+        all results of one call.
+
+    Raises:
+      Circular: an operand of an atom has a larger number than the atom, and
+        was to be computed from it.
     """
     wanted = list(wanted)
     needed: dict[int, list[Coefficient]] = {}
@@ -76,12 +86,14 @@ class Extraction:
     # A common factor of many sums is paid once, so it counts for none.
     shared = self._collapse.coefficients if self._collapse else ()
 
+    place = lambda n: rewrites.place(self._collapse, n)
+
     def need(c, n):
       if type(self._ring.cores.get(n)) is One:
         return
       if n not in needed:
         needed[n] = []
-        heapq.heappush(todo, rewrites.place(self._collapse, n))
+        heapq.heappush(todo, place(n))
       if c not in needed[n]:
         needed[n].append(c)
 
@@ -90,7 +102,9 @@ class Extraction:
 
     for c, n in wanted:
       need(c, n)
-    chosen = []
+    chosen: list[Choice] = []
+    met: dict[int, tuple] = {}   # the first place of operands, by their ids
+    is_in_order = True
     while todo:
       n = -heapq.heappop(todo)[-1]
       site = Site(self._ring, self._forms, self._collapse, n, is_free)
@@ -106,16 +120,49 @@ class Extraction:
       elif type(core) is Reciprocal:
         need(*core.parts[0])
       else:
-        for c, leaf in operands(n):
-          need(c, leaf)
+        below = operands(n)
+        if id(below) not in met:
+          met[id(below)] = min((place(leaf) for _, leaf in below),
+                               default=place(-1))
+          for c, leaf in below:
+            need(c, leaf)
+        is_in_order = is_in_order and met[id(below)] > place(n)
       chosen.append(Choice(n, multiple, needed[n]))
-    return chosen[::-1]
+    return chosen[::-1] if is_in_order else self._in_order(
+        chosen, is_there, operands)
+
+  def _in_order(self, chosen, is_there, operands) -> list[Choice]:
+    """Choices sorted by what they are computed from."""
+    by_number = {choice.number: choice for choice in chosen}
+
+    def below(n):
+      multiple, core = by_number[n].multiple, self._ring.cores.get(n)
+      found = (factoring.leaves(multiple[1]) if multiple else
+               [] if is_there(n) else
+               [m for _, m in core.parts] if type(core) is Reciprocal else
+               [m for _, m in operands(n)])
+      return iter([m for m in found if m in by_number])
+
+    ordered: dict[int, Choice] = {}
+    for choice in reversed(chosen):
+      path = {choice.number: below(choice.number)}
+      while path:
+        n, rest = next(reversed(path.items()))
+        m = next((m for m in rest if m not in ordered), None)
+        if m in path:
+          raise Circular
+        if m is None:
+          path.pop(n)
+          ordered.setdefault(n, by_number[n])
+        else:
+          path[m] = below(m)
+    return list(ordered.values())
 
   def _expected(self, wanted, is_there, operands) -> set[int]:
     """Operands of the atoms under `wanted`: needed however the rest is
     computed, except for atoms that cancel, and images that a way saves."""
     cores, seen, expected = self._ring.cores, set(), set()
-    todo = [n for _, n in wanted]
+    todo, before = [n for _, n in wanted], None
     while todo:
       n = todo.pop()
       core = cores.get(n)
@@ -125,7 +172,10 @@ class Extraction:
       if core is not None and core.parts and type(core) is not Image:
         todo += [m for _, m in core.parts]
       else:
-        below = [m for _, m in operands(n)]
+        found = operands(n)
+        if found is before:
+          continue
+        before, below = found, [m for _, m in found]
         if type(core) is not Image or self._collapse is None:
           expected.update(below)
         todo += below
@@ -156,7 +206,7 @@ class Extraction:
   def _beneath(self, numbers, is_free, limit):
     """The cost of `numbers` as they were written, without what is needed
     anyway; counted up to `limit`, and to so many equations."""
-    cores, seen, total = self._ring.cores, set(), 0
+    seen, total, weights = set(), 0, self._weights
     looks = _MAX_LOOK if self._collapse is None else _MAX_LOOK_AT_IMAGES
     todo = list(numbers)
     while todo and total < limit and looks > 0:
@@ -164,17 +214,28 @@ class Extraction:
       if n in seen or is_free(n):
         continue
       seen.add(n)
-      core = cores.get(n)
-      if core is not None and core.parts:
-        count = 1
-        if type(core) is Sum:
-          count += sum(abs(c) != 1 and type(cores[m]) is not One
-                       for c, m in core.parts)
-        looks -= count
-        total += (core.map.cost if type(core) is Image
-                  else count * (EQUATION + core.size))
-        todo += [m for _, m in core.parts]
+      count, cost, below = weights.get(n) or self._weight(n)
+      looks -= count
+      total += cost
+      todo += below
     return total
+
+  def _weight(self, n) -> tuple[int, int, list[int]]:
+    """The equations of a core as it was written, their cost, and what they
+    read; kept, since many sums are looked beneath."""
+    cores = self._ring.cores
+    core, count, cost = cores.get(n), 0, 0
+    below = []
+    if core is not None and core.parts:
+      below = [m for _, m in core.parts]
+      count = 1
+      if type(core) is Sum:
+        count += sum(abs(c) != 1 and type(cores[m]) is not One
+                     for c, m in core.parts)
+      cost = (core.map.cost if type(core) is Image
+              else count * (EQUATION + core.size))
+    self._weights[n] = count, cost, below
+    return self._weights[n]
 
 
 def _multiples(tree):

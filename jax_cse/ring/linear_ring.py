@@ -7,7 +7,7 @@ point are (see `points`). So any sum of images is the image of the sum, and an
 index map of a product is the product of its images of the factors.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -17,11 +17,22 @@ from jax_cse.ring.points import Points
 from jax_cse.ring.ring import Ring, random_point
 
 
+def views(core: Image) -> Iterator[tuple]:
+  """Which operands an image is linear in, the others being fixed. Images that
+  have one in common can be one of a sum."""
+  start = 0
+  for count in core.map.groups:
+    yield ((start, start + count), core.map.number,
+           core.parts[:start], core.parts[start + count:])
+    start += count
+
+
 class LinearRing(Ring):
   """Elements over atoms and over images of elements.
 
   Attributes:
-    has_images: whether there are images.
+    may_collapse: whether an image may be saved: if two are of one linear map,
+      or one is a sum over an axis.
   """
 
   def __init__(self, of: Callable[[Any, tuple[int, ...]], int],
@@ -29,7 +40,8 @@ class LinearRing(Ring):
                is_complex: Callable[[Any], bool] = lambda domain: False):
     """`is_complex` says which domains are of complex numbers."""
     super().__init__(of, True, is_exact)
-    self.has_images = False
+    self.may_collapse = False
+    self._views: set[tuple] = set()
     # No method of this, which would make a cycle.
     self._points = Points(self.cores, partial(random_point, self._random),
                           is_complex)
@@ -101,11 +113,18 @@ class LinearRing(Ring):
                    self._point() if at_point is None else at_point, 1,
                    tuple(parts))
       core.map = map_
-      self.has_images = True
+      self._note_views(core)
       self.cores[number] = core
     if at_point is not None:
       self._enter(number, self.cores[number])
     return Element(1, number)
+
+  def _note_views(self, core: Image) -> None:
+    if not self.may_collapse:
+      new = set(views(core))
+      self.may_collapse = bool(core.map.sums) or (
+          not new.isdisjoint(self._views))
+      self._views |= new
 
   def image_apart(self, map_: LinearMap, parts: Sequence[Element]) -> Element:
     """The image of just these elements, even if it is known as another core:
