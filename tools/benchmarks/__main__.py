@@ -16,8 +16,8 @@ from benchmarks.frame import ENTRIES, Line
 # Importing one enters what it has.
 for _module in ("overhead", "calls", "eager", "nested", "minute",
                 "side_by_side", "stablehlo", "growth", "workload_stages",
-                "derivatives", "explicit", "training_steps", "laplacians",
-                "vectors", "odes", "others", "patched_core"):
+                "derivatives", "explicit", "rebuilding", "training_steps",
+                "laplacians", "vectors", "odes", "others", "patched_core"):
   importlib.import_module(f"benchmarks.{_module}")
 
 
