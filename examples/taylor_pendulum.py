@@ -1,12 +1,12 @@
 """A Taylor series as the solver of a pendulum, beside Runge and Kutta's.
 
 A solver by Taylor series takes the first p coefficients of the solution for a
-step (_taylor_solver.py, 100 lines, for any ODE). p is any number, where a
-Runge-Kutta method has to be found for each order; the polynomials are dense
-output; and the last coefficients tell how long a step may be, so none is ever
-rejected (Jorba and Zou 2005). The coefficients come from `jax_cse.jet`, order
-by order, with `jax_cse.cse` around the recursion; beside it stand both without
-`cse`, and `jax.experimental.jet`.
+step (_taylor_solver.py, for any ODE). p is any number, where a Runge-Kutta
+method has to be found for each order; the polynomials are dense output; and the
+last coefficients tell how long a step may be, so none is ever rejected (Jorba
+and Zou 2005). The coefficients come from `jax_cse.jet`, order by order, with
+`jax_cse.cse` around the recursion; beside it stand `jet` without `cse`, and
+JAX's own `jax.experimental.jet` in both ways.
 
 The other solver is diffrax's Dopri8, of order 8 (Prince and Dormand 1981), in
 double precision as all here. A pendulum, or a double one, swings from far up.
