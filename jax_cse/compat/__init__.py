@@ -5,8 +5,7 @@
     primitives    primitives by name
     calls         primitives that are calls, and rules that users wrote
     traces        traces and tracers; binding and staging
-    arrays        arrays, numbers and their types
-    known_numbers   arrays of zeros or ones
+    arrays        arrays, numbers and their types; `known_numbers`, zeros, ones
     programs      jaxprs
     linear_programs   what `vjp` transposes
     seams         where JAX is patched; `patch` does it, by `patching`

@@ -6,9 +6,10 @@ is the primitives, their params, the types, and which variable stands where. Two
 jaxprs of one structure compute the same, though their variables differ, and the
 lines of the source that they were traced from.
 
-Limits: a jaxpr with constants, or with a param that has no key, has none.
+Limits: a jaxpr with a param that has no key has none.
 """
 
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from jax_cse import compat
@@ -27,54 +28,70 @@ class Structures:
 
   def number(self, x) -> int | None:
     """The number of the structure of a jaxpr, closed or not; None if it has
-    none."""
+    constants, or no structure."""
     jaxpr, consts = jaxprs.open_jaxpr(x)
     if consts:
       return None
     if id(jaxpr) not in self._known:
       try:
-        key = self._key(jaxpr)
-        number = self._numbers.setdefault(key, len(self._numbers))
+        number = self._numbers.setdefault(
+            key(jaxpr, self._of_param), len(self._numbers))
       except (fingerprint.Unkeyable, TypeError):   # what has no hash
         number = None
       self._known[id(jaxpr)] = jaxpr, number
     return self._known[id(jaxpr)][1]
 
-  def _key(self, jaxpr) -> tuple:
-    places: dict[Any, int] = {}
-    place = lambda v: places.setdefault(v, len(places))
-    types = tuple([v.aval for v in jaxpr.invars])
-    for v in (*jaxpr.constvars, *jaxpr.invars):
-      place(v)
+  def _of_param(self, x):
+    if not isinstance(x, (compat.Jaxpr, compat.ClosedJaxpr)):
+      return fingerprint.of_param(x)
+    number = self.number(x)
+    if number is None:
+      raise fingerprint.Unkeyable("jaxpr without a key")
+    return type(x), number
 
-    def atom(x):
-      if type(x) is compat.Literal:
-        return x.aval, fingerprint.of_param(x.val)
-      return place(x)
 
-    return types, tuple([
-        (eqn.primitive, eqn.ctx, self._params(eqn.params),
-         tuple(map(atom, eqn.invars)),
-         tuple([(place(v), type(v), v.aval) for v in eqn.outvars]),
-         frozenset(map(self._effect, eqn.effects)))
-        for eqn in jaxpr.eqns]), tuple(map(atom, jaxpr.outvars))
+def key(jaxpr, of_param: Callable[[Any], Hashable]) -> tuple:
+  """A key that is equal for two jaxprs of one structure.
 
-  def _effect(self, effect):
-    if isinstance(effect, compat.JaxprInputEffect):
-      raise fingerprint.Unkeyable("effect on an operand")
-    return effect
+  Args:
+    jaxpr: not closed; its constants are like its operands.
+    of_param: the key of a jaxpr among the params of an equation, or of anything
+      beside one. Tuples are entered.
 
-  def _params(self, params) -> tuple:
-    if not any(compat.jaxprs_in_params(params)):
-      return fingerprint.of_params(params)
-    return tuple([(name, self._param(x)) for name, x in params.items()])
+  Raises:
+    fingerprint.Unkeyable: it has none.
+  """
+  places: dict[Any, int] = {}
+  place = lambda v: places.setdefault(v, len(places))
+  types = tuple([(place(v), v.aval)
+                 for v in (*jaxpr.constvars, *jaxpr.invars)])
 
-  def _param(self, x):
-    if isinstance(x, (compat.Jaxpr, compat.ClosedJaxpr)):
-      number = self.number(x)
-      if number is None:
-        raise fingerprint.Unkeyable("jaxpr without a key")
-      return type(x), number
-    if isinstance(x, tuple):
-      return type(x), tuple(map(self._param, x))
-    return fingerprint.of_param(x)
+  def atom(x):
+    if type(x) is compat.Literal:
+      return x.aval, fingerprint.of_param(x.val)
+    return place(x)
+
+  return types, tuple([
+      (eqn.primitive, eqn.ctx, _of_params(eqn.params, of_param),
+       tuple(map(atom, eqn.invars)),
+       tuple([(place(v), type(v), v.aval) for v in eqn.outvars]),
+       frozenset(map(_of_effect, eqn.effects)))
+      for eqn in jaxpr.eqns]), tuple(map(atom, jaxpr.outvars))
+
+
+def _of_effect(effect):
+  if isinstance(effect, compat.JaxprInputEffect):
+    raise fingerprint.Unkeyable("effect on an operand")
+  return effect
+
+
+def _of_params(params, of_param) -> tuple:
+  if not any(compat.jaxprs_in_params(params)):
+    return fingerprint.of_params(params)
+  return tuple([(name, _of_tree(x, of_param)) for name, x in params.items()])
+
+
+def _of_tree(x, of_param):
+  if isinstance(x, tuple):
+    return type(x), tuple([_of_tree(y, of_param) for y in x])
+  return of_param(x)

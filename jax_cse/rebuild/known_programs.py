@@ -22,8 +22,11 @@ from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.numbering import custom_rules
 from jax_cse.numbering import fingerprint
+from jax_cse.numbering import structure
 
-_FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
+# What a user wrote, and may do otherwise the next time.
+_FUNCTIONS = (compat.WrappedFun, types.FunctionType, types.MethodType,
+              functools.partial)
 
 
 class KnownPrograms:
@@ -46,7 +49,8 @@ class KnownPrograms:
     Raises:
       fingerprint.Unkeyable: two such jaxprs may not be of one function.
     """
-    key = of_jaxpr(closed_jaxpr.jaxpr), more, compat.trace_context()
+    key = (structure.key(closed_jaxpr.jaxpr, _of_param), more,
+           compat.trace_context())
     try:
       hash(key)
     except TypeError:
@@ -63,39 +67,12 @@ class KnownPrograms:
     return program
 
 
-def of_jaxpr(jaxpr) -> Hashable:
-  """A key that two jaxprs share if they have the same equations."""
-  numbers: dict[Any, int] = {}
-
-  def of_atom(x):
-    if type(x) is compat.Literal:
-      return x.aval, fingerprint.of_param(x.val)
-    return numbers.setdefault(x, len(numbers))
-
-  def of_variable(v):
-    return numbers.setdefault(v, len(numbers)), v.aval
-
-  binders = tuple(map(of_variable, [*jaxpr.constvars, *jaxpr.invars]))
-  equations = tuple((
-      eqn.primitive, _of_params(eqn.params), eqn.ctx,
-      tuple(map(of_atom, eqn.invars)), tuple(map(of_variable, eqn.outvars)))
-      for eqn in jaxpr.eqns)
-  return binders, equations, tuple(map(of_atom, jaxpr.outvars))
-
-
-def _of_params(params):
-  return tuple((name, _of_param(params[name])) for name in sorted(params))
-
-
-def _of_param(x):
+def _of_param(x) -> Hashable:
   if isinstance(x, (compat.Jaxpr, compat.ClosedJaxpr)):
     jaxpr, consts = jaxprs.open_jaxpr(x)
-    return of_jaxpr(jaxpr), tuple(map(custom_rules.Itself, consts))
-  if isinstance(x, tuple):
-    return type(x), tuple(map(_of_param, x))
-  if isinstance(x, compat.WrappedFun):
-    if not _is_of_jax(x):
-      raise fingerprint.Unkeyable("rule that a user wrote")
+    return structure.key(jaxpr, _of_param), tuple(
+        map(custom_rules.Itself, consts))
+  if isinstance(x, compat.WrappedFun) and _is_of_jax(x):
     return custom_rules.rule_of(x)
   if isinstance(x, _FUNCTIONS):
     raise fingerprint.Unkeyable("function")

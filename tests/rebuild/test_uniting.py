@@ -26,7 +26,7 @@ class UnitingTest(absltest.TestCase):
     derived = jax_cse.derivatives(_loop, 4)
     self.assertEqual(_loops(derived, 0.7), 1)   # 5 before
     plain, = zip(*nested_jvp.derivatives(
-        lambda t: [_loop(t)], [0.7], [1.0], 4))
+        lambda t: [_loop(t)], [[0.7, 1.0]], 4))
     assert_close(derived(0.7), plain)
 
   def test_what_is_made_of_a_loop_waits_for_the_largest(self):
@@ -34,7 +34,7 @@ class UnitingTest(absltest.TestCase):
     derived = jax_cse.derivatives(fun, 3)
     self.assertEqual(_loops(derived, 0.7), 1)
     plain, = zip(*nested_jvp.derivatives(
-        lambda t: [fun(t)], [0.7], [1.0], 3))
+        lambda t: [fun(t)], [[0.7, 1.0]], 3))
     assert_close(derived(0.7), plain)
 
   def test_a_loop_and_its_derivative_side_by_side(self):
