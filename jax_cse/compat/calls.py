@@ -137,7 +137,12 @@ def forget_call(wrapped) -> None:
       store.reset()
 
 
-WrappedFun = lu.WrappedFun
+WrappedFun, custom_jvp = lu.WrappedFun, custom_derivatives.custom_jvp
+
+
+def jvp_rule(primitive):
+  """What derives a primitive in forward mode, or None."""
+  return ad.primitive_jvps.get(primitive)
 
 
 def rule_inside(fun):

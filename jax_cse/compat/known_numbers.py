@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from jax_cse.compat.arrays import is_float0
+from jax_cse.compat.arrays import is_float0, placement
 from jax_cse.compat.primitives import KEEP_CONSTANTS
 from jax_cse.compat.programs import Literal
 from jax_cse.compat.traces import (
@@ -25,9 +25,9 @@ def known_number(x) -> int | None:
     return None
   if is_float0(x):
     return 0
-  if isinstance(x, jax.Array) and not (
-      x.is_fully_addressable and all(
-          device.platform == "cpu" for device in x.devices())):
+  # Where an array was placed, what it is multiplied by goes as well.
+  if placement(x) or (isinstance(x, jax.Array) and not all(
+      device.platform == "cpu" for device in x.devices())):
     return None
   if isinstance(x, jax.Array) and jax.dtypes.issubdtype(
       x.dtype, jax.dtypes.extended):

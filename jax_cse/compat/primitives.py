@@ -6,6 +6,7 @@ from typing import Any
 from jax._src import ad_checkpoint
 from jax._src import ad_util
 from jax._src import core
+from jax._src import callback
 from jax._src import debugging
 from jax._src import dispatch
 from jax._src.interpreters import ad
@@ -113,5 +114,7 @@ def params_of_broadcast(shape: tuple[int, ...], dimensions: tuple[int, ...]
   return {"shape": shape, "broadcast_dimensions": dimensions, "sharding": None}
 
 
+# Primitives that call a function of the user's.
+CALL_BACK = frozenset({callback.pure_callback_p, callback.io_callback_p})
 # Primitives for debugging: they see values, and nothing of derivatives.
 LOOKS_ON = frozenset({debugging.debug_callback_p, debugging.debug_print_p})

@@ -52,21 +52,36 @@ def evaluate(derive: Callable, fun, operands, series, how: tuple
     jaxpr = compat.trace_to_jaxpr(
         lambda *xs: list(map(jnp.asarray, fun(*xs))), avals[:len(operands)],
         compat.debug_info_of(fun))
-    if not _is_plain(jaxpr):
-      return None
-    pattern = tuple(tuple(y if is_known(y) else None for y in terms)
-                    for terms in series)
+  except compat.WANTS_VALUES:
+    return None
+  if not _is_plain(jaxpr):
+    return None
+  pattern = tuple(tuple(y if is_known(y) else None for y in terms)
+                  for terms in series)
+  try:
     program, lengths = _programs.program(
         jaxpr, (*how, pattern, *avals),
         lambda: _program(derive, jaxpr, operands, series, how, avals))
-  except (*compat.WANTS_VALUES, fingerprint.Unkeyable):
-    return None
-  values = iter([compat.as_result(compat.convert(x, aval), compat.eval_trace,
-                                  None)
-                 for x, aval in zip(compat.eval_jaxpr(
-                     program.jaxpr, program.consts, *jaxpr.consts, *arrays),
-                     program.out_avals)])
+  except fingerprint.Unkeyable:
+    return derive(lambda *xs: compat.eval_jaxpr(
+        jaxpr.jaxpr, jaxpr.consts, *xs), operands, series, how)
+  found = compat.eval_jaxpr(
+      program.jaxpr, program.consts, *jaxpr.consts, *arrays)
+  values = iter(_apart(
+      [compat.as_result(compat.convert(x, aval), compat.eval_trace, None)
+       for x, aval in zip(found, program.out_avals)],
+      [*jaxpr.consts, *arrays]))
   return [[next(values) for _ in range(n)] for n in lengths]
+
+
+def _apart(results, given) -> list:
+  """Results of which none is another or was given: a user may delete it."""
+  seen = set(map(id, given))
+  found = []
+  for x in results:
+    found.append(jnp.copy(x) if id(x) in seen else x)
+    seen.add(id(x))
+  return found
 
 
 def _is_plain(jaxpr):

@@ -7,8 +7,8 @@ it. Constants are operands, so a closure may change from call to call:
     known = KnownPrograms(128)
     program = known.program(closed_jaxpr, more, make)
 
-Limits: what a rule does that a user wrote is not in the jaxpr, so such a
-function has no key.
+Limits: the jaxpr does not say what a rule does that a user wrote, so a function
+with one has no key, nor has one with a callback or a large constant in a call.
 """
 
 from collections import OrderedDict
@@ -18,15 +18,20 @@ import threading
 import types
 from typing import Any
 
+import numpy as np
+
 from jax_cse import compat
 from jax_cse.compat import jaxprs
+from jax_cse.foundation import counting
 from jax_cse.numbering import custom_rules
 from jax_cse.numbering import fingerprint
 from jax_cse.numbering import structure
 
 # What a user wrote, and may do otherwise the next time.
-_FUNCTIONS = (compat.WrappedFun, types.FunctionType, types.MethodType,
-              functools.partial)
+_FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
+# Elements of constants inside of calls, which a program keeps alive.
+_MOST_CONSTANTS = 1 << 12
+_rules_of_jax: dict[Any, Any] = {}   # by primitive
 
 
 class KnownPrograms:
@@ -49,6 +54,8 @@ class KnownPrograms:
     Raises:
       fingerprint.Unkeyable: two such jaxprs may not be of one function.
     """
+    for eqn in counting.equations(closed_jaxpr.jaxpr):
+      _require_of_jax(eqn.primitive)
     key = (structure.key(closed_jaxpr.jaxpr, _of_param), more,
            compat.trace_context())
     try:
@@ -70,32 +77,55 @@ class KnownPrograms:
 def _of_param(x) -> Hashable:
   if isinstance(x, (compat.Jaxpr, compat.ClosedJaxpr)):
     jaxpr, consts = jaxprs.open_jaxpr(x)
+    if sum(compat.typeof(c).size for c in consts) > _MOST_CONSTANTS:
+      raise fingerprint.Unkeyable("constants that would be kept alive")
     return structure.key(jaxpr, _of_param), tuple(
         map(custom_rules.Itself, consts))
-  if isinstance(x, compat.WrappedFun) and _is_of_jax(x):
+  if isinstance(x, compat.WrappedFun):
+    if not _is_of_jax(x):
+      raise fingerprint.Unkeyable("rule that a user wrote")
     return custom_rules.rule_of(x)
   if isinstance(x, _FUNCTIONS):
     raise fingerprint.Unkeyable("function")
   return fingerprint.of_param(x)
 
 
-def _is_of_jax(wrapped) -> bool:
-  while (inside := compat.rule_inside(wrapped.f)) is not None:
-    wrapped = inside
-  todo, seen = [wrapped.f, wrapped.transforms], set()
+def _require_of_jax(primitive) -> None:
+  """Raises if a primitive calls back, or unless its rule is JAX's own."""
+  if primitive in compat.CALL_BACK:
+    raise fingerprint.Unkeyable("callback")
+  rule = compat.jvp_rule(primitive)
+  if _rules_of_jax.get(primitive) is not rule:
+    if not _is_of_jax(rule):
+      raise fingerprint.Unkeyable("primitive of a user's")
+    _rules_of_jax[primitive] = rule
+
+
+def _is_of_jax(function) -> bool:
+  """Whether a function, and all that it holds, is JAX's own."""
+  todo, seen = [function], {}
   while todo:
     x = todo.pop()
     if id(x) in seen:
       continue
-    seen.add(id(x))
+    seen[id(x)] = x
     if isinstance(x, list | tuple):
       todo += x
+    elif isinstance(x, dict):
+      todo += x.values()
+    elif isinstance(x, compat.WrappedFun):
+      todo += [compat.rule_inside(x.f) or x.f, x.transforms]
     elif isinstance(x, types.FunctionType):
-      if not x.__module__.startswith("jax."):
+      if not (x.__module__ or "").startswith("jax."):
         return False
       todo += [cell.cell_contents for cell in x.__closure__ or ()]
     elif isinstance(x, functools.partial):
-      todo += [x.func, *x.args, *x.keywords.values()]
+      todo += [x.func, x.args, x.keywords]
+    elif isinstance(x, compat.custom_jvp):
+      todo += [x.fun, x.jvp]
     elif hasattr(x, "__wrapped__"):
       todo.append(x.__wrapped__)
+    elif callable(x) and not isinstance(
+        x, type | types.BuiltinFunctionType | np.ufunc | compat.Primitive):
+      return False
   return True

@@ -140,9 +140,8 @@ def _by_leaf(i, tree, terms) -> list[list[Any]]:
   except ValueError:
     leaves = []
   is_nested = len(leaves) == tree.num_leaves > 0 and all(
-      map(_is_series, leaves))
-  if is_listed and is_nested and terms and any(
-      isinstance(leaf, list) for leaf in leaves):
+      isinstance(leaf, list) or _is_array(leaf) for leaf in leaves)
+  if is_listed and is_nested and terms:
     raise ValueError(
         f"series {i} may be read as terms like the primal, and as one series "
         "for each of its leaves: make the primal a tuple, or a dict")

@@ -1,14 +1,21 @@
 """Derivatives that are called eagerly, by programs that are never stale."""
 
+import functools
+import gc
 from unittest import mock
+import weakref
 
 from absl.testing import absltest
 import jax
+import jax.extend
+from jax.interpreters import ad
+from jax.interpreters import mlir
 import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
 from jax_cse.rebuild import curves
+from jax_cse.rebuild import known_programs
 
 _scale = 2.
 
@@ -67,6 +74,79 @@ class EagerTest(absltest.TestCase):
     self.assertEqual(float(derive(1.)[1]), 2.)
     slope[0] = 3.
     self.assertEqual(float(derive(1.)[1]), 3.)
+
+  def test_an_object_with_a_rule_may_change(self):
+    class Layer:
+
+      def __init__(self, slope):
+        self.slope = slope
+
+      def value(self, x):
+        return x * 1.
+
+      def rule(self, dx, y, x):
+        return self.slope * dx
+
+      def __call__(self, dx, y, x):
+        return self.slope * dx
+
+    for rule in (lambda layer: layer.rule, lambda layer: layer,
+                 lambda layer: functools.partial(layer.rule)):
+      layer = Layer(2.)
+      fun = jax.custom_jvp(layer.value)
+      fun.defjvps(rule(layer))
+      derive = jax_cse.derivatives(fun, 1)
+      self.assertEqual(float(derive(1.)[1]), 2.)
+      layer.slope = 3.
+      self.assertEqual(float(derive(1.)[1]), 3.)
+
+  def test_a_primitive_may_change(self):
+    slope = [2.]
+    primitive = jax.extend.core.Primitive("a_primitive_of_a_user")
+    primitive.def_impl(lambda x: x * 1.)
+    primitive.def_abstract_eval(lambda aval: aval)
+    mlir.register_lowering(primitive, mlir.lower_fun(lambda x: x * 1., False))
+    ad.defjvp(primitive, lambda dx, x: slope[0] * dx)
+    derive = jax_cse.derivatives(primitive.bind, 1)
+    x = jnp.ones(())
+    self.assertEqual(float(derive(x)[1]), 2.)
+    slope[0] = 3.
+    self.assertEqual(float(derive(x)[1]), 3.)
+
+  def test_a_result_may_be_deleted(self):
+    x, c = jnp.ones(3), jnp.arange(3.)
+    for _ in range(2):
+      for y in jax_cse.derivatives(lambda x: c * x, 1)(x):
+        y.delete()
+    value, terms = jax_cse.jet(lambda x: (x * 1., x), (x,), ([x, x],))
+    for y in (*value, *terms[0], *terms[1]):
+      y.delete()
+    self.assertFalse(x.is_deleted() or c.is_deleted())
+
+  def test_a_large_constant_of_a_call_is_not_kept(self):
+    def call():
+      w = jnp.ones((100, 100))
+      jax_cse.derivatives(jax.jit(lambda x: w @ x), 2)(jnp.ones(100))
+      return weakref.ref(w)
+
+    kept = call()
+    jax.clear_caches()
+    gc.collect()
+    self.assertIsNone(kept())
+
+  def test_a_function_with_a_rule_runs_once(self):
+    runs = []
+    fun = jax.custom_jvp(jnp.sin)
+    fun.defjvps(lambda dx, y, x: jnp.cos(x) * dx)
+    jax_cse.derivatives(lambda x: (runs.append(x), fun(x))[1], 2)(1.)
+    self.assertLen(runs, 1)
+
+  def test_the_rules_of_jax_are_known(self):
+    unknown = {primitive.name for primitive, rule in ad.primitive_jvps.items()
+               if not known_programs._is_of_jax(rule)}
+    # Those with effects, and one whose rule holds an object.
+    self.assertEmpty({name for name in unknown if not name.startswith((
+        "a_primitive", "new_", "box_", "log_", "svd"))})
 
   def test_python_may_ask_for_values(self):
     fun = lambda x: x**2 if x > 0 else -x
