@@ -50,9 +50,12 @@ _Terms = dict[Monomial, Coefficient]
 class NormalForms:
   """The normal forms of the cores of a ring, each computed once."""
 
-  def __init__(self, ring: Ring, max_terms: int = MAX_TERMS):
+  def __init__(self, ring: Ring, max_terms: int = MAX_TERMS,
+               max_ratio: int | None = None):
+    """`max_ratio`: see `keeps_digits`; None for no limit."""
     self._ring = ring
     self._max_terms = max_terms
+    self._max_ratio = max_ratio
     self._forms: dict[int, Form] = {}
 
   def name(self, number: int) -> None:
@@ -64,6 +67,19 @@ class NormalForms:
       form = self._compute(self._ring.cores[n])
       self._forms[n] = Form(1, {n: 1}) if form is None else form
     return self._forms[number]
+
+  def keeps_digits(self, form: Form) -> bool:
+    """Whether terms with large coefficients of both signs, which may cancel
+    down to the small ones, are no larger than these by the limit."""
+    if self._max_ratio is None:
+      return True
+    for base in form.factors:
+      if isinstance(base, Polynomial):
+        sizes = [abs(c) for c, _ in base]
+        if (min(c for c, _ in base) < 0
+            and max(sizes) > self._max_ratio * min(sizes)):
+          return False
+    return True
 
   def _below(self, number):
     return self._ring.cores[number].children

@@ -159,7 +159,7 @@ def of_terms(site: Site) -> Iterator[Candidate]:
 def normal_form(site: Site) -> Iterator[Candidate]:
   if site.forms is not None and not _has_saving_factor(site):
     form = site.forms.of(site.number)
-    if site.number not in form.factors:
+    if site.number not in form.factors and site.forms.keeps_digits(form):
       yield factoring.of_form(form, site.is_exact)
 
 

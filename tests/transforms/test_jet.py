@@ -224,6 +224,35 @@ class JetTest(parameterized.TestCase):
     self.assertLess(ours, theirs)
 
 
+_QUOTIENTS = {
+    "logistic": lambda x: jnp.exp(x) / (1 + jnp.exp(x)),
+    "its square": lambda x: (jnp.exp(x) / (1 + jnp.exp(x)))**2,
+    "reciprocal": lambda x: 1 / (1 + jnp.exp(x)),
+    "cube": lambda x: (x / (1 + x * x))**3,
+}
+
+
+class AccuracyTest(parameterized.TestCase):
+
+  @parameterized.product(name=list(_QUOTIENTS), order=(3, 5, 8))
+  def test_a_quotient_keeps_its_digits(self, name, order):
+    """Its derivatives are short polynomials in it, with large coefficients."""
+    fun = _QUOTIENTS[name]
+    xs = np.linspace(-6, 6, 41)
+
+    def highest(jet, dtype):
+      by = lambda x: jet(fun, (x,), (
+          [jnp.ones_like(x)] + [jnp.zeros_like(x)] * (order - 1),))[1][-1]
+      return np.asarray(jax.vmap(by)(jnp.asarray(xs, dtype)))
+
+    with jax.enable_x64(True):
+      wanted = highest(jax_jet.jet, jnp.float64)
+    ours, theirs = (np.abs(highest(jet, jnp.float32) - wanted).max()
+                    for jet in (jax_cse.jet, jax_jet.jet))
+    rounding = 16 * np.finfo(np.float32).eps * np.abs(wanted).max()
+    self.assertLessEqual(ours, max(4 * theirs, rounding))
+
+
 class ErrorsTest(parameterized.TestCase):
 
   @parameterized.parameters(
@@ -239,6 +268,7 @@ class ErrorsTest(parameterized.TestCase):
       (((1.,), ([1j],)), TypeError, "complex"),
       ((({"a": 1.},), ([{"b": 1.}],)), ValueError, "structure"),
       ((([1., 2.],), ([[1., 2.], [3., 4.]],)), ValueError, "two ways|tuple"),
+      ((({"a": 1.},), ({"a": (1., 2.)},)), ValueError, "list of terms"),
       ((("a",), ([1.],)), TypeError, ""),
   )
   def test_names_what_was_got(self, args, error, message):
