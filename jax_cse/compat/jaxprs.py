@@ -165,35 +165,41 @@ def drop_dead(eqn, keep):
 def drop_dead_equations(closed_jaxpr):
   """Drops dead equations; the operands stay."""
   jaxpr = closed_jaxpr.jaxpr
-  is_read = {v for v in jaxpr.outvars if type(v) is not compat.Literal}
-  eqns = []
-  for eqn in reversed(jaxpr.eqns):
-    _, eqn = drop_dead(eqn, [v in is_read for v in eqn.outvars])
-    if eqn is not None:
-      eqns.append(eqn)
-      is_read.update(v for v in eqn.invars if type(v) is not compat.Literal)
-  if len(eqns) == len(jaxpr.eqns) and all(map(
-      operator.is_, reversed(eqns), jaxpr.eqns)):
-    return closed_jaxpr
-  return with_equations(closed_jaxpr, eqns[::-1], jaxpr.outvars)
+  eqns = _live(jaxpr, lambda eqn, keep: drop_dead(eqn, keep)[1])
+  return (closed_jaxpr if eqns is None
+          else with_equations(closed_jaxpr, eqns, jaxpr.outvars))
 
 
-def without_unread(jaxpr):
+def _without_unread(jaxpr):
   """A jaxpr without the equations whose results nobody reads, and without
-  such results of calls. Nothing that has effects goes."""
+  such results of calls. Nothing that has effects goes, a read neither."""
+  def drop(eqn, keep):
+    if all(keep):
+      return eqn
+    left = drop_dead(eqn, keep)[1]
+    return eqn if left is None and not compat.benign(eqn.effects) else left
+
+  eqns = _live(jaxpr, drop)
+  return jaxpr if eqns is None else jaxpr.replace(eqns=eqns)
+
+
+def _live(jaxpr, drop):
+  """The equations that are left of a jaxpr; None if all of them are.
+
+  `drop` takes an equation and which of its results are read, and gives what is
+  left of it, or None.
+  """
   is_read = {v for v in jaxpr.outvars if type(v) is not compat.Literal}
   eqns = []
   for eqn in reversed(jaxpr.eqns):
-    keep = [v in is_read for v in eqn.outvars]
-    if keep and not any(keep) and compat.benign(eqn.effects):
-      continue
-    if not all(keep):
-      _, eqn = drop_dead(eqn, keep)
-    eqns.append(eqn)
-    is_read.update(v for v in eqn.invars if type(v) is not compat.Literal)
-  return (jaxpr if len(eqns) == len(jaxpr.eqns) and all(
-      map(operator.is_, reversed(eqns), jaxpr.eqns))
-          else jaxpr.replace(eqns=eqns[::-1]))
+    left = drop(eqn, [v in is_read for v in eqn.outvars])
+    if left is not None:
+      eqns.append(left)
+      is_read.update(v for v in left.invars if type(v) is not compat.Literal)
+  eqns.reverse()
+  is_whole = len(eqns) == len(jaxpr.eqns) and all(
+      map(operator.is_, eqns, jaxpr.eqns))
+  return None if is_whole else eqns
 
 
 class _Frame(compat.JaxprStackFrame):
@@ -203,7 +209,7 @@ class _Frame(compat.JaxprStackFrame):
 
   def to_jaxpr(self, *args, **kwargs):
     jaxpr, consts = super().to_jaxpr(*args, **kwargs)
-    return without_unread(jaxpr), consts
+    return _without_unread(jaxpr), consts
 
 
 def drop_unread(trace) -> None:

@@ -36,7 +36,7 @@ import weakref
 from jax_cse import compat
 from jax_cse.numbering import keys
 from jax_cse.numbering import scalars
-from jax_cse.numbering.pieces import KnownElements
+from jax_cse.numbering.pieces import Pieces
 from jax_cse.numbering.linear_maps import Map, Maps, is_in_ring
 from jax_cse.ring.coefficients import Coefficient, over, simple
 from jax_cse.ring.cores import Element, Image, join
@@ -64,7 +64,7 @@ class Algebra:
                    compat.is_complex) if mode == "ring"
         else Ring(scope.expressions.of, False, compat.is_integer))
     self.maps = Maps(scope, self) if mode == "ring" else None
-    self.pieces = KnownElements(self) if mode == "ring" else None
+    self.pieces = Pieces(self) if mode == "ring" else None
     self._elements: dict[int, Element] = {}
     self._applied: dict[int, tuple[Map, list[Element]]] = {}
     self._types: dict[int, Any] = {}   # of atoms and of results

@@ -125,6 +125,8 @@ def is_two(scalar) -> bool:
 
 
 def _times_one(scope, context, numbers, avals, params):
+  if compat.has_mesh():
+    return None   # a factor may say how the product is sharded
   for (n, aval), (other, kept) in itertools.permutations(zip(numbers, avals)):
     if (aval.shape in ((), kept.shape) and aval.dtype == kept.dtype
         and (aval.weak_type or not kept.weak_type)

@@ -30,7 +30,7 @@ _MAX_NUMBER = 1 << 20
 _MIN_BYTES = 4
 
 
-class KnownElements:
+class Pieces:
   """What is known of the elements of the cores of a ring."""
 
   def __init__(self, algebra):

@@ -48,17 +48,16 @@ def fits_integer(c: int, dtype) -> bool:
   return info.min <= c <= info.max
 
 
-_MAX_FACTOR_BITS = 20
-
-
 def exact_factor(c: Coefficient, dtype) -> Coefficient | None:
   """A short factor that a type has without rounding; None for another."""
   whole = c.denominator == 1
   if not whole and (compat.is_integer(dtype)
                     or c.denominator & (c.denominator - 1)):
     return None
+  most = 20 if compat.is_integer(dtype) else min(
+      20, int(compat.finfo(dtype).nmant) + 1)
   bits = max(abs(c.numerator), c.denominator).bit_length()
-  return c if c and bits <= _MAX_FACTOR_BITS else None
+  return c if c and bits <= most else None
 
 
 def rounded(c: Coefficient) -> float:

@@ -22,7 +22,6 @@ import numpy as np
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
-from jax_cse.foundation import counting
 from jax_cse.numbering import custom_rules
 from jax_cse.numbering import fingerprint
 from jax_cse.numbering import structure
@@ -54,11 +53,8 @@ class KnownPrograms:
     Raises:
       fingerprint.Unkeyable: two such jaxprs may not be of one function.
     """
-    for eqn in counting.equations(closed_jaxpr.jaxpr):
-      _require_of_jax(eqn.primitive)
-    key = (structure.key(closed_jaxpr.jaxpr, _of_param), more,
-           compat.trace_context())
     try:
+      key = _key(closed_jaxpr.jaxpr), more, compat.trace_context()
       hash(key)
     except TypeError:
       raise fingerprint.Unkeyable("param without a hash") from None
@@ -74,20 +70,35 @@ class KnownPrograms:
     return program
 
 
-def _of_param(x) -> Hashable:
-  if isinstance(x, (compat.Jaxpr, compat.ClosedJaxpr)):
-    jaxpr, consts = jaxprs.open_jaxpr(x)
-    if sum(compat.typeof(c).size for c in consts) > _MOST_CONSTANTS:
-      raise fingerprint.Unkeyable("constants that would be kept alive")
-    return structure.key(jaxpr, _of_param), tuple(
-        map(custom_rules.Itself, consts))
-  if isinstance(x, compat.WrappedFun):
-    if not _is_of_jax(x):
-      raise fingerprint.Unkeyable("rule that a user wrote")
-    return custom_rules.rule_of(x)
-  if isinstance(x, _FUNCTIONS):
-    raise fingerprint.Unkeyable("function")
-  return fingerprint.of_param(x)
+def _key(jaxpr) -> Hashable:
+  """A key of a jaxpr: its structure, and those inside of it, each once."""
+  inside: dict[Hashable, int] = {}
+  known: dict[int, int] = {}   # by id
+
+  def of_jaxpr(jaxpr):
+    for eqn in jaxpr.eqns:
+      _require_of_jax(eqn.primitive)
+    return structure.key(jaxpr, of_param)
+
+  def of_param(x):
+    if isinstance(x, (compat.Jaxpr, compat.ClosedJaxpr)):
+      if id(x) not in known:
+        jaxpr, consts = jaxprs.open_jaxpr(x)
+        if sum(compat.typeof(c).size for c in consts) > _MOST_CONSTANTS:
+          raise fingerprint.Unkeyable("constants that would be kept alive")
+        key = of_jaxpr(jaxpr), tuple(
+            map(custom_rules.Itself, consts))
+        known[id(x)] = inside.setdefault(key, len(inside))
+      return known[id(x)]
+    if isinstance(x, compat.WrappedFun):
+      if not _is_of_jax(x):
+        raise fingerprint.Unkeyable("rule that a user wrote")
+      return custom_rules.rule_of(x)
+    if isinstance(x, _FUNCTIONS):
+      raise fingerprint.Unkeyable("function")
+    return fingerprint.of_param(x)
+
+  return of_jaxpr(jaxpr), tuple(inside)
 
 
 def _require_of_jax(primitive) -> None:
@@ -118,7 +129,10 @@ def _is_of_jax(function) -> bool:
     elif isinstance(x, types.FunctionType):
       if not (x.__module__ or "").startswith("jax."):
         return False
-      todo += [cell.cell_contents for cell in x.__closure__ or ()]
+      try:
+        todo += [cell.cell_contents for cell in x.__closure__ or ()]
+      except ValueError:   # an empty cell
+        return False
     elif isinstance(x, functools.partial):
       todo += [x.func, x.args, x.keywords]
     elif isinstance(x, compat.custom_jvp):

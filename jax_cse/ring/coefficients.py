@@ -112,6 +112,8 @@ def over(c: Coefficient, divisor: Coefficient) -> Coefficient:
   if divisor == 1:
     return c
   n, d = c.numerator * divisor.denominator, c.denominator * divisor.numerator
+  if not d:
+    raise ZeroDivisionError(f"{c} over 0")
   return _quotient(n, d) if d > 0 else _quotient(-n, -d)
 
 

@@ -13,7 +13,7 @@ allows, stays a product or a sum of its parts, by name.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jax_cse.ring.coefficients import Coefficient, content, over
 from jax_cse.ring.cores import (
@@ -75,8 +75,9 @@ class NormalForms:
       return True
     for base in form.factors:
       if isinstance(base, Polynomial):
-        sizes = [abs(c) for c, _ in base]
-        if (min(c for c, _ in base) < 0
+        terms: Any = base
+        sizes = [abs(c) for c, _ in terms]
+        if (any(c < 0 for c, _ in terms)
             and max(sizes) > self._max_ratio * min(sizes)):
           return False
     return True

@@ -59,6 +59,18 @@ class UnreadTest(parameterized.TestCase):
     with jax_cse.enabled():
       self.assertEqual(jax.jit(lambda x: fun(x))(1.), wanted)
 
+  @parameterized.parameters("exact", "ring")
+  def test_a_read_for_nobody_stays(self, mode):
+    def fun(x):
+      ref = jax.new_ref(x)
+      ref[...]
+      jax.jit(lambda: ref[...])()
+      jax.freeze(ref)
+      return _derivative(_derivative(lax.sin))(x)
+
+    with jax_cse.enabled(mode):
+      np.testing.assert_allclose(jax.jit(fun)(1.), -np.sin(1.), rtol=1e-6)
+
   def test_results_of_a_call(self):
     @jax.jit
     def fun(x):

@@ -318,6 +318,15 @@ class MergingTest(parameterized.TestCase):
       with jax_cse.enabled():
         checking.trace(lambda: jax.sharding.reshard(scalar, P()))
 
+  def test_ones_may_say_how_a_product_is_sharded(self):
+    mesh = jax.make_mesh((1,), ("x",), axis_types=(AxisType.Explicit,))
+    fun = lambda x: jnp.sin(x) * jnp.ones((4,), out_sharding=P("x"))
+    with jax.set_mesh(mesh):
+      plain = jax.eval_shape(fun, jnp.arange(4.))
+      with jax_cse.enabled():
+        self.assertEqual(jax.jit(fun).eval_shape(jnp.arange(4.)).sharding,
+                         plain.sharding)
+
   def test_a_constant_does_not_bring_its_mesh_along(self):
     fun = lambda t: jax.jvp(lambda u: lax.mul(u, np.float32(3)), (t,),
                             (np.float32(1),))
