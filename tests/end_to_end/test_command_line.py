@@ -166,8 +166,8 @@ main(["run", "--report", "out.html", "script.py"])
     rows = [line.split("|") for line in run.stdout.splitlines()
             if line.count("|") == 3 and line.split("|")[0].strip().isdigit()]
     self.assertEqual([row[1].split() for row in rows],
-                     [["13", "13", "68"], ["39", "28", "140"],
-                      ["110", "49", "234"]])
+                     [["13", "11", "68"], ["39", "18", "140"],
+                      ["110", "28", "234"]])
     self.assertTrue((self.dir / "b.png").read_bytes().startswith(b"\x89PNG"))
     self.assertIn("9/9", run.stderr)
 
