@@ -86,8 +86,9 @@ class GrowthTest(parameterized.TestCase):
       fun, expected = SPECS[0].fun, SPECS[0].fun
       for _ in range(6):
         fun, expected = with_array(fun), derivative(expected)
-      self.assertEqual(checking.size(checking.trace(fun, POINT)),
-                       checking.size(checking.trace(expected, POINT)))
+      # An array is not known to be 1, so products with it stay.
+      self.assertLessEqual(checking.size(checking.trace(fun, POINT)),
+                           1.2 * checking.size(checking.trace(expected, POINT)))
 
   def test_binds_grow_as_equations_do(self):
     def binds(order):
