@@ -15,6 +15,7 @@ from jax._src import core
 from jax._src import debugging
 from jax._src import effects
 from jax._src import mesh as mesh_lib
+from jax._src import util
 from jax._src.interpreters import ad
 from jax._src.lax import lax
 from jax._src.lib.mlir import ir
@@ -96,6 +97,12 @@ def folds_constants() -> bool:
 def guards_host_transfers() -> bool:
   """Whether JAX is told to report or refuse transfers of host values."""
   return config.transfer_guard_host_to_device.value not in (None, "allow")
+
+
+@util.cache(max_size=1, trace_context_in_key=False)
+def caches() -> object:
+  """Stands for JAX's caches: another object after they were cleared."""
+  return object()
 
 
 def has_mesh() -> bool:

@@ -40,6 +40,7 @@ class KnownPrograms:
     """`most`: how many are kept."""
     self._most = most
     self._programs: OrderedDict[Hashable, Any] = OrderedDict()
+    self._caches: object = None   # they are cleared when JAX's are
     self._lock = threading.Lock()
 
   def program(self, closed_jaxpr, more: Hashable, make: Callable[[], Any]):
@@ -59,6 +60,9 @@ class KnownPrograms:
     except TypeError:
       raise fingerprint.Unkeyable("param without a hash") from None
     with self._lock:
+      if self._caches is not compat.caches():
+        self._caches = compat.caches()
+        self._programs.clear()
       if key in self._programs:
         self._programs.move_to_end(key)
         return self._programs[key]

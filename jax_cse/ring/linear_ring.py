@@ -63,6 +63,11 @@ class LinearRing(Ring):
                  else self.image(map_, [Element(1, m)]))
         total = self.add(total, self.scale(moved, b))
       return self.scale(total, c)
+    if map_.is_index_map and type(core) is Image and (
+        read := core.map.read_by(map_)):
+      b, m = core.parts[read[0]]
+      if not self.cores[m].shape:
+        return Element(simple(c * b), m)   # an operand, wherever it is
     at_point = self._points.of_image(map_, parts)
     found = self._find(map_.domain, at_point)
     if found is None:

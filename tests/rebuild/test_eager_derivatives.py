@@ -134,6 +134,12 @@ class EagerTest(absltest.TestCase):
     gc.collect()
     self.assertIsNone(kept())
 
+  def test_programs_go_with_the_caches_of_jax(self):
+    derive = jax_cse.derivatives(lambda x: jnp.sin(x) * 19., 1)
+    derive(.5)
+    jax.clear_caches()
+    self.assertEqual(self._made(lambda: derive(.5)), 1)
+
   def test_a_function_with_a_rule_runs_once(self):
     runs = []
     fun = jax.custom_jvp(jnp.sin)
