@@ -157,8 +157,7 @@ class TransformTable:
         x._trace is trace and self._is_zero(x.tangent)) else x
 
   def _is_zero(self, tangent) -> bool:
-    while type(tangent) is compat.BatchTracer:
-      tangent = tangent.val
+    tangent, _ = compat.unbatched(tangent)
     return type(tangent) is compat.DynamicJaxprTracer and self.memo.table(
         tangent._trace).is_zero(tangent)
 

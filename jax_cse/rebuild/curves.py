@@ -27,6 +27,7 @@ from jax_cse.rebuild.eager_derivatives import is_known
 from jax_cse.rebuild.user_rules import NoOneDerivative
 from jax_cse.ring.coefficients import Coefficient, over
 
+
 def derive(fun, operands, series, order: int, are_scaled: bool = False
            ) -> list[list[Any]]:
   """Derivatives of all orders of a function of and on flat lists.
@@ -44,8 +45,9 @@ def derive(fun, operands, series, order: int, are_scaled: bool = False
   """
   how = order, are_scaled
   try:
-    found = (eager_derivatives.evaluate(_around, fun, operands, series, how)
-             or _around(fun, operands, series, how))
+    found = eager_derivatives.evaluate(_around, fun, operands, series, how)
+    if found is None:
+      found = _around(fun, operands, series, how)
   except NoOneDerivative:
     return _by_jax(fun, operands, series, *how)
   return [[levels[k] if k < len(levels) else compat.zero_tangent(levels[0])
@@ -63,7 +65,7 @@ def _around(fun, operands, series, how) -> list[list]:
     rest = iter(tracers[len(operands):])
     xs = tracers[:len(operands)]
     terms = [[trace.constant(y, x.aval) if is_known(y) else next(rest)
-               for y in terms] for x, terms in zip(xs, series)]
+              for y in terms] for x, terms in zip(xs, series)]
     found = _by_value(fun, xs, terms, *how)
     lengths[:] = map(len, found)
     return [y for levels in found for y in levels]
