@@ -207,9 +207,14 @@ class _Frame(compat.JaxprStackFrame):
   whichever mode is in force then."""
   __slots__ = ()
 
-  def to_jaxpr(self, *args, **kwargs):
-    jaxpr, consts = super().to_jaxpr(*args, **kwargs)
-    return _without_unread(jaxpr), consts
+  def to_jaxpr(self, trace, *args, **kwargs):
+    jaxpr, consts = super().to_jaxpr(trace, *args, **kwargs)
+    try:
+      return _without_unread(jaxpr), consts
+    except BaseException:
+      # JAX keeps what is left of custom rules, which refer to the trace.
+      trace.invalidate()
+      raise
 
 
 def drop_unread(trace) -> None:

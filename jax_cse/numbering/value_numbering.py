@@ -34,7 +34,7 @@ from jax_cse import compat
 from jax_cse.numbering import fingerprint
 from jax_cse.numbering.array_owners import Arrays
 from jax_cse.numbering.values import (
-    Composite, ConcreteArray, Constant, Opaque, Value, Variable)
+    Composite, ConcreteArray, Constant, Opaque, StagedLiteral, Value, Variable)
 
 # A loop that makes a new constant every time must not fill memory. After a
 # clear the same constants get new numbers, which costs hits and no more.
@@ -148,7 +148,8 @@ class Numbering:
   def _of_jaxpr_tracer(self, tracer):
     var = tracer.val
     if type(var) is compat.Literal:
-      return self.of_literal(var)
+      value = self.of_literal(var)
+      return None if value is None else StagedLiteral(value.number, tracer)
     number = self.number(tracer)
     if number is None:
       return None

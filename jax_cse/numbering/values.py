@@ -43,6 +43,21 @@ class Constant(Value):
     return self._object
 
 
+class StagedLiteral(Value):
+  """A literal of a jaxpr under construction."""
+  __slots__ = ("_literal", "_trace")
+
+  def __init__(self, number, tracer):
+    super().__init__(number)
+    self._literal = tracer.val
+    self._trace = tracer._trace._weakref
+
+  def revive(self):
+    trace = self._trace()
+    return None if trace is None else compat.literal_tracer(
+        trace, compat.current_source(), self._literal)
+
+
 class Opaque(Value):
   """Known by identity alone, as long as it lives."""
   __slots__ = ("live",)

@@ -94,6 +94,16 @@ class SurvivalTest(absltest.TestCase):
     again = lambda x: core.jaxpr_as_fun(jaxpr)(x)[0]
     np.testing.assert_allclose(jax.grad(again)(0.5), jax.grad(fun)(0.5))
 
+  def test_a_literal_stays_an_array_inside_of_derivatives(self):
+    diagonal = lambda x: jax.jacfwd(lambda y: lax.sin(y))(x).sum(0)
+    fun = lambda x: diagonal(x) + diagonal(x)   # the second is looked up
+    second = lambda x: jax.jvp(lambda y: jax.jvp(fun, (y,), (x,))[1], (x,),
+                               (x,))[1]
+    with jax.enable_x64(), jax_cse.enabled("ring"):   # of `jnp.eye`
+      x = jnp.arange(3.)
+      outs = jax.jit(lambda x: second(x))(x)
+      np.testing.assert_allclose(outs, -2 * x * x * np.cos(x))
+
   def test_checkpoint_saves_no_more(self):
     block = jax.checkpoint(lambda a, b: lax.sin(lax.sin(a) * lax.cos(b)))
 
