@@ -25,6 +25,8 @@ if TYPE_CHECKING:
   from jax_cse.transforms.jarrett import jarrett as jarrett
   from jax_cse.transforms.jet import jet as jet
   from jax_cse.transforms.laplacian import laplacian as laplacian
+  from jax_cse.transforms.laplacian import (
+      value_grad_laplacian as value_grad_laplacian)
   from jax_cse.transforms.pushfwd import pushfwd as pushfwd
 
 # Functions whose modules reach into JAX. They are imported on first use, if the
@@ -40,6 +42,7 @@ _MODULE_OF = {
     "polysimp": "transforms.cse",
     "pushfwd": "transforms.pushfwd",
     "redundancy": "report.redundancy",
+    "value_grad_laplacian": "transforms.laplacian",
 }
 
 

@@ -73,6 +73,12 @@ def with_calls_inlined(jaxpr, body_of: Callable[[Any], Any]):
   return jaxpr.replace(eqns=eqns, outvars=outvars)
 
 
+def inlined(jaxpr):
+  """A jaxpr without calls that are nothing but their bodies."""
+  return with_calls_inlined(
+      jaxpr, lambda eqn: compat.body_of_plain_call(eqn.primitive, eqn.params))
+
+
 def substituted(closed_jaxpr, variables: dict):
   """A closed jaxpr that reads other variables, computed before, for some."""
   jaxpr, _ = open_jaxpr(closed_jaxpr)

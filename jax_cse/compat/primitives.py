@@ -36,7 +36,7 @@ broadcast_in_dim_p, convert_element_type_p = (
     lax.broadcast_in_dim_p, lax.convert_element_type_p)
 # If all elements of the operand are one number, so are those of the result.
 KEEP_CONSTANTS = (broadcast_in_dim_p, convert_element_type_p)
-tanh_p = lax.tanh_p
+tanh_p, iota_p = lax.tanh_p, lax.iota_p
 dot_general_p, reduce_sum_p, reshape_p, squeeze_p = (
     lax.dot_general_p, lax.reduce_sum_p, lax.reshape_p, lax.squeeze_p)
 concatenate_p, split_p = lax.concatenate_p, lax.split_p

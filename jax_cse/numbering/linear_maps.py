@@ -76,10 +76,6 @@ class Map:
       self._through[axis] = self._new_through(axis)
     return self._through[axis]
 
-  def joins(self, axis: int) -> bool:
-    name = linear.JOINS.get(self.primitive)
-    return name is not None and axis == self.params[name]
-
   def read_by(self, other):
     if other.number not in self._read:
       self._read[other.number] = self._new_read_by(other)
@@ -101,7 +97,7 @@ class Map:
 
   def _new_through(self, axis):
     rule = linear.THROUGH.get(self.primitive)
-    inside = rule and rule(self.params, self.avals, axis)
+    inside = rule and rule(self.params, self.avals, axis, 1)
     if not inside:
       return None
     params, axes = inside
@@ -169,19 +165,8 @@ class Maps:
     assert map_ is not None   # since the primitive is linear
     return map_
 
-  def sum_over(self, domain, shape, axis) -> tuple[Map, Map]:
-    """See `axis_sums.Maps`."""
-    others = tuple(k for k in range(len(shape)) if k != axis)
-    return (
-        self._added(compat.reduce_sum_p, domain, shape,
-                    compat.params_of_sum((axis,))),
-        self._added(compat.broadcast_in_dim_p, domain,
-                    tuple(shape[k] for k in others),
-                    compat.params_of_broadcast(
-                        linear.with_size(shape, axis, 1), others)))
-
   def drop(self, domain, shape, axes) -> Map:
-    """See `axis_sums.Maps`."""
+    """The index map that drops axes of length 1 of arrays of a shape."""
     return self._added(compat.squeeze_p, domain, shape, {"dimensions": axes})
 
 

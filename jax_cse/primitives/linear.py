@@ -7,7 +7,8 @@ is fixed: indices, a predicate, the matrix of a solver.
 
 `THROUGH` has a rule for each that a sum over an axis goes into. For an axis of
 the result the rule gives the params and the axes of the operands with which the
-same primitive gives the sum, that axis having length 1; None if there are none.
+same primitive gives the sum, that axis having length 1, or another if the sum
+is over a part of it; None if there are none.
 """
 
 from collections.abc import Callable, Sequence
@@ -109,14 +110,14 @@ INDEX_MAPS = frozenset({
 JOINS = {compat.concatenate_p: "dimension", compat.stack_p: "axis"}
 
 
-# Rules of THROUGH: they take the params, the types of the operands and an axis
-# of the result.
+# Rules of THROUGH: they take the params, the types of the operands, an axis of
+# the result and the length that is left of it.
 
-def _same_axis(params, avals, axis) -> Inside:
+def _same_axis(params, avals, axis, length) -> Inside:
   return params, {0: axis}
 
 
-def _through_dot(params, avals, axis):
+def _through_dot(params, avals, axis, length):
   contracted, batch = params["dimension_numbers"]
   if params["out_sharding"] is not None or axis < len(batch[0]):
     return None
@@ -130,7 +131,7 @@ def _through_dot(params, avals, axis):
   return None
 
 
-def _through_conv(params, avals, axis):
+def _through_conv(params, avals, axis, length):
   numbers = params["dimension_numbers"]
   if axis == numbers.out_spec[0] and params["batch_group_count"] == 1:
     return params, {0: numbers.lhs_spec[0]}
@@ -140,106 +141,140 @@ def _through_conv(params, avals, axis):
   return None
 
 
-def _through_broadcast(params, avals, axis):
+def _through_broadcast(params, avals, axis, length):
   dimensions = list(params["broadcast_dimensions"])
   if axis not in dimensions or params["sharding"] is not None:
     return None
   k = dimensions.index(axis)
   if avals[0].shape[k] != params["shape"][axis]:
     return None
-  return params | {"shape": with_size(params["shape"], axis, 1)}, {0: k}
+  return params | {"shape": with_size(params["shape"], axis, length)}, {0: k}
 
 
-def _through_reshape(params, avals, axis):
+def _through_reshape(params, avals, axis, length):
   sizes, shape = params["new_sizes"], avals[0].shape
   if params["dimensions"] is not None or params["sharding"] is not None:
     return None
   before = math.prod(sizes[:axis])
-  for k, length in enumerate(shape):
-    if length == sizes[axis] and math.prod(shape[:k]) == before:
-      return params | {"new_sizes": with_size(sizes, axis, 1)}, {0: k}
+  for k, n in enumerate(shape):
+    if n == sizes[axis] and math.prod(shape[:k]) == before:
+      return params | {"new_sizes": with_size(sizes, axis, length)}, {0: k}
   return None
 
 
-def _through_transpose(params, avals, axis):
+def _through_transpose(params, avals, axis, length):
   return params, {0: params["permutation"][axis]}
 
 
-def _through_squeeze(params, avals, axis):
+def _through_squeeze(params, avals, axis, length):
   return params, {0: _kept(avals[0], params["dimensions"])[axis]}
 
 
-def _through_sum(params, avals, axis):
+def _through_sum(params, avals, axis, length):
   if params["out_sharding"] is not None:
     return None
   return params, {0: _kept(avals[0], params["axes"])[axis]}
 
 
-def _through_slice(params, avals, axis):
-  length, strides = avals[0].shape[axis], params["strides"]
-  if (params["start_indices"][axis] or params["limit_indices"][axis] != length
-      or (strides is not None and strides[axis] != 1)):
+def _through_slice(params, avals, axis, length):
+  strides = params["strides"]
+  if (params["start_indices"][axis]
+      or params["limit_indices"][axis] != avals[0].shape[axis] or (strides is not None and strides[axis] != 1)):
     return None
   return params | {
-      "limit_indices": with_size(params["limit_indices"], axis, 1)}, {0: axis}
+      "limit_indices": with_size(params["limit_indices"], axis, length)}, {0: axis}
 
 
-def _through_dynamic_slice(params, avals, axis):
+def _through_dynamic_slice(params, avals, axis, length):
   sizes = params["slice_sizes"]
   if sizes[axis] != avals[0].shape[axis]:
     return None
-  return params | {"slice_sizes": with_size(sizes, axis, 1)}, {0: axis}
+  return params | {"slice_sizes": with_size(sizes, axis, length)}, {0: axis}
 
 
-def _through_rev(params, avals, axis):
+def _through_rev(params, avals, axis, length):
   return None if axis in params["dimensions"] else (params, {0: axis})
 
 
-def _through_concatenate(params, avals, axis):
+def _through_concatenate(params, avals, axis, length):
   return None if axis == params["dimension"] else (
       params, dict.fromkeys(range(len(avals)), axis))
 
 
-def _through_stack(params, avals, axis):
+def _through_stack(params, avals, axis, length):
   if axis == params["axis"]:
     return None
   return params, dict.fromkeys(
       range(len(avals)), axis - (axis > params["axis"]))
 
 
-def _through_tile(params, avals, axis):
+def _through_tile(params, avals, axis, length):
   return (params, {0: axis}) if params["reps"][axis] == 1 else None
 
 
-def _through_pad(params, avals, axis):
+def _through_pad(params, avals, axis, length):
   if any(params["padding_config"][axis]):
     return None
   return params, {0: axis, 1: None}
 
 
-def _through_cumsum(params, avals, axis):
+def _through_cumsum(params, avals, axis, length):
   return None if axis == params["axis"] else (params, {0: axis})
 
 
-def _through_fft(params, avals, axis):
+def _through_fft(params, avals, axis, length):
   kept = len(avals[0].shape) - len(params["fft_lengths"])
   return (params, {0: axis}) if axis < kept else None
 
 
-def _through_complex(params, avals, axis):
+def _through_complex(params, avals, axis, length):
   return params, {i: axis if aval.shape else None
                   for i, aval in enumerate(avals)}
 
 
-def _through_select(params, avals, axis):
+def _through_select(params, avals, axis, length):
   return None if avals[0].shape else (
       params, dict.fromkeys(range(1, len(avals)), axis))
 
 
-def _through_triangular_solve(params, avals, axis):
+def _through_triangular_solve(params, avals, axis, length):
   rank = len(avals[1].shape)
   column = rank - 1 if params["left_side"] else rank - 2
   return (params, {1: axis}) if axis == column else None
+
+
+def _through_gather(params, avals, axis, length):
+  """Along an axis that is taken whole."""
+  numbers, shape = params["dimension_numbers"], avals[0].shape
+  offset = list(map(int, numbers.offset_dims))
+  if axis not in offset:
+    return None
+  dropped = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
+  k = _kept(avals[0], dropped)[offset.index(axis)]
+  sizes = params["slice_sizes"]
+  if sizes[k] != shape[k] or k in numbers.start_index_map:
+    return None
+  return params | {"slice_sizes": with_size(sizes, k, length)}, {0: k}
+
+
+def _through_scatter(params, avals, axis, length):
+  numbers = params["dimension_numbers"]
+  if axis in numbers.scatter_dims_to_operand_dims:
+    return None
+  dropped = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
+  window = _kept(avals[0], dropped)
+  if axis not in window:
+    return None
+  k = int(numbers.update_window_dims[window.index(axis)])
+  if avals[2].shape[k] != avals[0].shape[axis]:
+    return None
+  return params, {0: axis, 2: k}
+
+
+def _through_dynamic_update_slice(params, avals, axis, length):
+  if avals[0].shape[axis] != avals[1].shape[axis]:
+    return None
+  return params, {0: axis, 1: axis}
 
 
 def _kept(aval, dropped):
@@ -263,13 +298,16 @@ THROUGH: dict[Any, Callable[..., Inside | None]] = {
     compat.cumsum_p: _through_cumsum,
     compat.dot_general_p: _through_dot,
     compat.dynamic_slice_p: _through_dynamic_slice,
+    compat.dynamic_update_slice_p: _through_dynamic_update_slice,
     compat.fft_p: _through_fft,
+    compat.gather_p: _through_gather,
     compat.imag_p: _same_axis,
     compat.pad_p: _through_pad,
     compat.real_p: _same_axis,
     compat.reduce_sum_p: _through_sum,
     compat.reshape_p: _through_reshape,
     compat.rev_p: _through_rev,
+    compat.scatter_add_p: _through_scatter,
     compat.select_n_p: _through_select,
     compat.slice_p: _through_slice,
     compat.squeeze_p: _through_squeeze,

@@ -155,7 +155,7 @@ class DeferredTrace(compat.Trace):
     maps = self.algebra.maps
     self._planning = planning or Planning()
     self._taken: Collapse | None = None   # the second of two ways
-    self._collapse = (Collapse(ring, maps, self._planning.rewrites)
+    self._collapse = (Collapse(ring, self._planning.rewrites)
                       if isinstance(ring, LinearRing) and maps else None)
     self._emission = Emission(ring, scalars.Arithmetic())
     self._calls: dict[int, Application] = {}
@@ -244,18 +244,38 @@ class DeferredTrace(compat.Trace):
       self._emission.run(choices, self._compute)
       return [self._value(t) for t in tracers]
 
-  def results(self, tracers: Sequence[Any]) -> list[Any]:
-    """`values`, each of the type that the parent trace gives without CSE."""
+  def results(self, tracers: Sequence[Any],
+              revised: Callable[[Any], list[Any]] | None = None) -> list[Any]:
+    """`values`, each of the type that the parent trace gives without CSE.
+
+    `revised`: takes a closed jaxpr without inputs, of the parent's values, and
+    gives its results. It is asked where sums over axes may be taken earlier.
+    """
     tracers = [self.lift(x) for x in tracers]
     parent = self.parent_trace
+    ring = self.algebra.ring
+    if revised is None or not isinstance(ring, LinearRing) or (
+        not ring.sums_axes):
+      values = self.values(tracers)
+    else:
+      staged = self._staged_values(tracers)
+      with compat.set_current_trace(parent):
+        values = revised(staged)
     if isinstance(parent, DeferredTrace):
-      outs = [parent.lift(x) for x in self.values(tracers)]
+      outs = [parent.lift(x) for x in values]
       for out, tracer in zip(outs, tracers):
         out.where = out.where or tracer.where
       return outs
     return [
         compat.as_result(compat.convert(x, tracer.aval), parent, tracer.where)
-        for x, tracer in zip(self.values(tracers), tracers)]
+        for x, tracer in zip(values, tracers)]
+
+  def _staged_values(self, tracers):
+    """A closed jaxpr of values, whose constants are values of the parent."""
+    def values():
+      with compat.take_current_trace() as self.parent_trace:
+        return self.values(tracers)
+    return compat.trace_to_jaxpr(values, [], compat.debug_info_of(values))
 
   def _choose(self, wanted):
     if not wanted:

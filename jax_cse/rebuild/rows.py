@@ -54,7 +54,7 @@ def _axis_of_result(eqn, axes: dict[int, int | None]) -> int | None:
   for axis in range(len(eqn.outvars[0].aval.shape)):
     inside = (_batch_of_dot(eqn.params, axis)
               if primitive is compat.dot_general_p else None) or (
-                  rule and rule(eqn.params, avals, axis))
+                  rule and rule(eqn.params, avals, axis, 1))
     if inside and all(inside[1].get(i) == k for i, k in axes.items()):
       return axis
   return None

@@ -12,12 +12,15 @@ to a fixpoint, so a second simplification changes nothing.
 from typing import Any
 import weakref
 
+from jax.extend import core
+
 from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.foundation import counting
 from jax_cse.numbering import rewriting
 from jax_cse.numbering.structure import Structures
 from jax_cse.primitives import costs
+from jax_cse.rebuild import early_sums
 from jax_cse.rebuild.cse_trace import CseTrace
 from jax_cse.rebuild.planning import Planning
 
@@ -26,6 +29,9 @@ from jax_cse.rebuild.planning import Planning
 _inside: dict[str, weakref.WeakKeyDictionary] = {}
 # What simplification gave, which it leaves as it is.
 _simple: dict[str, weakref.WeakSet] = {}
+# What early sums may cost more and be looked at: terms that were stacked up to
+# be summed may collapse.
+_NOT_MUCH = 1.1
 
 
 class Inside:
@@ -128,6 +134,22 @@ def _transform(fun, operands, mode, inside, planning):
       tracers = [trace.enter(x) for x in operands]
       with compat.set_current_trace(trace):
         outs = fun(trace, *tracers)
-      return trace.results(outs)
+      return trace.results(outs, lambda closed_jaxpr: _with_early_sums(
+          closed_jaxpr, mode, inside, planning))
     finally:
       trace.invalidate()
+
+
+def _with_early_sums(closed_jaxpr, mode, inside, planning):
+  """The results of a closed jaxpr without inputs, of which sums over axes are
+  taken early, and which is simplified again, if that costs less."""
+  again = lambda: _transform(lambda trace: trace.inline(earlier, []), [], mode,
+                             inside, planning)
+  earlier = early_sums.rewrite(closed_jaxpr)
+  price, price_before = _price(earlier), _price(closed_jaxpr)
+  if price < price_before:
+    return again()
+  if earlier is not closed_jaxpr and price[0] < _NOT_MUCH * price_before[0]:
+    closed_jaxpr = min(closed_jaxpr, compat.trace_to_jaxpr(
+        again, [], closed_jaxpr.jaxpr.debug_info), key=_price)
+  return core.jaxpr_as_fun(closed_jaxpr)()

@@ -3,7 +3,7 @@
     coefficients, polynomials, cores, points   elements; values at a point
     ring, linear_ring                    the ring, and one with linear maps
     normal_form, factoring, collecting   ways to compute a polynomial
-    axis_sums, collapse                  sums over an axis, where they cost less
+    collapse                             sums of images, as images of sums
     rewrites, extraction, emission       candidates, the cheapest, its equations
 
 The caller decides what an atom is, and does the operations.

@@ -2,12 +2,11 @@
 
     L(x) + a*L(y) + L(z)      ==  L(x + z) + a*L(y)
     a*L(x) + a*(L(y) + z)     ==  a*(L(x + y) + z)
-    sum(a*L(x), axis)         ==  a*L(sum(x, axis))     with `a` and L the same
-                                                        all along the axis
 
 So the second derivatives of a network along many directions, of which only the
 sum is wanted, go through its layers as one, as in a forward Laplacian, which
-writes that by hand. The sums inside are elements, and collapse in turn.
+writes that by hand. The sums inside are elements, and collapse in turn. Sums
+over an axis of directions are for `rebuild.early_sums`.
 
 The result is a `Way` to compute a core, with the images that it may save.
 Whether it does depends on what is needed anyway, which `extraction` knows.
@@ -20,7 +19,6 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from jax_cse.ring.axis_sums import AxisSums, Maps
 from jax_cse.ring.coefficients import Coefficient
 from jax_cse.ring.collecting import Collecting
 from jax_cse.ring.cores import (
@@ -47,11 +45,10 @@ class Collapse:
     coefficients: of images that many sums may be multiples of.
   """
 
-  def __init__(self, ring: LinearRing, maps: Maps, looks: bool = True):
+  def __init__(self, ring: LinearRing, looks: bool = True):
     """`looks`: whether ways are looked for, or are only those of `replace`."""
-    self._ring, self._maps = ring, maps
+    self._ring = ring
     self._looks = looks
-    self._axis_sums = AxisSums(ring, maps)
     self._cores = ring.cores
     self._collecting = Collecting(ring)
     self._with_image: dict[int, bool] = {}
@@ -62,7 +59,7 @@ class Collapse:
 
   def without_looking(self) -> "Collapse":
     """One of the same ring that knows only what is replaced in it."""
-    return Collapse(self._ring, self._maps, looks=False)
+    return Collapse(self._ring, looks=False)
 
   def replace(self, n: int, other: Element) -> None:
     """Has a core computed as another element, which is equal."""
@@ -98,13 +95,8 @@ class Collapse:
     if type(core) is Sum:
       ways = list(self._of_sum(n, core))
       for m in () if ways else self._partial_sums(core):
-        if m not in self._axis_sums.ways:
-          self._ways.setdefault(m, [])   # no two of its terms collapse
-    elif type(core) is Image and core.map.sums:
-      way = self._axis_sums.way(core.map, core.parts[0])
-      ways = [way] if way else []
-    way = self._axis_sums.ways.get(n)
-    return [way] if way else ways
+        self._ways.setdefault(m, [])   # no two of its terms collapse
+    return ways
 
   def _new_collected(self, n, core):
     if type(core) is not Sum or not self._has_image(n):
@@ -132,7 +124,7 @@ class Collapse:
       core = self._cores[n]
       if isinstance(core, Image) and not core.map.is_index_map:
         own = set(views(core))
-        if core.map.sums or not seen.isdisjoint(own):
+        if not seen.isdisjoint(own):
           return True
         seen |= own
     return False
@@ -254,7 +246,7 @@ class Collapse:
     core = self._cores[factor]
     if not isinstance(core, Image):
       yield None
-    elif factor not in self._axis_sums.ways:   # those go inside by themselves
+    else:
       yield from views(core)
 
   def _image(self, n: int) -> Image:

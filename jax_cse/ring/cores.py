@@ -68,11 +68,9 @@ class Saved(NamedTuple):
   Attributes:
     image: its number.
     cost: its cost beyond that of its replacement.
-    below: the images that its parts save then.
   """
   image: int
   cost: int
-  below: "tuple[Saved, ...]" = ()
 
 
 class Way(NamedTuple):
@@ -82,12 +80,10 @@ class Way(NamedTuple):
     terms: coefficients, with numbers and exponents.
     saved: the images that are not computed in this way.
     spent: the extra cost.
-    needed: numbers that the terms are computed from, so none of them is saved.
   """
   terms: tuple[tuple[Coefficient, Monomial], ...]
   saved: tuple[Saved, ...] = ()
   spent: int = 0
-  needed: frozenset[int] = frozenset()
 
 
 class LinearMap(Protocol):
@@ -126,10 +122,6 @@ class LinearMap(Protocol):
     None for a scalar; None if there is no such map. An axis of length 1 is
     left.
     """
-
-  def joins(self, axis: int) -> bool:
-    """Whether the result is the operands one after the other along an axis,
-    which those have, or have not."""
 
   def read_by(self, other: "LinearMap"
               ) -> "tuple[int, LinearMap | None] | None":
@@ -224,17 +216,6 @@ def bottom_up(root: _Node, known: Container[_Node],
       todo.pop()
       if n not in known:
         yield n
-
-
-def beneath(cores: Mapping[int, Core], n: int) -> frozenset[int]:
-  """All that a core is made of, itself included."""
-  seen, todo = set(), [n]
-  while todo:
-    n = todo.pop()
-    if n not in seen and n in cores:
-      seen.add(n)
-      todo += [m for _, m in cores[n].parts]
-  return frozenset(seen)
 
 
 _MAX_FACTORS = 8

@@ -31,8 +31,8 @@ class LinearRing(Ring):
   """Elements over atoms and over images of elements.
 
   Attributes:
-    may_collapse: whether an image may be saved: if two are of one linear map,
-      or one is a sum over an axis.
+    may_collapse: whether an image may be saved: if two are of one linear map.
+    sums_axes: whether there is a sum over an axis.
   """
 
   def __init__(self, of: Callable[[Any, tuple[int, ...]], int],
@@ -41,6 +41,7 @@ class LinearRing(Ring):
     """`is_complex` says which domains are of complex numbers."""
     super().__init__(of, True, is_exact)
     self.may_collapse = False
+    self.sums_axes = False
     self._views: set[tuple] = set()
     # No method of this, which would make a cycle.
     self._points = Points(self.cores, partial(random_point, self._random),
@@ -125,10 +126,10 @@ class LinearRing(Ring):
     return Element(1, number)
 
   def _note_views(self, core: Image) -> None:
+    self.sums_axes = self.sums_axes or bool(core.map.sums)
     if not self.may_collapse:
       new = set(views(core))
-      self.may_collapse = bool(core.map.sums) or (
-          not new.isdisjoint(self._views))
+      self.may_collapse = not new.isdisjoint(self._views)
       self._views |= new
 
   def image_apart(self, map_: LinearMap, parts: Sequence[Element]) -> Element:

@@ -116,21 +116,15 @@ def _ways(site):
   if site.collapse is None or site.core is None:
     return
   for way in site.collapse.ways(site.number):
-    is_free = lambda n, way=way: n in way.needed or site.is_free(n)
-    if (sum(_costs(way.saved, is_free).values()) > way.spent
+    if (_cost_of_saved(way.saved, site.is_free) > way.spent
         and site.is_before(way.terms)):
       yield way
 
 
-def _costs(saved: tuple[Saved, ...], is_free) -> dict[int, int]:
-  """The cost of each saved image, except those computed anyway."""
-  todo, costs = list(saved), dict[int, int]()
-  while todo:
-    n, cost, below = todo.pop()
-    if n not in costs and not is_free(n):
-      costs[n] = cost
-      todo += below
-  return costs
+def _cost_of_saved(saved: tuple[Saved, ...], is_free) -> int:
+  """The cost of saved images, except of those computed anyway."""
+  return sum(cost for n, cost in dict(reversed(saved)).items()
+             if not is_free(n))
 
 
 def written(site: Site) -> Iterator[Candidate]:

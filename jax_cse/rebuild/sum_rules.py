@@ -1,0 +1,338 @@
+"""What an equation needs to give a sum of its result, or one of equal slices.
+
+A rule takes a plan (see `early_sums`), an equation and an axis of its result. It
+gives what is wanted of which operands, and a function that computes the sum of
+these; None if it has to be computed from the values.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+
+from jax_cse import compat
+from jax_cse.compat import jaxprs
+from jax_cse.primitives import linear
+from jax_cse.rebuild import axes
+from jax_cse.rebuild.axes import Axis
+
+_MAX_FACTORS = 16
+
+# Kinds of what is wanted of a variable.
+SUM, ONE = "sum", "one"
+
+
+class Want(NamedTuple):
+  """What is wanted of a variable: its sum over an axis, one of the equal slices
+  along it, or the value, for which the axis is None."""
+  kind: str
+  axis: Axis | None
+
+
+VALUE = Want("value", None)
+Env = dict[Any, Any]
+Rule = tuple[list[tuple[Any, Want]], Callable[[Env], Any]]
+
+# Equations that cost more than one operation for each element.
+DEAR = frozenset({
+    compat.dot_general_p, compat.conv_general_dilated_p,
+    compat.triangular_solve_p, compat.linear_solve_p, compat.fft_p})
+
+
+def rule(plan, eqn, v, want: Want) -> Rule | None:
+  """How a result follows from other than the values of the operands."""
+  if want.kind == ONE:
+    return _one_rule(eqn, want.axis)
+  if not axes.may_move(v.aval):
+    return None
+  return _RULES.get(eqn.primitive, _sum_through)(plan, eqn, want.axis)
+
+
+def same_if(eqn, axis: Axis):
+  """The operands, with axes, that have to be the same along them for a result
+  to be; None if it is not. `eqn`: computes it; None of an input."""
+  if eqn is None or len(eqn.outvars) > 1:
+    return None
+  if eqn.primitive is compat.iota_p:
+    return None if eqn.params["dimension"] == axis.place else []
+  if eqn.primitive is compat.broadcast_in_dim_p and axes.is_added(eqn, axis):
+    return []
+  found = _along(eqn, axis)
+  if found is None:
+    return None
+  return [(eqn.invars[i], k) for i, k in found[1].items()
+          if k is not None and axes.has(eqn.invars[i], k)]
+
+
+def _along(eqn, axis):
+  """See `axes.through`; of elementwise equations too."""
+  if compat.is_elementwise(eqn.primitive):
+    return eqn.params, dict.fromkeys(range(len(eqn.invars)), axis)
+  return axes.through(eqn, axis)
+
+
+# Values, as they were computed.
+
+def value(env: Env, atom):
+  return atom.val if type(atom) is compat.Literal else env[atom, VALUE]
+
+
+def get(env: Env, atom, want: Want):
+  if type(atom) is compat.Literal or (
+      want.kind == ONE and not axes.has(atom, want.axis)):
+    return value(env, atom)
+  return env[atom, want]
+
+
+def times_size(x, want: Want):
+  """The sum, from one of equal slices."""
+  return x * want.axis.size if want.kind == ONE else x
+
+
+def bind(eqn, operands, params):
+  out, = compat.bind_later(eqn.primitive, operands, params, eqn.ctx,
+                           compat.source_of(eqn))
+  return out
+
+
+# One of equal slices.
+
+def _one_rule(eqn, axis) -> Rule | None:
+  primitive = eqn.primitive
+  if primitive is compat.iota_p or (
+      primitive is compat.broadcast_in_dim_p and axes.is_added(eqn, axis)):
+    params = eqn.params | {"shape": axis.shape_left(eqn.params["shape"])}
+    return [(x, VALUE) for x in eqn.invars], lambda env: bind(
+        eqn, [value(env, x) for x in eqn.invars], params)
+  found = _along(eqn, axis)
+  if found is None:
+    return None
+  params, along = found
+  wants = [Want(ONE, along[i]) if along.get(i) and axes.has(x, along[i])
+           else VALUE for i, x in enumerate(eqn.invars)]
+  return list(zip(eqn.invars, wants)), lambda env: bind(
+      eqn, [get(env, x, w) for x, w in zip(eqn.invars, wants)], params)
+
+
+# Sums.
+
+def _sum_through(plan, eqn, axis) -> Rule | None:
+  """A linear equation on summed operands."""
+  inside = axes.through(eqn, axis)
+  if inside is None or len(eqn.outvars) > 1 or not all(
+      axes.may_move(eqn.invars[i].aval) for i in inside[1]):
+    return None
+  params, along = inside
+  wants = [plan.wish(x, along[i]) if along.get(i) else VALUE
+           for i, x in enumerate(eqn.invars)]
+  size = lambda i: axis.size if i in along and wants[i].kind != SUM else 1
+  return list(zip(eqn.invars, wants)), lambda env: bind(
+      eqn, [_times(get(env, x, w), size(i))
+            for i, (x, w) in enumerate(zip(eqn.invars, wants))], params)
+
+
+def _times(x, n):
+  return x if n == 1 else x * n
+
+
+def _of_terms(plan, eqn, axis) -> Rule | None:
+  """Elementwise, and linear in all operands together."""
+  if len({x.aval.dtype for x in (*eqn.invars, *eqn.outvars)}) > 1:
+    return None
+  wants = [plan.wish(x, axis) for x in eqn.invars]
+  return list(zip(eqn.invars, wants)), lambda env: bind(
+      eqn, [times_size(get(env, x, w), w)
+            for x, w in zip(eqn.invars, wants)], eqn.params)
+
+
+def _of_cases(plan, eqn, axis) -> Rule | None:
+  """`select_n`, if the same is selected all along."""
+  which, *cases = eqn.invars
+  if not plan.is_same(which, axis):
+    return None
+  first = Want(ONE, axis) if axes.has(which, axis) else VALUE
+  wants = [plan.wish(x, axis) for x in cases]
+  return [(which, first), *zip(cases, wants)], lambda env: bind(
+      eqn, [get(env, which, first), *(times_size(get(env, x, w), w)
+                                      for x, w in zip(cases, wants))],
+      eqn.params)
+
+
+def _of_product(plan, eqn, axis) -> Rule | None:
+  """The factors that are the same, times the sum of the product of the
+  others."""
+  found = _factors(plan, eqn, axis)
+  if found is None:
+    return None
+  sign, same, under, vary = found
+  one = Want(ONE, axis)
+  rest = Want(SUM, axis) if len(vary) == 1 else VALUE
+  shape = axis.shape_left(eqn.outvars[0].aval.shape)
+
+  def emit(env):
+    total = _sum_of_product(env, vary, rest, axis) if vary else axis.size
+    for x in same:
+      total = total * get(env, x, one)
+    for x in under:
+      total = total / get(env, x, one)
+    return jnp.broadcast_to(total if sign > 0 else -total, shape)
+  return [*((x, one) for x in (*same, *under)), *((x, rest) for x in vary)], emit
+
+
+def _factors(plan, eqn, axis):
+  """A sign, the factors that are the same along an axis, those under the
+  fraction bar, which are too, and those that vary."""
+  sign, same, under, vary = 1, [], [], []
+  todo: list[Any] = [(None, eqn)]
+  while todo:
+    x, inner = todo.pop()
+    if x is not None and plan.is_same(x, axis):
+      same.append(x)
+      continue
+    primitive = None if inner is None else inner.primitive
+    if len(todo) + len(same) + len(vary) > _MAX_FACTORS:
+      primitive = None
+    factors: list[Any] | None = None
+    if primitive is compat.mul_p:
+      factors = list(inner.invars)
+    elif primitive is compat.neg_p:
+      sign, factors = -sign, list(inner.invars)
+    elif primitive is compat.square_p or (
+        primitive is compat.integer_pow_p and inner.params["y"] == 2):
+      factors = list(inner.invars) * 2
+    elif primitive is compat.div_p and plan.is_same(inner.invars[1], axis):
+      factors, under = [inner.invars[0]], [*under, inner.invars[1]]
+    if factors is not None:
+      todo += [(y, None if type(y) is compat.Literal else plan.definition(y))
+               for y in factors]
+    elif x is None:
+      return None
+    else:
+      vary.append(x)
+  dtype = eqn.outvars[0].aval.dtype
+  if any(x.aval.dtype != dtype for x in (*same, *under, *vary)):
+    return None
+  return sign, same, under, vary
+
+
+def _sum_of_product(env, vary, want, axis):
+  if want != VALUE:
+    return get(env, vary[0], want)
+  key = frozenset(vary), len(vary), axis
+  if key not in env:
+    first, *others = [value(env, x) for x in vary]
+    for x in others:
+      first = first * x
+    env[key] = axes.summed(first, axis)
+  return env[key]
+
+
+def _of_dot(plan, eqn, axis) -> Rule | None:
+  """A product of matrices: over a batch axis, along which both vary, the sum is
+  one product of larger matrices."""
+  contracted, batch = eqn.params["dimension_numbers"]
+  if axis.place >= len(batch[0]):
+    return _sum_through(plan, eqn, axis)
+  if eqn.params["out_sharding"] is not None:
+    return None
+  along = [axis.at(int(b[axis.place])) for b in batch]
+  wants = [plan.wish(x, k) for x, k in zip(eqn.invars, along)]
+  kinds = [want.kind for want in wants]
+  if ONE in kinds:
+    if SUM not in kinds:
+      return None
+    return list(zip(eqn.invars, wants)), lambda env: bind(
+        eqn, [get(env, x, w) for x, w in zip(eqn.invars, wants)], eqn.params)
+  if not axis.is_whole:
+    return None
+  params = eqn.params | {"dimension_numbers": (
+      tuple((*c, b[axis.place]) for c, b in zip(contracted, batch)),
+      tuple((*b[:axis.place], *b[axis.place + 1:]) for b in batch))}
+  return [(x, VALUE) for x in eqn.invars], lambda env: lax.expand_dims(
+      bind(eqn, [value(env, x) for x in eqn.invars], params), (axis.place,))
+
+
+def _of_joined(plan, eqn, axis) -> Rule | None:
+  """Arrays one after the other."""
+  if not joins(eqn, axis):
+    return _sum_through(plan, eqn, axis)
+  if not axis.is_whole:
+    return None
+  is_stack = eqn.primitive is compat.stack_p
+  wants = [VALUE if is_stack else
+           plan.wish(x, axis._replace(size=x.aval.shape[axis.place]))
+           for x in eqn.invars]
+
+  def emit(env):
+    first, *others = [times_size(get(env, x, w), w)
+                      for x, w in zip(eqn.invars, wants)]
+    for x in others:
+      first = first + x
+    return lax.expand_dims(first, (axis.place,)) if is_stack else first
+  return list(zip(eqn.invars, wants)), emit
+
+
+def joins(eqn, axis: Axis) -> bool:
+  """Whether a result is the operands one after the other along an axis."""
+  name = linear.JOINS.get(eqn.primitive)
+  return name is not None and eqn.params[name] == axis.place
+
+
+def _of_solution(plan, eqn, axis) -> Rule | None:
+  """A linear system: the sum of the right-hand sides is solved for."""
+  params, count = eqn.params, sum(eqn.params["const_lengths"])
+  *fixed, side = eqn.invars
+  if len(fixed) != count:
+    return None
+  bodies = [body and _summed_body(type(plan), body, axis)
+            for body in params["jaxprs"]]
+  if any(new is None and old is not None
+         for new, old in zip(bodies, params["jaxprs"])):
+    return None
+  params = params | {"jaxprs": type(params["jaxprs"])(*bodies)}
+  want = Want(SUM, axis)
+  return [*((x, VALUE) for x in fixed), (side, want)], lambda env: bind(
+      eqn, [*(value(env, x) for x in fixed), env[side, want]], params)
+
+
+def _summed_body(make_plan, body, axis):
+  """A jaxpr, linear in its last input, of the sums of that over an axis, if it
+  gives the sums of its only result over the same axis; None if not."""
+  jaxpr, consts = jaxprs.open_jaxpr(body)
+  if consts or len(jaxpr.outvars) != 1:
+    return None
+  plan, want = make_plan(jaxprs.inlined(jaxpr)), Want(SUM, axis)
+  *fixed, side = plan.jaxpr.invars
+  out, = plan.jaxpr.outvars
+  plan.want(out, want)
+  plan.make(lambda eqn, k: False, (side,))
+  if plan.wants(side) != [want]:
+    return None
+
+  def fun(*values):
+    env = {(v, VALUE): x for v, x in zip(fixed, values)}
+    env[side, want] = values[-1]
+    return [get(plan.computed(env), out, want)]
+  left = side.aval.update(shape=axis.shape_left(side.aval.shape))
+  return compat.trace_to_jaxpr(fun, [*(v.aval for v in fixed), left],
+                               jaxpr.debug_info)
+
+
+_RULES: dict[Any, Callable[..., Rule | None]] = {
+    compat.add_p: _of_terms,
+    compat.add_any_p: _of_terms,
+    compat.concatenate_p: _of_joined,
+    compat.convert_element_type_p: _of_terms,
+    compat.copy_p: _of_terms,
+    compat.div_p: _of_product,
+    compat.dot_general_p: _of_dot,
+    compat.integer_pow_p: _of_product,
+    compat.linear_solve_p: _of_solution,
+    compat.mul_p: _of_product,
+    compat.neg_p: _of_product,
+    compat.select_n_p: _of_cases,
+    compat.square_p: _of_product,
+    compat.stack_p: _of_joined,
+    compat.sub_p: _of_terms,
+}
