@@ -31,6 +31,7 @@ from jax_cse.rebuild import axes
 from jax_cse.rebuild import summed_bodies
 from jax_cse.rebuild import sum_rules
 from jax_cse.rebuild.axes import Axis
+from jax_cse.rebuild.products import Products
 from jax_cse.rebuild.sum_rules import Env, ONE, SUM, VALUE, Want, value
 
 # What a look for an equation that a sum would spare goes through.
@@ -82,6 +83,7 @@ class Plan:
     self._wanted: dict[Any, dict[Want, None]] = {}
     self._steps: list[Callable[[Env], None]] = []
     self._same: dict[tuple[Any, Axis], bool] = {}
+    self.products = Products(jaxpr, self.definition, self.is_same)
 
   @classmethod
   def of(cls, jaxpr, is_root: IsRoot | None = None) -> "Plan":
@@ -144,6 +146,9 @@ class Plan:
       if rule is None:
         return None
       rules.append((v, want, rule))
+    return self._steps_of_rules(eqn, rules)
+
+  def _steps_of_rules(self, eqn, rules):
     for _, want, (operands, _) in rules:
       for atom, inner in operands:
         self.want(atom, inner)
@@ -174,6 +179,9 @@ class Plan:
     early_sum = self._early_sum(eqn, is_root)
     if early_sum is not None:
       return early_sum
+    multiple = sum_rules.multiple(self, eqn)
+    if multiple is not None:
+      return self._steps_of_rules(eqn, [(eqn.outvars[0], VALUE, multiple)])
     for atom in eqn.invars:
       self.want(atom, VALUE)
 

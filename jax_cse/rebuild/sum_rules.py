@@ -15,9 +15,8 @@ from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.primitives import linear
 from jax_cse.rebuild import axes
+from jax_cse.rebuild import products
 from jax_cse.rebuild.axes import Axis
-
-_MAX_FACTORS = 16
 
 # Kinds of what is wanted of a variable.
 SUM, ONE = "sum", "one"
@@ -46,7 +45,8 @@ def rule(plan, eqn, v, want: Want) -> Rule | None:
     return _one_rule(eqn, want.axis)
   if not axes.may_move(v.aval):
     return None
-  return _RULES.get(eqn.primitive, _sum_through)(plan, eqn, want.axis)
+  return ((eqn.primitive in _OF_PRODUCTS and _of_product(plan, v, want.axis))
+          or _RULES.get(eqn.primitive, _sum_through)(plan, eqn, want.axis))
 
 
 def same_if(eqn, axis: Axis):
@@ -159,73 +159,66 @@ def _of_cases(plan, eqn, axis) -> Rule | None:
       eqn.params)
 
 
-def _of_product(plan, eqn, axis) -> Rule | None:
-  """The factors that are the same, times the sum of the product of the
-  others."""
-  found = _factors(plan, eqn, axis)
-  if found is None:
+def _of_product(plan, v, axis) -> Rule | None:
+  """The coefficient, times the sum of the product of what varies."""
+  coefficient, factors, _ = plan.products.of(v, axis)
+  if factors == (v,):
     return None
-  sign, same, under, vary = found
-  one = Want(ONE, axis)
-  rest = Want(SUM, axis) if len(vary) == 1 else VALUE
-  shape = axis.shape_left(eqn.outvars[0].aval.shape)
+  rest = Want(SUM, axis) if len(factors) == 1 else VALUE
+  shape = axis.shape_left(v.aval.shape)
 
   def emit(env):
-    total = _sum_of_product(env, vary, rest, axis) if vary else axis.size
-    for x in same:
-      total = total * get(env, x, one)
-    for x in under:
-      total = total / get(env, x, one)
-    return jnp.broadcast_to(total if sign > 0 else -total, shape)
-  return [*((x, one) for x in (*same, *under)), *((x, rest) for x in vary)], emit
+    total = _sum_of_product(env, factors, rest, axis) if factors else axis.size
+    return _broadcast(_scaled(env, total, coefficient, axis), shape)
+  return [*_coefficient_wants(coefficient, axis),
+          *((x, rest) for x in factors)], emit
 
 
-def _factors(plan, eqn, axis):
-  """A sign, the factors that are the same along an axis, those under the
-  fraction bar, which are too, and those that vary."""
-  sign, same, under, vary = 1, [], [], []
-  todo: list[Any] = [(None, eqn)]
-  while todo:
-    x, inner = todo.pop()
-    if x is not None and plan.is_same(x, axis):
-      same.append(x)
-      continue
-    primitive = None if inner is None else inner.primitive
-    if len(todo) + len(same) + len(vary) > _MAX_FACTORS:
-      primitive = None
-    factors: list[Any] | None = None
-    if primitive is compat.mul_p:
-      factors = list(inner.invars)
-    elif primitive is compat.neg_p:
-      sign, factors = -sign, list(inner.invars)
-    elif primitive is compat.square_p or (
-        primitive is compat.integer_pow_p and inner.params["y"] == 2):
-      factors = list(inner.invars) * 2
-    elif primitive is compat.div_p and plan.is_same(inner.invars[1], axis):
-      factors, under = [inner.invars[0]], [*under, inner.invars[1]]
-    if factors is not None:
-      todo += [(y, None if type(y) is compat.Literal else plan.definition(y))
-               for y in factors]
-    elif x is None:
-      return None
-    else:
-      vary.append(x)
-  dtype = eqn.outvars[0].aval.dtype
-  if any(x.aval.dtype != dtype for x in (*same, *under, *vary)):
+def multiple(plan, eqn) -> Rule | None:
+  """How the value of an elementwise equation follows from a variable further
+  back, and a coefficient with fewer elements; None if it is no such multiple,
+  or of an operand."""
+  if eqn.primitive not in _OF_PRODUCTS:
     return None
-  return sign, same, under, vary
+  v, = eqn.outvars
+  for k, length in enumerate(v.aval.shape if axes.may_move(v.aval) else ()):
+    axis = Axis(k, 1, length, 1)
+    if length == 1 or plan.is_same(v, axis):
+      continue
+    coefficient, factors, size = plan.products.of(v, axis)
+    if len(factors) == 1 and size and factors[0] is not v:
+      return [*_coefficient_wants(coefficient, axis), (factors[0], VALUE)], (
+          lambda env: _broadcast(_scaled(
+              env, value(env, factors[0]), coefficient, axis), v.aval.shape))
+  return None
 
 
-def _sum_of_product(env, vary, want, axis):
+def _coefficient_wants(coefficient, axis):
+  return [(x, Want(ONE, axis)) for x in products.atoms(coefficient)]
+
+
+def _scaled(env, x, coefficient, axis):
+  if coefficient == 1:
+    return x
+  known = env.setdefault(("coefficients", axis), {})
+  c = products.evaluate(coefficient, lambda x: get(env, x, Want(ONE, axis)),
+                        known)
+  return -x if isinstance(c, int | float) and c == -1 else x * c
+
+
+def _broadcast(x, shape):
+  return x if jnp.shape(x) == shape else jnp.broadcast_to(x, shape)
+
+
+def _sum_of_product(env, factors, want, axis):
   if want != VALUE:
-    return get(env, vary[0], want)
-  key = frozenset(vary), len(vary), axis
-  if key not in env:
-    first, *others = [value(env, x) for x in vary]
+    return get(env, factors[0], want)
+  if (factors, axis) not in env:
+    first, *others = [value(env, x) for x in factors]
     for x in others:
       first = first * x
-    env[key] = axes.summed(first, axis)
-  return env[key]
+    env[factors, axis] = axes.summed(first, axis)
+  return env[factors, axis]
 
 
 def _of_dot(plan, eqn, axis) -> Rule | None:
@@ -319,20 +312,19 @@ def _summed_body(make_plan, body, axis):
                                jaxpr.debug_info)
 
 
+_OF_PRODUCTS = frozenset({
+    compat.add_any_p, compat.add_p, compat.div_p, compat.integer_pow_p,
+    compat.mul_p, compat.neg_p, compat.square_p, compat.sub_p})
 _RULES: dict[Any, Callable[..., Rule | None]] = {
     compat.add_p: _of_terms,
     compat.add_any_p: _of_terms,
     compat.concatenate_p: _of_joined,
     compat.convert_element_type_p: _of_terms,
     compat.copy_p: _of_terms,
-    compat.div_p: _of_product,
     compat.dot_general_p: _of_dot,
-    compat.integer_pow_p: _of_product,
     compat.linear_solve_p: _of_solution,
-    compat.mul_p: _of_product,
-    compat.neg_p: _of_product,
+    compat.neg_p: _of_terms,
     compat.select_n_p: _of_cases,
-    compat.square_p: _of_product,
     compat.stack_p: _of_joined,
     compat.sub_p: _of_terms,
 }
