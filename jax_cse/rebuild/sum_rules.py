@@ -68,7 +68,9 @@ def same_if(eqn, axis: Axis):
 def _along(eqn, axis):
   """See `axes.through`; of elementwise equations too."""
   if compat.is_elementwise(eqn.primitive):
-    return eqn.params, dict.fromkeys(range(len(eqn.invars)), axis)
+    # Random bits are as many as they are asked for.
+    return (eqn.params, dict.fromkeys(range(len(eqn.invars)), axis)) if any(
+        axes.has(x, axis) for x in eqn.invars) else None
   return axes.through(eqn, axis)
 
 
