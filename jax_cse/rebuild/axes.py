@@ -103,18 +103,21 @@ def _split(x, axis):
                          axis.after, *shape[axis.place + 1:]))
 
 
-def summed(x, axis: Axis):
-  """The sum of an array over an axis, that left."""
-  if axis.is_whole and axis.size <= _SHORT:
-    first, *others = [lax.slice_in_dim(x, i, i + 1, axis=axis.place)
-                      for i in range(axis.size)]
-    for y in others:
-      first = first + y
-    return first
-  shape = with_size(x.shape, axis.place, axis.left)
-  if axis.is_whole:
-    return lax.reshape(lax.reduce_sum(x, (axis.place,)), shape)
-  return lax.reshape(lax.reduce_sum(_split(x, axis), (axis.place + 1,)), shape)
+def summed(x, axis: Axis, weight=None):
+  """The sum of an array over an axis, that left. `weight`: of the slices."""
+  shape = axis.shape_left(x.shape)
+  place = axis.place if axis.is_whole else axis.place + 1
+  x = x if axis.is_whole else _split(x, axis)
+  if weight is not None:
+    x = x * lax.broadcast_in_dim(weight, [
+        axis.size if k == place else 1 for k in range(x.ndim)], (place,))
+  if axis.size > _SHORT:
+    return lax.reshape(lax.reduce_sum(x, (place,)), shape)
+  first, *others = [lax.slice_in_dim(x, i, i + 1, axis=place)
+                    for i in range(axis.size)]
+  for y in others:
+    first = first + y
+  return first if axis.is_whole else lax.reshape(first, shape)
 
 
 def one(x, axis: Axis):

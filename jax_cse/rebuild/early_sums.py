@@ -37,16 +37,9 @@ from jax_cse.rebuild.sum_rules import Env, ONE, SUM, VALUE, Want, value
 # What a look for an equation that a sum would spare goes through.
 _MAX_LOOK = 512
 
-IsRoot = Callable[[Any, int], bool]
 
-
-def early(fun: Callable[..., list[Any]], is_root: IsRoot | None = None
-          ) -> Callable[..., list[Any]]:
-  """A function of arrays that returns a list of them, its sums taken early.
-
-  `is_root` tells of an equation that sums, and of one of its axes, whether that
-  is to be taken early; if not given, where that spares something.
-  """
+def early(fun: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+  """A function of arrays that returns a list of them, its sums taken early."""
   def run(*operands):
     try:
       closed = jax.make_jaxpr(fun)(*operands)
@@ -54,7 +47,7 @@ def early(fun: Callable[..., list[Any]], is_root: IsRoot | None = None
       return fun(*operands)
     merged = jaxprs.drop_dead_equations(rewriting.rewrite(
         compat.closed(jaxprs.inlined(closed.jaxpr), closed.consts), "exact"))
-    return Plan.of(merged.jaxpr, is_root).run([*merged.consts, *operands])
+    return Plan.of(merged.jaxpr).run([*merged.consts, *operands])
   return run
 
 
@@ -86,12 +79,12 @@ class Plan:
     self.products = Products(jaxpr, self.definition, self.is_same)
 
   @classmethod
-  def of(cls, jaxpr, is_root: IsRoot | None = None) -> "Plan":
+  def of(cls, jaxpr) -> "Plan":
     """A plan of all that a jaxpr results in."""
     plan = cls(jaxpr)
     for v in jaxpr.outvars:
       plan.want(v, VALUE)
-    plan.make(is_root or plan.spares)
+    plan.make()
     return plan
 
   def definition(self, v):
@@ -110,20 +103,17 @@ class Plan:
     """What is wanted of a variable."""
     return list(self._wanted.get(atom, ()))
 
-  def make(self, is_root: IsRoot, given: Sequence[Any] = ()) -> None:
-    """Goes through the equations backwards.
-
-    `is_root`: see `early`. Of inputs that are `given` all that is wanted will
-    be there.
-    """
+  def make(self, given: Sequence[Any] = ()) -> None:
+    """Goes through the equations backwards. Of inputs that are `given` all that
+    is wanted will be there."""
     for eqn in reversed(self.jaxpr.eqns):
-      self._steps += reversed(list(self._steps_of(eqn, is_root)))
+      self._steps += reversed(list(self._steps_of(eqn)))
     for v in (*self.jaxpr.constvars, *self.jaxpr.invars):
       if v not in given:
         self._steps += [self._from_value(v, want) for want in self.wants(v)
                         if want != VALUE]
 
-  def _steps_of(self, eqn, is_root) -> Iterator[Callable[[Env], None]]:
+  def _steps_of(self, eqn) -> Iterator[Callable[[Env], None]]:
     wanted = [(v, want) for v in eqn.outvars for want in self.wants(v)]
     acts = not compat.benign(eqn.effects)
     if not wanted and not acts:
@@ -133,7 +123,7 @@ class Plan:
     if step is not None:
       yield step
       return
-    yield self._value_step(eqn, is_root)
+    yield self._value_step(eqn)
     for v, want in wanted:
       if want != VALUE:
         yield self._from_value(v, want)
@@ -175,8 +165,8 @@ class Plan:
     self.enters = True
     return emit
 
-  def _value_step(self, eqn, is_root):
-    early_sum = self._early_sum(eqn, is_root)
+  def _value_step(self, eqn):
+    early_sum = self._early_sum(eqn)
     if early_sum is not None:
       return early_sum
     multiple = sum_rules.multiple(self, eqn)
@@ -192,38 +182,39 @@ class Plan:
       env.update(((v, VALUE), x) for v, x in zip(eqn.outvars, outs))
     return step
 
-  def _early_sum(self, eqn, is_root):
-    """Sums an operand that is summed over one of the axes already."""
+  def _early_sum(self, eqn):
+    """Sums an operand over an axis before the equation that does so."""
     if eqn.primitive is not compat.reduce_sum_p or not axes.may_move(
         eqn.outvars[0].aval):
       return None
     x, = eqn.invars
     for k in map(int, eqn.params["axes"]):
-      if x.aval.shape[k] > 1 and is_root(eqn, k):
-        want = self.wish(x, Axis(k, 1, x.aval.shape[k], 1))
+      whole = Want(SUM, Axis(k, 1, x.aval.shape[k], 1))
+      if x.aval.shape[k] > 1 and self._spares(x, whole):
+        want = self.wish(x, whole)
         self.want(x, want)
 
-        def step(env, want=want):
+        def step(env, want=want, whole=whole):
           env[eqn.outvars[0], VALUE], = compat.bind_later(
-              eqn.primitive, [sum_rules.times_size(env[x, want], want)],
+              eqn.primitive, [sum_rules.sum_of(env, x, want, whole)],
               eqn.params, eqn.ctx, compat.source_of(eqn))
         return step
     return None
 
   def _from_value(self, v, want):
     self.want(v, VALUE)
-    make = axes.summed if want.kind == SUM else axes.one
 
     def step(env):
       if (v, want) not in env:
-        env[v, want] = make(env[v, VALUE], want.axis)
+        x = env[v, VALUE]
+        env[v, want] = (sum_rules.summed(env, x, want) if want.kind == SUM
+                        else axes.one(x, want.axis))
     return step
 
-  def spares(self, eqn, k: int) -> bool:
-    """Whether a sum over an axis would go through an equation that costs more
-    than one of each element, or that puts together what it takes apart."""
-    x, = eqn.invars
-    todo, seen = [(x, Want(SUM, Axis(k, 1, x.aval.shape[k], 1)))], set()
+  def _spares(self, x, want) -> bool:
+    """Whether a sum would go through an equation that costs more than one of
+    each element, or that puts together what it takes apart."""
+    todo, seen = [(x, want)], set()
     while todo and len(seen) < _MAX_LOOK:
       pair = v, want = todo.pop()
       if want.kind != SUM or pair in seen or v not in self._definition:
@@ -263,10 +254,23 @@ class Plan:
             map(self._same.__getitem__, below))
     return self._same[atom, axis]
 
-  def wish(self, atom, axis: Axis) -> Want:
-    """What stands for the sum of an operand: the sum, or if all along the axis
-    is the same, one of it."""
-    return Want(ONE if self.is_same(atom, axis) else SUM, axis)
+  def wish(self, atom, want: Want, axis: Axis | None = None) -> Want:
+    """What stands for a sum of an operand, over its own axis: the sum, or if it
+    is the same all along, one of the slices."""
+    axis = axis or want.axis
+    return (Want(ONE, axis) if self.is_same(atom, axis)
+            else want._replace(axis=axis))
+
+  def input_along(self, v, axis: Axis):
+    """The input that a variable is, or is broadcast from, if it is as long as
+    an axis of that and has no other; None if there is none."""
+    eqn, place = self._definition.get(v), 0
+    if eqn is not None and eqn.primitive is compat.broadcast_in_dim_p:
+      place, *others = eqn.params["broadcast_dimensions"] or (None,)
+      v = eqn.invars[0] if not others else v
+    return v if (
+        type(v) is not compat.Literal and v not in self._definition
+        and v.aval.shape == (axis.size,) and axis.place == place) else None
 
   # Computing what was planned.
 

@@ -127,7 +127,7 @@ def transform(fun, operands, mode: str, rewrites: bool = True) -> list[Any]:
   return _transform(fun, operands, mode, Inside(), Planning(rewrites))
 
 
-def _transform(fun, operands, mode, inside, planning):
+def _transform(fun, operands, mode, inside, planning, looks_on=True):
   with compat.take_current_trace() as parent:
     trace = CseTrace(parent, mode, inside.simplify, planning)
     try:
@@ -135,21 +135,23 @@ def _transform(fun, operands, mode, inside, planning):
       with compat.set_current_trace(trace):
         outs = fun(trace, *tracers)
       return trace.results(outs, lambda closed_jaxpr: _with_early_sums(
-          closed_jaxpr, mode, inside, planning))
+          closed_jaxpr, mode, inside, planning, looks_on))
     finally:
       trace.invalidate()
 
 
-def _with_early_sums(closed_jaxpr, mode, inside, planning):
+def _with_early_sums(closed_jaxpr, mode, inside, planning, looks_on):
   """The results of a closed jaxpr without inputs, of which sums over axes are
-  taken early, and which is simplified again, if that costs less."""
-  again = lambda: _transform(lambda trace: trace.inline(earlier, []), [], mode,
-                             inside, planning)
+  taken early, and which is simplified again, if that costs less. `looks_on`:
+  whether it may cost less only when it was simplified."""
+  again = lambda looks_on=False: _transform(
+      lambda trace: trace.inline(earlier, []), [], mode, inside, planning,
+      looks_on)
   earlier = early_sums.rewrite(closed_jaxpr)
   price, price_before = _price(earlier), _price(closed_jaxpr)
   if price < price_before:
-    return again()
-  if earlier is not closed_jaxpr and price[0] < _NOT_MUCH * price_before[0]:
+    return again(looks_on)
+  if looks_on and earlier is not closed_jaxpr and price[0] < _NOT_MUCH * price_before[0]:
     closed_jaxpr = min(closed_jaxpr, compat.trace_to_jaxpr(
         again, [], closed_jaxpr.jaxpr.debug_info), key=_price)
   return core.jaxpr_as_fun(closed_jaxpr)()

@@ -24,9 +24,11 @@ SUM, ONE = "sum", "one"
 
 class Want(NamedTuple):
   """What is wanted of a variable: its sum over an axis, one of the equal slices
-  along it, or the value, for which the axis is None."""
+  along it, or the value, for which the axis is None. `weight`: an input, as
+  long as the axis, by whose elements the slices are multiplied first."""
   kind: str
   axis: Axis | None
+  weight: Any = None
 
 
 VALUE = Want("value", None)
@@ -45,8 +47,8 @@ def rule(plan, eqn, v, want: Want) -> Rule | None:
     return _one_rule(eqn, want.axis)
   if not axes.may_move(v.aval):
     return None
-  return ((eqn.primitive in _OF_PRODUCTS and _of_product(plan, v, want.axis))
-          or _RULES.get(eqn.primitive, _sum_through)(plan, eqn, want.axis))
+  return ((eqn.primitive in _OF_PRODUCTS and _of_product(plan, v, want))
+          or _RULES.get(eqn.primitive, _sum_through)(plan, eqn, want))
 
 
 def same_if(eqn, axis: Axis):
@@ -87,9 +89,21 @@ def get(env: Env, atom, want: Want):
   return env[atom, want]
 
 
-def times_size(x, want: Want):
-  """The sum, from one of equal slices."""
-  return x * want.axis.size if want.kind == ONE else x
+def summed(env: Env, x, want: Want):
+  """The sum of an array over an axis, with weights if there are."""
+  weight = None if want.weight is None else value(env, want.weight)
+  return axes.summed(x, want.axis, weight)
+
+
+def sum_of(env: Env, atom, want: Want, along: Want):
+  """The sum `along` an axis of an operand, of which that or one of equal slices
+  was wanted."""
+  x = get(env, atom, want)
+  if want.kind == SUM:
+    return x
+  if along.weight is None:
+    return x if along.axis.size == 1 else x * along.axis.size
+  return x * value(env, along.weight).sum()
 
 
 def bind(eqn, operands, params):
@@ -119,61 +133,71 @@ def _one_rule(eqn, axis) -> Rule | None:
 
 # Sums.
 
-def _sum_through(plan, eqn, axis) -> Rule | None:
+def _sum_through(plan, eqn, want) -> Rule | None:
   """A linear equation on summed operands."""
-  inside = axes.through(eqn, axis)
+  inside = axes.through(eqn, want.axis)
   if inside is None or len(eqn.outvars) > 1 or not all(
       axes.may_move(eqn.invars[i].aval) for i in inside[1]):
     return None
   params, along = inside
-  wants = [plan.wish(x, along[i]) if along.get(i) else VALUE
+  wants = [plan.wish(x, want, along[i]) if along.get(i) else VALUE
            for i, x in enumerate(eqn.invars)]
-  size = lambda i: axis.size if i in along and wants[i].kind != SUM else 1
   return list(zip(eqn.invars, wants)), lambda env: bind(
-      eqn, [_times(get(env, x, w), size(i))
+      eqn, [sum_of(env, x, w, want) if i in along else value(env, x)
             for i, (x, w) in enumerate(zip(eqn.invars, wants))], params)
 
 
-def _times(x, n):
-  return x if n == 1 else x * n
-
-
-def _of_terms(plan, eqn, axis) -> Rule | None:
+def _of_terms(plan, eqn, want) -> Rule | None:
   """Elementwise, and linear in all operands together."""
   if len({x.aval.dtype for x in (*eqn.invars, *eqn.outvars)}) > 1:
     return None
-  wants = [plan.wish(x, axis) for x in eqn.invars]
+  wants = [plan.wish(x, want) for x in eqn.invars]
   return list(zip(eqn.invars, wants)), lambda env: bind(
-      eqn, [times_size(get(env, x, w), w)
-            for x, w in zip(eqn.invars, wants)], eqn.params)
-
-
-def _of_cases(plan, eqn, axis) -> Rule | None:
-  """`select_n`, if the same is selected all along."""
-  which, *cases = eqn.invars
-  if not plan.is_same(which, axis):
-    return None
-  first = Want(ONE, axis) if axes.has(which, axis) else VALUE
-  wants = [plan.wish(x, axis) for x in cases]
-  return [(which, first), *zip(cases, wants)], lambda env: bind(
-      eqn, [get(env, which, first), *(times_size(get(env, x, w), w)
-                                      for x, w in zip(cases, wants))],
+      eqn, [sum_of(env, x, w, want) for x, w in zip(eqn.invars, wants)],
       eqn.params)
 
 
-def _of_product(plan, v, axis) -> Rule | None:
+def _of_cases(plan, eqn, want) -> Rule | None:
+  """`select_n`, if the same is selected all along."""
+  which, *cases = eqn.invars
+  if not plan.is_same(which, want.axis):
+    return None
+  first = Want(ONE, want.axis) if axes.has(which, want.axis) else VALUE
+  wants = [plan.wish(x, want) for x in cases]
+  return [(which, first), *zip(cases, wants)], lambda env: bind(
+      eqn, [get(env, which, first),
+            *(sum_of(env, x, w, want) for x, w in zip(cases, wants))],
+      eqn.params)
+
+
+def _of_product(plan, v, want) -> Rule | None:
   """The coefficient, times the sum of the product of what varies."""
+  axis = want.axis
   coefficient, factors, _ = plan.products.of(v, axis)
   if factors == (v,):
     return None
-  rest = Want(SUM, axis) if len(factors) == 1 else VALUE
+  if want.weight is None and len(factors) > 1:
+    want, factors = _weighted(plan, want, factors)
+  rest = want if len(factors) == 1 else VALUE
   shape = axis.shape_left(v.aval.shape)
 
   def emit(env):
-    total = _sum_of_product(env, factors, rest, axis) if factors else axis.size
+    total = (get(env, factors[0], want) if len(factors) == 1 else
+             _sum_of_product(env, factors, want) if factors else axis.size
+             if want.weight is None else value(env, want.weight).sum())
     return _broadcast(_scaled(env, total, coefficient, axis), shape)
   return [*_coefficient_wants(coefficient, axis),
           *((x, rest) for x in factors)], emit
+
+
+def _weighted(plan, want, factors):
+  """One of the factors as the weight of the sum, if one is an input that varies
+  along no other axis."""
+  for i, x in enumerate(factors):
+    weight = plan.input_along(x, want.axis)
+    if weight is not None:
+      return want._replace(weight=weight), factors[:i] + factors[i + 1:]
+  return want, factors
 
 
 def multiple(plan, eqn) -> Rule | None:
@@ -212,34 +236,33 @@ def _broadcast(x, shape):
   return x if jnp.shape(x) == shape else jnp.broadcast_to(x, shape)
 
 
-def _sum_of_product(env, factors, want, axis):
-  if want != VALUE:
-    return get(env, factors[0], want)
-  if (factors, axis) not in env:
+def _sum_of_product(env, factors, want):
+  if (factors, want) not in env:
     first, *others = [value(env, x) for x in factors]
     for x in others:
       first = first * x
-    env[factors, axis] = axes.summed(first, axis)
-  return env[factors, axis]
+    env[factors, want] = summed(env, first, want)
+  return env[factors, want]
 
 
-def _of_dot(plan, eqn, axis) -> Rule | None:
+def _of_dot(plan, eqn, want) -> Rule | None:
   """A product of matrices: over a batch axis, along which both vary, the sum is
   one product of larger matrices."""
+  axis = want.axis
   contracted, batch = eqn.params["dimension_numbers"]
   if axis.place >= len(batch[0]):
-    return _sum_through(plan, eqn, axis)
+    return _sum_through(plan, eqn, want)
   if eqn.params["out_sharding"] is not None:
     return None
-  along = [axis.at(int(b[axis.place])) for b in batch]
-  wants = [plan.wish(x, k) for x, k in zip(eqn.invars, along)]
-  kinds = [want.kind for want in wants]
+  wants = [plan.wish(x, want, axis.at(int(b[axis.place])))
+           for x, b in zip(eqn.invars, batch)]
+  kinds = [w.kind for w in wants]
   if ONE in kinds:
     if SUM not in kinds:
       return None
     return list(zip(eqn.invars, wants)), lambda env: bind(
         eqn, [get(env, x, w) for x, w in zip(eqn.invars, wants)], eqn.params)
-  if not axis.is_whole:
+  if not axis.is_whole or want.weight is not None:
     return None
   params = eqn.params | {"dimension_numbers": (
       tuple((*c, b[axis.place]) for c, b in zip(contracted, batch)),
@@ -248,20 +271,23 @@ def _of_dot(plan, eqn, axis) -> Rule | None:
       bind(eqn, [value(env, x) for x in eqn.invars], params), (axis.place,))
 
 
-def _of_joined(plan, eqn, axis) -> Rule | None:
+def _of_joined(plan, eqn, want) -> Rule | None:
   """Arrays one after the other."""
+  axis = want.axis
   if not joins(eqn, axis):
-    return _sum_through(plan, eqn, axis)
-  if not axis.is_whole:
+    return _sum_through(plan, eqn, want)
+  if not axis.is_whole or want.weight is not None:
     return None
   is_stack = eqn.primitive is compat.stack_p
-  wants = [VALUE if is_stack else
-           plan.wish(x, axis._replace(size=x.aval.shape[axis.place]))
-           for x in eqn.invars]
+  parts = [want if is_stack else Want(SUM, axis._replace(
+      size=x.aval.shape[axis.place])) for x in eqn.invars]
+  wants = [VALUE if is_stack else plan.wish(x, part)
+           for x, part in zip(eqn.invars, parts)]
 
   def emit(env):
-    first, *others = [times_size(get(env, x, w), w)
-                      for x, w in zip(eqn.invars, wants)]
+    first, *others = [
+        value(env, x) if is_stack else sum_of(env, x, w, part)
+        for x, w, part in zip(eqn.invars, wants, parts)]
     for x in others:
       first = first + x
     return lax.expand_dims(first, (axis.place,)) if is_stack else first
@@ -274,19 +300,18 @@ def joins(eqn, axis: Axis) -> bool:
   return name is not None and eqn.params[name] == axis.place
 
 
-def _of_solution(plan, eqn, axis) -> Rule | None:
+def _of_solution(plan, eqn, want) -> Rule | None:
   """A linear system: the sum of the right-hand sides is solved for."""
   params, count = eqn.params, sum(eqn.params["const_lengths"])
   *fixed, side = eqn.invars
   if len(fixed) != count:
     return None
-  bodies = [body and _summed_body(type(plan), body, axis)
+  bodies = [body and _summed_body(type(plan), body, want.axis)
             for body in params["jaxprs"]]
   if any(new is None and old is not None
          for new, old in zip(bodies, params["jaxprs"])):
     return None
   params = params | {"jaxprs": type(params["jaxprs"])(*bodies)}
-  want = Want(SUM, axis)
   return [*((x, VALUE) for x in fixed), (side, want)], lambda env: bind(
       eqn, [*(value(env, x) for x in fixed), env[side, want]], params)
 
@@ -301,7 +326,7 @@ def _summed_body(make_plan, body, axis):
   *fixed, side = plan.jaxpr.invars
   out, = plan.jaxpr.outvars
   plan.want(out, want)
-  plan.make(lambda eqn, k: False, (side,))
+  plan.make((side,))
   if plan.wants(side) != [want]:
     return None
 

@@ -35,7 +35,7 @@ class _Body:
     for v, wants in zip(self.outvars, wanted):
       for want in wants:
         self.plan.want(v, want)
-    self.plan.make(lambda eqn, k: False, self.invars)
+    self.plan.make(self.invars)
     return [_normal(self.plan.wants(v)) for v in self.invars]
 
   def results(self, given: list[dict[Want, Any]], wanted: list[Wants]
@@ -67,6 +67,11 @@ def _type(aval, want):
       shape=want.axis.shape_left(aval.shape))
 
 
+def _weighs(wanted) -> bool:
+  """Whether a sum has weights, which a body does not know."""
+  return any(want.weight is not None for _, want in wanted)
+
+
 def _grouped(outvars, wanted) -> list[Wants]:
   return [_normal([want for x, want in wanted if x is v]) for v in outvars]
 
@@ -94,6 +99,8 @@ def _sums(wants: list[Wants]) -> bool:
 
 
 def _of_branches(make_plan, eqn, wanted):
+  if _weighs(wanted):
+    return None
   index, *operands = eqn.invars
   outs = _grouped(eqn.outvars, wanted)
   bodies = [_Body(make_plan, body) for body in jaxprs.in_order(eqn.params)]
@@ -130,7 +137,7 @@ def _moved(want: Want, by: int) -> Want:
 def _of_scan(make_plan, eqn, wanted):
   params = eqn.params
   num_consts, num_carry = params["num_consts"], params["num_carry"]
-  if any(want != VALUE and want.axis.place == 0 and v in
+  if _weighs(wanted) or any(want != VALUE and want.axis.place == 0 and v in
          eqn.outvars[num_carry:] for v, want in wanted):
     return None   # over the steps
   outs = _grouped(eqn.outvars, wanted)
@@ -168,7 +175,9 @@ def _of_scan(make_plan, eqn, wanted):
 def _of_while(make_plan, eqn, wanted):
   params = eqn.params
   num_test, num_consts = params["cond_nconsts"], params["body_nconsts"]
-  test, num_carry = params["cond_jaxpr"], len(eqn.outvars)
+  test = params["cond_jaxpr"]
+  if _weighs(wanted):
+    return None
   read = compat.dce_jaxpr(test.jaxpr, True)[1][num_test:]
   carries = [[VALUE] if is_read else wants for is_read, wants in zip(
       read, _grouped(eqn.outvars, wanted))]
@@ -198,7 +207,6 @@ def _of_while(make_plan, eqn, wanted):
       found = lax.while_loop(is_on, one_step, _typed(
           values[num_in_consts:], body, num_consts, carries))
     _enter(env, eqn, wanted, _split(found, carries))
-  assert num_carry == len(carries)
   return [*((x, VALUE) for x in eqn.invars[:num_test]), *pairs], step
 
 

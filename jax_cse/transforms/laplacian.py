@@ -145,12 +145,14 @@ class _Directions(NamedTuple):
     sign: of their derivatives.
     inner, outer: the directions, one after the other; the same object if they
       are the same.
+    weights: of their derivatives, known when the program runs; None for 1.
     shape: that they have one after the other, if they are not summed.
   """
   sign: int
   inner: Any
   outer: Any
   shape: tuple[int, ...]
+  weights: Any = None
 
 
 def _directions(weights: Any, x: jax.Array, summed: bool) -> list[_Directions]:
@@ -168,8 +170,7 @@ def _directions(weights: Any, x: jax.Array, summed: bool) -> list[_Directions]:
   if w.shape == x.shape:
     w = w.reshape(n)
     if not summed or isinstance(w, compat.Tracer):
-      outer = w.astype(dtype).reshape(n, *(1,) * x.ndim) * basis
-      return [_Directions(1, basis, outer, x.shape)]
+      return [_Directions(1, basis, basis, x.shape, jnp.asarray(w, dtype))]
     return _by_sign(np.float64(w), np.eye(n), array, x)
   if w.shape == (*x.shape, *x.shape):
     if not summed:
@@ -234,16 +235,12 @@ class _Operator:
   def apply(self, chosen: Callable[[_Along], list[Any]], check: bool, name: str
             ) -> list[Any]:
     """What is `chosen`, simplified."""
-    vectors = [v for d in self._directions for v in (
-        (d.inner,) if d.inner is d.outer else (d.inner, d.outer))]
+    vectors, structure = jax.tree.flatten([
+        (d.inner, None if d.inner is d.outer else d.outer, d.weights)
+        for d in self._directions])
 
     def flat(x, *vectors):
-      rest = iter(vectors)
-      parts = []
-      for d in self._directions:
-        inner = next(rest)
-        parts.append((d, inner, inner if d.inner is d.outer else next(rest)))
-      return chosen(self._along(x, parts))
+      return chosen(self._along(x, jax.tree.unflatten(structure, vectors)))
 
     operands = [self._x, *vectors]
     if check:
@@ -252,21 +249,21 @@ class _Operator:
       return found
     return early_sums.early(flat)(*operands)
 
-  def _along(self, x, parts) -> _Along:
-    first: list[Any] = []
-    values: list[Any] = self._values(x) if not parts else []
-    total: list[Any] = [
-        jnp.zeros(y.shape, y.dtype) for y in self._avals if _moves(y)
-    ] if not parts else []
-    for d, inner, outer in parts:
+  def _along(self, x, groups) -> _Along:
+    if not groups:   # all weights are 0
+      values = self._values(x)
+      return _Along(values, [], [jnp.zeros(y.shape, y.dtype)
+                                 for y in self._avals if _moves(y)])
+    total: list[Any] = []
+    for d, (inner, outer, weights) in zip(self._directions, groups):
       values, first, second = self._group(x, inner, outer)
-      if self._summed:
-        second = [_sum(y) for y in second]
-      else:
-        second = [_last(y, d.shape) for y in second]
+      if weights is not None:
+        second = [y * lax.broadcast_in_dim(
+            weights.astype(y.dtype), (len(weights), *(1,) * (y.ndim - 1)), (0,)) for y in second]
+      second = [_sum(y) if self._summed else _last(y, d.shape) for y in second]
       if d.sign < 0:
         second = [-y for y in second]
-      total = ([a + b for a, b in zip(total, second)] if total else second)
+      total = [a + b for a, b in zip(total, second)] if total else second
     return _Along(values, first, total)
 
   def _values(self, x) -> list[Any]:
@@ -281,7 +278,7 @@ class _Operator:
       (values, du), (_, ddu) = jax.jvp(first, (x,), (v,))
       return values, *([y for y, a in zip(ys, self._avals) if _moves(a)]
                        for ys in (du, ddu))
-    if inner is outer:
+    if outer is None:
       return jax.vmap(lambda v: second(v, v), out_axes=(None, 0, 0))(inner)
     return jax.vmap(second, out_axes=(None, 0, 0))(inner, outer)
 
