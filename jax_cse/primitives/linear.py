@@ -178,11 +178,11 @@ def _through_sum(params, avals, axis, length):
 
 def _through_slice(params, avals, axis, length):
   strides = params["strides"]
-  if (params["start_indices"][axis]
-      or params["limit_indices"][axis] != avals[0].shape[axis] or (strides is not None and strides[axis] != 1)):
+  limits = params["limit_indices"]
+  if (params["start_indices"][axis] or limits[axis] != avals[0].shape[axis]
+      or (strides is not None and strides[axis] != 1)):
     return None
-  return params | {
-      "limit_indices": with_size(params["limit_indices"], axis, length)}, {0: axis}
+  return params | {"limit_indices": with_size(limits, axis, length)}, {0: axis}
 
 
 def _through_dynamic_slice(params, avals, axis, length):

@@ -7,7 +7,7 @@ other operands keep their places.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jax import lax
 

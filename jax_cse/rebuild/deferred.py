@@ -30,7 +30,6 @@ from jax_cse.ring.extraction import Circular
 from jax_cse.ring.linear_ring import LinearRing
 from jax_cse.ring.normal_form import NormalForms
 
-
 # The second of two ways is taken at so much of the cost of the first. That is
 # of columns of a Jacobian, which may yet collapse with others: at 1, a step of
 # training took 1.2 times the operations.
@@ -152,11 +151,10 @@ class DeferredTrace(compat.Trace):
     self.algebra = Algebra(self._scope, mode)
     ring = self.algebra.ring
     self._forms = [NormalForms(ring)] if mode == "ring" else []
-    maps = self.algebra.maps
     self._planning = planning or Planning()
     self._taken: Collapse | None = None   # the second of two ways
     self._collapse = (Collapse(ring, self._planning.rewrites)
-                      if isinstance(ring, LinearRing) and maps else None)
+                      if isinstance(ring, LinearRing) else None)
     self._emission = Emission(ring, scalars.Arithmetic())
     self._calls: dict[int, Application] = {}
     self._uniting = Uniting(self._calls)
@@ -247,35 +245,30 @@ class DeferredTrace(compat.Trace):
   def results(self, tracers: Sequence[Any],
               revised: Callable[[Any], list[Any]] | None = None) -> list[Any]:
     """`values`, each of the type that the parent trace gives without CSE.
-
-    `revised`: takes a closed jaxpr without inputs, of the parent's values, and
-    gives its results. It is asked where sums over axes may be taken earlier.
-    """
+    `revised`: gives those of a jaxpr of the parent's values, asked if sums over
+    axes may be taken earlier."""
     tracers = [self.lift(x) for x in tracers]
     parent = self.parent_trace
-    ring = self.algebra.ring
-    if revised is None or not isinstance(ring, LinearRing) or (
-        not ring.sums_axes):
-      values = self.values(tracers)
-    else:
-      staged = self._staged_values(tracers)
-      with compat.set_current_trace(parent):
-        values = revised(staged)
+    values = self._revised(tracers, revised) or self.values(tracers)
     if isinstance(parent, DeferredTrace):
-      outs = [parent.lift(x) for x in values]
-      for out, tracer in zip(outs, tracers):
-        out.where = out.where or tracer.where
+      outs = list(map(parent.lift, values))
+      for out, x in zip(outs, tracers):
+        out.where = out.where or x.where
       return outs
     return [
         compat.as_result(compat.convert(x, tracer.aval), parent, tracer.where)
         for x, tracer in zip(values, tracers)]
 
-  def _staged_values(self, tracers):
-    """A closed jaxpr of values, whose constants are values of the parent."""
+  def _revised(self, tracers, revised):
+    parent = self.parent_trace
+    if revised is None or not getattr(self.algebra.ring, "sums_axes", False):
+      return None
     def values():
       with compat.take_current_trace() as self.parent_trace:
         return self.values(tracers)
-    return compat.trace_to_jaxpr(values, [], compat.debug_info_of(values))
+    staged = compat.trace_to_jaxpr(values, [], compat.debug_info_of(values))
+    with compat.set_current_trace(parent):
+      return revised(staged)
 
   def _choose(self, wanted):
     if not wanted:
@@ -286,12 +279,11 @@ class DeferredTrace(compat.Trace):
       return self._plan(wanted)
     except Circular:
       self._uniting.undo()
-      return self._plan(wanted)
+    return self._plan(wanted)
 
   def _plan(self, wanted):
-    ring = self.algebra.ring
-    collapses: list[Collapse | None] = [self._taken]
-    if isinstance(ring, LinearRing) and ring.may_collapse:
+    ring, collapses = self.algebra.ring, [self._taken]
+    if getattr(ring, "may_collapse", False):
       collapses.append(self._collapse)
     return self._planning.choose(
         ring, self._forms, collapses, wanted, self._emission.there,
@@ -371,8 +363,8 @@ class DeferredTrace(compat.Trace):
     return call
 
   def _operands(self, number):
-    """The operands of an application, the same list for each of its results: a
-    loop with n carries has n results of n operands."""
+    """The operands of an application, one list for all of its results: a loop
+    with n carries has n results of n operands."""
     call = cast(Application, self.call_of(number))
     if id(call) not in self._below:
       self._below[id(call)] = call, [

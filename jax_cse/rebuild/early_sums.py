@@ -1,4 +1,4 @@
-"""Sums over an axis, taken before the linear equations that made what is summed.
+"""Sums over an axis, taken before the equations that made what is summed.
 
     sum(W @ x + u*y*z, axis)    ==  W @ sum(x, axis) + u*sum(y*z, axis)
 
@@ -214,7 +214,7 @@ class Plan:
   def _spares(self, x, want) -> bool:
     """Whether a sum would go through an equation that costs more than one of
     each element, or that puts together what it takes apart."""
-    todo, seen = [(x, want)], set()
+    todo, seen = [(x, want)], set[tuple[Any, Want]]()
     while todo and len(seen) < _MAX_LOOK:
       pair = v, want = todo.pop()
       if want.kind != SUM or pair in seen or v not in self._definition:
@@ -265,9 +265,9 @@ class Plan:
     """The input that a variable is, or is broadcast from, if it is as long as
     an axis of that and has no other; None if there is none."""
     eqn, place = self._definition.get(v), 0
-    if eqn is not None and eqn.primitive is compat.broadcast_in_dim_p:
-      place, *others = eqn.params["broadcast_dimensions"] or (None,)
-      v = eqn.invars[0] if not others else v
+    if eqn is not None and eqn.primitive is compat.broadcast_in_dim_p and (
+        len(eqn.params["broadcast_dimensions"]) == 1):
+      v, (place,) = eqn.invars[0], eqn.params["broadcast_dimensions"]
     return v if (
         type(v) is not compat.Literal and v not in self._definition
         and v.aval.shape == (axis.size,) and axis.place == place) else None

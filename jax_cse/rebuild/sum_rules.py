@@ -1,8 +1,8 @@
 """What an equation needs to give a sum of its result, or one of equal slices.
 
-A rule takes a plan (see `early_sums`), an equation and an axis of its result. It
-gives what is wanted of which operands, and a function that computes the sum of
-these; None if it has to be computed from the values.
+A rule takes a plan (see `early_sums`), an equation and what is wanted of its
+result. It gives what is wanted of which operands, and a function that computes
+the result's from these; None if it has to be computed from the values.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Want(NamedTuple):
   along it, or the value, for which the axis is None. `weight`: an input, as
   long as the axis, by whose elements the slices are multiplied first."""
   kind: str
-  axis: Axis | None
+  axis: Any
   weight: Any = None
 
 
@@ -213,10 +213,14 @@ def multiple(plan, eqn) -> Rule | None:
       continue
     coefficient, factors, size = plan.products.of(v, axis)
     if len(factors) == 1 and size and factors[0] is not v:
-      return [*_coefficient_wants(coefficient, axis), (factors[0], VALUE)], (
-          lambda env: _broadcast(_scaled(
-              env, value(env, factors[0]), coefficient, axis), v.aval.shape))
+      return _multiple_of(v, factors[0], coefficient, axis)
   return None
+
+
+def _multiple_of(v, base, coefficient, axis) -> Rule:
+  return [*_coefficient_wants(coefficient, axis), (base, VALUE)], (
+      lambda env: _broadcast(_scaled(env, value(env, base), coefficient, axis),
+                             v.aval.shape))
 
 
 def _coefficient_wants(coefficient, axis):

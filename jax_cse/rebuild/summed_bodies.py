@@ -15,7 +15,6 @@ from jax.extend import core
 from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.rebuild import axes
-from jax_cse.rebuild.axes import Axis
 from jax_cse.rebuild.sum_rules import Env, VALUE, Want, get, value
 
 Wants = list[Want]
@@ -130,8 +129,7 @@ def _moved(want: Want, by: int) -> Want:
   """What is wanted of a step, or of all steps: these have one axis more."""
   if want == VALUE:
     return want
-  axis: Axis = want.axis
-  return want._replace(axis=axis.at(axis.place + by))
+  return want._replace(axis=want.axis.at(want.axis.place + by))
 
 
 def _of_scan(make_plan, eqn, wanted):

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 import functools
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 import numpy as np
 
-from jax_cse import compat
 from jax_cse.checking import verification
 from jax_cse.foundation import inputs
 from jax_cse.rebuild import early_sums
+from jax_cse.rebuild.second_derivatives import (
+    Along, directions_of, last, SecondDerivatives)
 
 _Result = TypeVar("_Result")
 
@@ -73,10 +73,10 @@ def laplacian(fun: Callable[[Any], _Result], *, weights: Any = None,
   def laplacian_of(x: Any) -> _Result:
     x = _real(x, "laplacian")
     coefficients = weights(x) if callable(weights) else weights
-    directions = _directions(coefficients, x, summed)
-    operator = _Operator(fun, x, directions, summed)
-    outs = operator.apply(lambda along: along.second, check, "laplacian")
-    result: _Result = operator.result(outs, zeros=_float0)
+    directions = directions_of(coefficients, x, summed)
+    derived = SecondDerivatives(fun, x, directions, summed)
+    outs = _early(derived, lambda along: along.second, "laplacian", check)
+    result: _Result = derived.result(outs, zeros=_float0)
     return result
 
   return laplacian_of
@@ -113,191 +113,40 @@ def value_grad_laplacian(fun: Callable[[Any], _Result], *, check: bool = False
   @functools.wraps(fun)
   def all_of(x: Any) -> tuple[_Result, Any, _Result]:
     x = _real(x, "value_grad_laplacian")
-    operator = _Operator(fun, x, _directions(None, x, True), True)
-    outs = operator.apply(
-        lambda along: [
-            *along.values, *(_last(y, x.shape) for y in along.first),
-            *along.second], check, "value_grad_laplacian")
-    n = operator.num_values
+    derived = SecondDerivatives(fun, x, directions_of(None, x, True), True)
+    outs = _early(derived, lambda along: [
+        *along.values, *(last(y, x.shape) for y in along.first),
+        *along.second], "value_grad_laplacian", check)
+    n = derived.num_values
     moving = (len(outs) - n) // 2
-    value: _Result = jax.tree.unflatten(operator.structure, outs[:n])
-    second: _Result = operator.result(outs[n + moving:], zeros=_float0)
-    return value, operator.result(outs[n:n + moving], zeros=lambda y: _float0(
-        jax.ShapeDtypeStruct((*y.shape, *x.shape), y.dtype))), second
+    value: _Result = jax.tree.unflatten(derived.structure, outs[:n])
+    gradient = derived.result(outs[n:n + moving], zeros=lambda y: _float0(
+        jax.ShapeDtypeStruct((*y.shape, *x.shape), y.dtype)))
+    second: _Result = derived.result(outs[n + moving:], zeros=_float0)
+    return value, gradient, second
 
   return all_of
 
 
 def _real(x: Any, name: str) -> jax.Array:
   return jnp.asarray(inputs.require_dtype(
-      x, jnp.floating, f"{name} requires a real-valued array (a dtype that is a "
-      "sub-dtype of np.floating)"))
+      x, jnp.floating, f"{name} requires a real-valued array (a dtype that is "
+      "a sub-dtype of np.floating)"))
 
 
 def _float0(y: Any) -> np.ndarray:
   return np.zeros(y.shape, jax.dtypes.float0)
 
 
-class _Directions(NamedTuple):
-  """Pairs of directions, along which a function is derived twice.
+def _early(derived: SecondDerivatives, chosen: Callable[[Along], list[Any]],
+           name: str, check: bool) -> list[Any]:
+  """What is chosen of the derivatives, sums taken early."""
+  def flat(*operands: Any) -> list[Any]:
+    return chosen(derived.of(*operands))
 
-  Attributes:
-    sign: of their derivatives.
-    inner, outer: the directions, one after the other; the same object if they
-      are the same.
-    weights: of their derivatives, known when the program runs; None for 1.
-    shape: that they have one after the other, if they are not summed.
-  """
-  sign: int
-  inner: Any
-  outer: Any
-  shape: tuple[int, ...]
-  weights: Any = None
-
-
-def _directions(weights: Any, x: jax.Array, summed: bool) -> list[_Directions]:
-  """Directions whose second derivatives add up to the weighted sum."""
-  n, dtype = x.size, x.dtype
-  basis = jnp.eye(n, dtype=dtype).reshape(n, *x.shape)
-  if weights is None:
-    return [_Directions(1, basis, basis, x.shape)]
-  w = jnp.asarray(weights) if isinstance(weights, compat.Tracer) else (
-      np.asarray(weights))
-  if not jnp.issubdtype(w.dtype, jnp.number) or jnp.issubdtype(
-      w.dtype, jnp.complexfloating):
-    raise TypeError(f"weights must be real numbers; got {w.dtype}")
-  array = lambda v: jnp.asarray(v, dtype).reshape(len(v), *x.shape)
-  if w.shape == x.shape:
-    w = w.reshape(n)
-    if not summed or isinstance(w, compat.Tracer):
-      return [_Directions(1, basis, basis, x.shape, jnp.asarray(w, dtype))]
-    return _by_sign(np.float64(w), np.eye(n), array, x)
-  if w.shape == (*x.shape, *x.shape):
-    if not summed:
-      raise ValueError("the derivatives of a matrix of weights are not of one "
-                       "direction each, so they are not given without their "
-                       "sum; weights of the shape of x, or a factor, are")
-    w = w.reshape(n, n)
-    if isinstance(w, compat.Tracer):
-      return [_Directions(1, basis, array(w.astype(dtype)), ())]
-    w = np.float64(w)
-    values, vectors = np.linalg.eigh((w + w.T) / 2)
-    values[abs(values) <= 4 * n * np.finfo(w.dtype).eps * abs(
-        values).max(initial=0)] = 0
-    return _by_sign(values, vectors.T, array, x)
-  if w.ndim == x.ndim + 1 and w.shape[:-1] == x.shape:
-    columns = array(w.reshape(n, w.shape[-1]).T)
-    return [_Directions(1, columns, columns, (w.shape[-1],))]
-  raise ValueError(
-      f"weights must have the shape {x.shape} of x, for a diagonal, that twice, "
-      f"for a matrix, or that and one more axis, for a factor; got {w.shape}")
-
-
-def _by_sign(values, rows, array, x) -> list[_Directions]:
-  """Those rows with a value other than 0, scaled by its root."""
-  found = []
-  for sign in (1, -1):
-    chosen = sign * values > 0
-    if chosen.any():
-      scaled = array(np.sqrt(abs(values[chosen]))[:, None] * rows[chosen])
-      found.append(_Directions(sign, scaled, scaled, x.shape))
-  return found
-
-
-class _Along(NamedTuple):
-  """Results of a function, flat, and those that move derived along directions:
-  once, one after the other, and twice."""
-  values: list[Any]
-  first: list[Any]
-  second: list[Any]
-
-
-class _Operator:
-  """A sum of second derivatives of a function at a point.
-
-  Attributes:
-    structure: of the function's result, when it was applied.
-    num_values: how many arrays that has.
-  """
-
-  def __init__(self, fun, x, directions: list[_Directions], summed: bool):
-    self._fun = fun
-    self._x = x
-    self._directions = directions
-    self._summed = summed
-    self.structure: Any = None
-    self._avals: list[Any] = []
-
-  @property
-  def num_values(self) -> int:
-    return len(self._avals)
-
-  def apply(self, chosen: Callable[[_Along], list[Any]], check: bool, name: str
-            ) -> list[Any]:
-    """What is `chosen`, simplified."""
-    vectors, structure = jax.tree.flatten([
-        (d.inner, None if d.inner is d.outer else d.outer, d.weights)
-        for d in self._directions])
-
-    def flat(x, *vectors):
-      return chosen(self._along(x, jax.tree.unflatten(structure, vectors)))
-
-    operands = [self._x, *vectors]
-    if check:
-      found: list[Any] = verification.checked(flat, operands, verification.Road(
+  if not check:
+    return early_sums.early(flat)(*derived.operands)
+  outs: list[Any] = verification.checked(
+      flat, derived.operands, verification.Road(
           name, lambda flat: flat, early_sums.early))
-      return found
-    return early_sums.early(flat)(*operands)
-
-  def _along(self, x, groups) -> _Along:
-    if not groups:   # all weights are 0
-      values = self._values(x)
-      return _Along(values, [], [jnp.zeros(y.shape, y.dtype)
-                                 for y in self._avals if _moves(y)])
-    total: list[Any] = []
-    for d, (inner, outer, weights) in zip(self._directions, groups):
-      values, first, second = self._group(x, inner, outer)
-      if weights is not None:
-        second = [y * lax.broadcast_in_dim(
-            weights.astype(y.dtype), (len(weights), *(1,) * (y.ndim - 1)), (0,)) for y in second]
-      second = [_sum(y) if self._summed else _last(y, d.shape) for y in second]
-      if d.sign < 0:
-        second = [-y for y in second]
-      total = [a + b for a, b in zip(total, second)] if total else second
-    return _Along(values, first, total)
-
-  def _values(self, x) -> list[Any]:
-    leaves, self.structure = jax.tree.flatten(self._fun(x))
-    self._avals = [compat.typeof(y) for y in leaves]
-    return leaves
-
-  def _group(self, x, inner, outer) -> list[list[Any]]:
-    """Values, and both derivatives, along the directions of a group."""
-    def second(u, v):
-      first = lambda y: jax.jvp(self._values, (y,), (u,))
-      (values, du), (_, ddu) = jax.jvp(first, (x,), (v,))
-      return values, *([y for y, a in zip(ys, self._avals) if _moves(a)]
-                       for ys in (du, ddu))
-    if outer is None:
-      return jax.vmap(lambda v: second(v, v), out_axes=(None, 0, 0))(inner)
-    return jax.vmap(second, out_axes=(None, 0, 0))(inner, outer)
-
-  def result(self, outs, zeros: Callable[[Any], Any]) -> Any:
-    """A tree of the structure of the function's result, zeros for integers."""
-    rest = iter(outs)
-    return jax.tree.unflatten(self.structure, [
-        next(rest) if _moves(a) else zeros(a) for a in self._avals])
-
-
-def _moves(aval) -> bool:
-  return compat.is_inexact(aval.dtype)
-
-
-def _sum(y):
-  """Over the first axis. Half precision adds up in single precision."""
-  return lax.reduce_sum(y, (0,)) if compat.has_range(y.dtype) else y.sum(0)
-
-
-def _last(y, shape):
-  """The first axis as the last ones."""
-  return jnp.moveaxis(y, 0, -1).reshape(*y.shape[1:], *shape)
+  return outs
