@@ -273,8 +273,8 @@ class DeferredTrace(compat.Trace):
   def _choose(self, wanted):
     if not wanted:
       return []
-    self._uniting.unite(lambda numbers: self._beneath(numbers, {}, ()),
-                        [n for _, n in wanted])
+    beneath = lambda numbers: self._beneath(numbers, {}, ())
+    self._uniting.unite(beneath, [n for _, n in wanted])
     try:
       return self._plan(wanted)
     except Circular:
@@ -342,9 +342,8 @@ class DeferredTrace(compat.Trace):
 
   def _cost(self, n) -> int:
     core = self.algebra.ring.cores.get(n)
-    if type(core) is Image:
-      return core.map.cost
-    return 0 if core is None else EQUATION + core.size
+    return (core.map.cost if type(core) is Image else
+            0 if core is None else EQUATION + core.size)
 
   def call_of(self, number: int) -> Application | None:
     """The application of a primitive that a number is a result of."""

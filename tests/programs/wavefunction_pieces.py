@@ -1,5 +1,5 @@
-"""Pieces of wavefunctions, each a function of the coordinates of four electrons,
-of shape (12,), that gives a number."""
+"""Pieces of wavefunctions, each a function of the coordinates of four
+electrons, of shape (12,), that gives a number."""
 
 import jax
 from jax import lax

@@ -26,26 +26,26 @@ PROBLEMS = tuple((name, "tanh") for name in equations.EQUATIONS) + tuple(
     for activation in ("silu", "sin"))
 
 
-class _Way(NamedTuple):
+class Way(NamedTuple):
   name: str
   step: Callable
-  context: Callable[[], Any]
+  context: Callable[[], Any] = contextlib.nullcontext
 
 
-def _ways(equation, activation, points) -> Iterator[_Way]:
+def _ways(equation, activation, points) -> Iterator[Way]:
   def step(way, line=lambda f: f):
     loss = equations.loss(line(equations.residual(
         equation, equations.WAYS[way], activation)), points)
     return jax.value_and_grad(loss)
 
   plain, ring = contextlib.nullcontext, lambda: jax_cse.enabled("ring")
-  yield _Way("grad", step("grad"), plain)
+  yield Way("grad", step("grad"), plain)
   for way in ("grad", "jvp"):
-    yield _Way(f"{way}, enabled", step(way), ring)
-    yield _Way(f"{way}, cse", step(way, jax_cse.cse), plain)
+    yield Way(f"{way}, enabled", step(way), ring)
+    yield Way(f"{way}, cse", step(way, jax_cse.cse), plain)
   for way in equations.WAYS:
     if way != "grad":
-      yield _Way(way, step(way), plain)
+      yield Way(way, step(way), plain)
 
 
 def _first(way, params):
@@ -61,8 +61,9 @@ def _first(way, params):
   return compiled, result, (traced_at - start, time.process_time() - start)
 
 
-def _measured(ways, params, turns, runs):
-  """Of each way: flops, bytes of temporary memory, times of the turns."""
+def measured(ways, params, turns, runs):
+  """Of each way: its name, its result, and by column flops, bytes of temporary
+  memory, and times of the turns."""
   found, cold, warm = {}, {}, {}
   settle()
   for turn in range(turns):
@@ -98,10 +99,10 @@ def lines(name: str, activation: str, quick: bool) -> Iterator[Line]:
   ways = [way for way in _ways(
       equation, equations.ACTIVATIONS[activation], points)
           if _runs(way, params)]
-  measured = list(_measured(ways, params, 1 if quick else _TURNS,
-                            1 if quick else _RUNS))
-  _, wanted, control = measured[0]
-  for way, result, figures in measured:
+  found = list(measured(ways, params, 1 if quick else _TURNS,
+                        1 if quick else _RUNS))
+  _, wanted, control = found[0]
+  for way, result, figures in found:
     ratios = {column: ratio(figures[column], control[column])
               for column in control}
     is_ours = way.endswith(("enabled", "cse"))
@@ -109,8 +110,8 @@ def lines(name: str, activation: str, quick: bool) -> Iterator[Line]:
       scale = np.abs(b).max()
       assert np.abs(a - b).max() <= 2e-3 * scale + 1e-6, (name, way)
     yield Line(f"{name}, {activation}, {way}", dict(ratios), {
-            column: SLOWER for column, found in ratios.items()
-            if is_ours and found.median > 1}, ours=is_ours)
+            column: SLOWER for column, r in ratios.items()
+            if is_ours and r.median > 1}, ours=is_ours)
 
 
 class _Problem(NamedTuple):

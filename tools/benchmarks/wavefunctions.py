@@ -1,0 +1,80 @@
+"""Value, gradient and Laplacian of wavefunctions, over those of folx.
+
+What the local energy of variational Monte Carlo is made of, on a batch of 64
+points. folx has the Jacobian dense (threshold 0), which is the control, or
+sparse up to a number of directions for each element.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.frame import BEHIND, Line, entry, ratio
+from benchmarks.training_steps import measured, Way
+import jax_cse
+from workloads import wavefunctions
+
+_BATCH, _TURNS, _RUNS = 64, 3, 40
+_THRESHOLDS = 6, 12
+
+NETWORKS = {
+    "FermiNet, 4 electrons": (wavefunctions.ferminet, 4),
+    "FermiNet, 8 electrons": (wavefunctions.ferminet, 8),
+    "PsiFormer, 4 electrons": (wavefunctions.psiformer, 4),
+}
+
+
+def by_folx(fun, threshold):
+  import folx
+  forward = folx.forward_laplacian(fun, threshold)
+
+  def all_of(x):
+    out = forward(x)
+    return out.x, out.jacobian.dense_array, out.laplacian
+  return all_of
+
+
+def by_nested_jvp(fun):
+  def all_of(x):
+    def second(v):
+      first = lambda y: jax.jvp(fun, (y,), (v,))[1]
+      return jax.jvp(first, (x,), (v,))
+    slopes, seconds = jax.vmap(second)(jnp.eye(x.size, dtype=x.dtype))
+    return fun(x), slopes, seconds.sum()
+  return all_of
+
+
+class _Network(NamedTuple):
+  name: str
+
+  def lines(self, quick: bool) -> Iterator[Line]:
+    make, electrons = NETWORKS[self.name]
+    fun = make(electrons, layers=1, width=16) if quick else make(electrons)
+    points = wavefunctions.electrons(electrons, 2 if quick else _BATCH)
+    ways = [Way("folx", jax.vmap(by_folx(fun, 0))),
+            Way("value_grad_laplacian",
+                jax.vmap(jax_cse.value_grad_laplacian(fun))),
+            Way("plain nested jvp", jax.vmap(by_nested_jvp(fun)))]
+    ways += [Way(f"folx, threshold {n}", jax.vmap(by_folx(fun, n)))
+             for n in () if quick else _THRESHOLDS]
+    found = list(measured(ways, points, 1 if quick else _TURNS,
+                          1 if quick else _RUNS))
+    _, wanted, control = found[0]
+    for way, result, figures in found:
+      ratios = {column: ratio(figures[column], control[column])
+                for column in control}
+      is_ours = way == "value_grad_laplacian"
+      for a, b in zip(result, wanted):
+        assert np.abs(a - b).max() <= 1e-3 * np.abs(b).max(), (self.name, way)
+      yield Line(f"{self.name}, {way}", dict(ratios), {
+          column: BEHIND for column, r in ratios.items()
+          if is_ours and r.median > 1}, ours=is_ours)
+
+
+@entry("value, gradient and Laplacian of wavefunctions, over those of folx")
+def wavefunction_energies(quick: bool) -> Iterator[_Network]:
+  for name in NETWORKS:
+    yield _Network(name)
