@@ -17,7 +17,8 @@ from benchmarks.frame import ENTRIES, Line
 for _module in ("overhead", "calls", "eager", "nested", "minute",
                 "side_by_side", "stablehlo", "growth", "workload_stages",
                 "derivatives", "explicit", "rebuilding", "training_steps",
-                "laplacians", "wavefunctions", "vectors", "odes", "others", "patched_core"):
+                "laplacians", "wavefunctions", "vectors", "odes", "others",
+                "patched_core"):
   importlib.import_module(f"benchmarks.{_module}")
 
 

@@ -59,7 +59,7 @@ class _Network(NamedTuple):
                 jax.vmap(jax_cse.value_grad_laplacian(fun))),
             Way("plain nested jvp", jax.vmap(by_nested_jvp(fun)))]
     ways += [Way(f"folx, threshold {n}", jax.vmap(by_folx(fun, n)))
-             for n in () if quick else _THRESHOLDS]
+             for n in (() if quick else _THRESHOLDS)]
     found = list(measured(ways, points, 1 if quick else _TURNS,
                           1 if quick else _RUNS))
     _, wanted, control = found[0]
