@@ -1,10 +1,9 @@
 """Values that are put off: a number each, and a way to compute it when needed.
 
-A tracer is a number of a type. A primitive on tracers is noted as an
-`Application`, or known to the ring as an element. `values` chooses the cheapest
+A tracer is a number of a type. `cse_trace` notes a primitive on tracers as an
+`Application`, or the ring knows it as an element. `values` chooses the cheapest
 way to the values that are wanted, and binds it at the parent trace. `results`
-gives them the types and the placement that they have without CSE: a constant is
-an array, where its operands are. `cse_trace` decides how a bind is noted.
+gives them the types and the placement that they have without CSE.
 """
 
 from collections.abc import Callable, Sequence
