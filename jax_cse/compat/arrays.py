@@ -63,8 +63,7 @@ def is_float(x) -> bool:
 
 def is_number(dtype) -> bool:
   """Whether a dtype is of integers or floats, complex ones included."""
-  return dtypes.issubdtype(dtype, np.number) and not isinstance(
-      dtype, dtypes.ExtendedDType)
+  return dtypes.issubdtype(dtype, np.number) and not is_extended(dtype)
 
 
 def is_integer(dtype) -> bool:
@@ -73,6 +72,11 @@ def is_integer(dtype) -> bool:
 
 def is_inexact(dtype) -> bool:
   return dtypes.issubdtype(dtype, np.inexact)
+
+
+def is_extended(dtype) -> bool:
+  """Whether a dtype is JAX's own, as those of random keys are."""
+  return isinstance(dtype, dtypes.ExtendedDType)
 
 
 def is_complex(dtype) -> bool:

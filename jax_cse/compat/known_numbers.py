@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from jax_cse.compat.arrays import is_float0, placement
+from jax_cse.compat.arrays import is_extended, is_float0, placement
 from jax_cse.compat.primitives import KEEP_CONSTANTS
 from jax_cse.compat.programs import Literal
 from jax_cse.compat.traces import (
@@ -29,8 +29,7 @@ def known_number(x) -> int | None:
   if placement(x) or (isinstance(x, jax.Array) and not all(
       device.platform == "cpu" for device in x.devices())):
     return None
-  if isinstance(x, jax.Array) and jax.dtypes.issubdtype(
-      x.dtype, jax.dtypes.extended):
+  if isinstance(x, jax.Array) and is_extended(x.dtype):
     return None
   values = np.asarray(x)
   if not values.size:

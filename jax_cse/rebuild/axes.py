@@ -46,9 +46,9 @@ class Axis(NamedTuple):
 
 
 def has(atom, axis: Axis) -> bool:
-  """Whether an operand has an axis of its own, longer than 1."""
+  """Whether an operand has an axis of its own, not of length 1."""
   return type(atom) is not compat.Literal and bool(atom.aval.shape) and (
-      atom.aval.shape[axis.place] > 1)
+      atom.aval.shape[axis.place] != 1)
 
 
 def is_added(eqn, axis: Axis) -> bool:
@@ -83,7 +83,7 @@ def through(eqn, axis: Axis):
 def _through_reshape(params, shape, axis):
   sizes = params["new_sizes"]
   if (params["dimensions"] is not None or params["sharding"] is not None
-      or 0 in shape):
+      or not all(isinstance(n, int) and n for n in (*shape, *sizes))):
     return None
   before = math.prod(sizes[:axis.place]) * axis.before
   for k, length in enumerate(shape):
@@ -111,7 +111,7 @@ def summed(x, axis: Axis, weight=None):
   if weight is not None:
     x = x * lax.broadcast_in_dim(weight, [
         axis.size if k == place else 1 for k in range(x.ndim)], (place,))
-  if axis.size > _SHORT:
+  if not isinstance(axis.size, int) or not 0 < axis.size <= _SHORT:
     return lax.reshape(lax.reduce_sum(x, (place,)), shape)
   first, *others = [lax.slice_in_dim(x, i, i + 1, axis=place)
                     for i in range(axis.size)]

@@ -21,7 +21,6 @@ mode automatic differentiation.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import jax
 from jax import lax
 
 from jax_cse import compat
@@ -42,7 +41,8 @@ def early(fun: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
   """A function of arrays that returns a list of them, its sums taken early."""
   def run(*operands):
     try:
-      closed = jax.make_jaxpr(fun)(*operands)
+      closed = compat.trace_to_jaxpr(fun, list(map(compat.typeof, operands)),
+                                     compat.debug_info_of(fun))
     except compat.WANTS_VALUES:
       return fun(*operands)
     merged = jaxprs.drop_dead_equations(rewriting.rewrite(
@@ -69,8 +69,11 @@ class Plan:
     enters: whether a sum enters an equation.
   """
 
-  def __init__(self, jaxpr):
+  def __init__(self, jaxpr, is_body: bool = False):
+    """`is_body`: of a loop, a branch or a linear system, whose inputs are
+    others each time, or are sums themselves."""
     self.jaxpr = jaxpr
+    self._is_body = is_body
     self.enters = False
     self._definition = {v: eqn for eqn in jaxpr.eqns for v in eqn.outvars}
     self._wanted: dict[Any, dict[Want, None]] = {}
@@ -190,7 +193,7 @@ class Plan:
     x, = eqn.invars
     for k in map(int, eqn.params["axes"]):
       whole = Want(SUM, Axis(k, 1, x.aval.shape[k], 1))
-      if x.aval.shape[k] > 1 and self._spares(x, whole):
+      if x.aval.shape[k] != 1 and self._spares(x, whole):
         want = self.wish(x, whole)
         self.want(x, want)
 
@@ -265,6 +268,8 @@ class Plan:
     """The input that a variable is, or is broadcast from, if it is as long as
     an axis of that and has no other; None if there is none."""
     eqn, place = self._definition.get(v), 0
+    if self._is_body:
+      return None
     if eqn is not None and eqn.primitive is compat.broadcast_in_dim_p and (
         len(eqn.params["broadcast_dimensions"]) == 1):
       v, (place,) = eqn.invars[0], eqn.params["broadcast_dimensions"]

@@ -71,7 +71,8 @@ class Products:
     """The operands of which products make that of a variable."""
     eqn = self._definition(v)
     if eqn is None or eqn.primitive not in _RULES or any(
-        x.aval.dtype != v.aval.dtype for x in eqn.invars) or (
+        x.aval.dtype != v.aval.dtype or _is_special(x)
+        for x in eqn.invars) or (
             eqn.primitive is compat.div_p
             and not self._is_same(eqn.invars[1], axis)) or (
                 eqn.primitive is compat.integer_pow_p
@@ -91,6 +92,13 @@ class Products:
     if type(x) is compat.Literal:
       return Product(np.asarray(x.val).item(), (), 0)
     return self._known[x, axis]
+
+
+def _is_special(x) -> bool:
+  """Whether an operand is a number that is not itself when it is computed with
+  in Python: a zero, which has a sign, or one that is not finite."""
+  return type(x) is compat.Literal and not (
+      np.isfinite(x.val) and np.all(x.val))
 
 
 def atoms(expression: Expression) -> list[Any]:

@@ -45,9 +45,10 @@ def directions_of(weights: Any, x: jax.Array, summed: bool) -> list[Directions]:
       w.dtype, jnp.complexfloating):
     raise TypeError(f"weights must be real numbers; got {w.dtype}")
   array = lambda v: jnp.asarray(v, dtype).reshape(len(v), *x.shape)
+  is_known = not isinstance(w, compat.Tracer) and np.isfinite(w).all()
   if w.shape == x.shape:
     w = w.reshape(n)
-    if not summed or isinstance(w, compat.Tracer):
+    if not summed or not is_known:
       return [Directions(1, basis, basis, x.shape, jnp.asarray(w, dtype))]
     return _by_sign(np.float64(w), np.eye(n), array, x)
   if w.shape == (*x.shape, *x.shape):
@@ -56,13 +57,9 @@ def directions_of(weights: Any, x: jax.Array, summed: bool) -> list[Directions]:
                        "direction each, so they are not given without their "
                        "sum; weights of the shape of x, or a factor, are")
     w = w.reshape(n, n)
-    if isinstance(w, compat.Tracer):
+    if not is_known:
       return [Directions(1, basis, array(w.astype(dtype)), ())]
-    matrix = np.float64(w)
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    values[abs(values) <= 4 * n * np.finfo(matrix.dtype).eps * abs(
-        values).max(initial=0)] = 0
-    return _by_sign(values, vectors.T, array, x)
+    return _by_sign(*_spectrum(np.float64(w)), array, x)
   if w.ndim == x.ndim + 1 and w.shape[:-1] == x.shape:
     columns = array(w.reshape(n, w.shape[-1]).T)
     return [Directions(1, columns, columns, (w.shape[-1],))]
@@ -70,6 +67,19 @@ def directions_of(weights: Any, x: jax.Array, summed: bool) -> list[Directions]:
       f"weights must have the shape {x.shape} of x, for a diagonal, that "
       "twice, for a matrix, or that and one more axis, for a factor; got "
       f"{w.shape}")
+
+
+def _spectrum(matrix):
+  """Numbers and vectors, one after the other: a symmetric matrix is the sum of
+  the products of each vector with itself, times the number."""
+  matrix = (matrix + matrix.T) / 2
+  # Coordinates may be of units that are far apart.
+  scale = np.sqrt(abs(matrix).max(1, initial=0))
+  scale[scale == 0] = 1
+  values, vectors = np.linalg.eigh(matrix / scale / scale[:, None])
+  rounding = 4 * len(matrix) * np.finfo(matrix.dtype).eps
+  values[abs(values) <= rounding * abs(values).max(initial=0)] = 0
+  return values, vectors.T * scale
 
 
 def _by_sign(values, rows, array, x) -> list[Directions]:
@@ -105,7 +115,8 @@ class SecondDerivatives:
     arrays, self._groups = jax.tree.flatten([
         (d.inner, None if d.inner is d.outer else d.outer, d.weights)
         for d in directions])
-    self.operands = [x, *arrays]
+    # In a `shard_map` they vary from device to device as the point does.
+    self.operands = [x, *(compat.varying(a, compat.typeof(x)) for a in arrays)]
     self._summed = summed
     self.structure: Any = None
     self._avals: list[Any] = []
@@ -121,7 +132,7 @@ class SecondDerivatives:
     if not groups:   # all weights are 0
       values = self._values(x)
       return Along(values, [], [jnp.zeros(y.shape, y.dtype)
-                                 for y in self._avals if _moves(y)])
+                                for y in self._avals if _moves(y)])
     total: list[Any] = []
     for d, (inner, outer, weights) in zip(self._directions, groups):
       values, first, second = self._group(x, inner, outer)
@@ -147,9 +158,15 @@ class SecondDerivatives:
       (values, du), (_, ddu) = jax.jvp(first, (x,), (v,))
       return values, *([y for y, a in zip(ys, self._avals) if _moves(a)]
                        for ys in (du, ddu))
-    if outer is None:
-      return jax.vmap(lambda v: second(v, v), out_axes=(None, 0, 0))(inner)
-    return jax.vmap(second, out_axes=(None, 0, 0))(inner, outer)
+    pairs = (inner, inner if outer is None else outer)
+    try:
+      return jax.vmap(second, out_axes=(None, 0, 0))(*pairs)
+    except ValueError as error:
+      if "out_axes" not in str(error):
+        raise
+    # A rule of the user's, or a reference, mixes values with derivatives.
+    values, *derived = jax.vmap(second)(*pairs)
+    return [y[0] for y in values], *derived
 
   def result(self, outs, zeros: Callable[[Any], Any]) -> Any:
     """A tree of the structure of the function's result, zeros for integers."""

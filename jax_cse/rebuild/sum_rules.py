@@ -70,10 +70,18 @@ def same_if(eqn, axis: Axis):
 def _along(eqn, axis):
   """See `axes.through`; of elementwise equations too."""
   if compat.is_elementwise(eqn.primitive):
-    # Random bits are as many as they are asked for.
-    return (eqn.params, dict.fromkeys(range(len(eqn.invars)), axis)) if any(
-        axes.has(x, axis) for x in eqn.invars) else None
+    return (eqn.params, dict.fromkeys(range(len(eqn.invars)), axis)) if (
+        _has_its_axes(eqn, axis)) else None
   return axes.through(eqn, axis)
+
+
+def _has_its_axes(eqn, axis) -> bool:
+  """Whether the operands of an elementwise equation have the axes of its
+  result. Random bits, of keys, have more, and others that are cast."""
+  out, = eqn.outvars
+  return all(len(x.aval.shape) in (0, len(out.aval.shape))
+             and not compat.is_extended(x.aval.dtype) for x in eqn.invars
+             ) and any(axes.has(x, axis) for x in eqn.invars)
 
 
 # Values, as they were computed.
@@ -135,8 +143,10 @@ def _one_rule(eqn, axis) -> Rule | None:
 
 def _sum_through(plan, eqn, want) -> Rule | None:
   """A linear equation on summed operands."""
-  inside = axes.through(eqn, want.axis)
-  if inside is None or len(eqn.outvars) > 1 or not all(
+  groups = linear.GROUPS.get(eqn.primitive)
+  inside = groups and groups([x.aval for x in eqn.invars], eqn.params) and (
+      axes.through(eqn, want.axis))
+  if not inside or len(eqn.outvars) > 1 or not all(
       axes.may_move(eqn.invars[i].aval) for i in inside[1]):
     return None
   params, along = inside
@@ -326,7 +336,7 @@ def _summed_body(make_plan, body, axis):
   jaxpr, consts = jaxprs.open_jaxpr(body)
   if consts or len(jaxpr.outvars) != 1:
     return None
-  plan, want = make_plan(jaxprs.inlined(jaxpr)), Want(SUM, axis)
+  plan, want = make_plan(jaxprs.inlined(jaxpr), True), Want(SUM, axis)
   *fixed, side = plan.jaxpr.invars
   out, = plan.jaxpr.outvars
   plan.want(out, want)

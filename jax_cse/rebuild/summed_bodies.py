@@ -25,7 +25,7 @@ class _Body:
 
   def __init__(self, make_plan, body):
     jaxpr, self._consts = jaxprs.open_jaxpr(body)
-    self.plan = make_plan(jaxprs.inlined(jaxpr))
+    self.plan = make_plan(jaxprs.inlined(jaxpr), True)
     self.invars = self.plan.jaxpr.invars
     self.outvars = self.plan.jaxpr.outvars
 
@@ -134,7 +134,7 @@ def _moved(want: Want, by: int) -> Want:
 
 def _of_scan(make_plan, eqn, wanted):
   params = eqn.params
-  num_consts, num_carry = params["num_consts"], params["num_carry"]
+  num_consts, num_carry = compat.constants_and_carries(params)
   if _weighs(wanted) or any(want != VALUE and want.axis.place == 0 and v in
          eqn.outvars[num_carry:] for v, want in wanted):
     return None   # over the steps

@@ -125,6 +125,70 @@ class EstimatorsTest(parameterized.TestCase):
         lambda v: second(self.fun, x, v))(vs)))(jnp.stack([x, x + 1])), 0.65)
 
 
+_W = np.arange(15.0).reshape(5, 3) / 10
+_KEYS = jax.random.split(jax.random.key(0), 4)
+
+
+@jax.custom_jvp
+def _stacking(x):
+  return jnp.sin(x)
+
+
+@_stacking.defjvp
+def _(primals, tangents):
+  (x,), (t,) = primals, tangents
+  value, slope = jnp.stack([jnp.sin(x), jnp.cos(x) * t])
+  return value, slope
+
+
+def _by_reference(x):
+  ref = jax.new_ref(jnp.zeros(3, x.dtype))
+  ref[...] = x
+  ref[...] = ref[...] * x
+  return jnp.tanh(_W @ ref[...])
+
+
+class ProgramsTest(parameterized.TestCase):
+  """Of three numbers; in a loop a tangent may be as long as the axis."""
+
+  @parameterized.named_parameters(
+      ("Newton", lambda x: lax.fori_loop(0, 5, lambda i, y: y - (
+          y**3 + y - x.sum()) / (3 * y * y + 1), jnp.zeros((), x.dtype))),
+      ("a scalar carry", lambda x: lax.fori_loop(
+          0, 3, lambda i, y: y * y * x[0] + x[1], jnp.zeros((), x.dtype))),
+      ("a scan of numbers", lambda x: lax.scan(
+          lambda c, a: (c + a**2 * x, None), jnp.zeros_like(x), x**2)[0]),
+      ("a scan of products", lambda x: lax.scan(
+          lambda c, a: (jnp.tanh(c) * a, None), x**2, x)[0]),
+      ("a scan of sums", lambda x: lax.scan(
+          lambda c, a: (jnp.tanh(c) + a, None), jnp.ones((), x.dtype), x)[0]),
+      ("carries that swap", lambda x: lax.fori_loop(
+          0, 3, lambda i, c: (c[1], jnp.tanh(c[0] * c[1])), (x, x**2))[0]),
+      ("a branch", lambda x: lax.cond(
+          x[0] > 0, lambda y: jnp.tanh(y)**2, lambda y: y**3, x[0] * x[1])),
+      ("a switch", lambda x: lax.switch(
+          1, [jnp.sin, jnp.cos], x[0] * x[1])),
+      ("a while loop", lambda x: lax.while_loop(
+          lambda c: c < 5, lambda c: c * (1.3 + jnp.tanh(c)), 1 + x[0]**2)),
+      ("random numbers of keys", lambda x: jax.vmap(lambda key: jnp.tanh(
+          _W @ (x + jax.random.normal(key, (3,), x.dtype))).sum())(_KEYS)),
+      ("a guarded quotient by 0", lambda x: jnp.where(
+          0 > 0, jnp.sum(x**2) / 0, 0.)),
+      ("a quotient by 0", lambda x: jnp.sum(x**2) / 0),
+      ("a mean of nothing", lambda x: (x[:0]**2).mean() * x[0]),
+      ("a rule that stacks", lambda x: _stacking(_W @ x)),
+      ("a reference", _by_reference),
+  )
+  def test_values(self, fun):
+    with jax.enable_x64():
+      x = jnp.array([.3, -.7, 1.2])
+      wanted = plain(fun)(x)
+      for made in (jax_cse.laplacian(fun), jax.jit(jax_cse.laplacian(fun)),
+                   lambda x: jax_cse.value_grad_laplacian(fun)(x)[2],
+                   jax_cse.cse(plain(fun))):
+        np.testing.assert_allclose(made(x), wanted, 1e-9)
+
+
 class SameTest(parameterized.TestCase):
   """What only looks the same all along an axis, and what is."""
 
@@ -145,6 +209,14 @@ class SameTest(parameterized.TestCase):
           [x @ x.T, jnp.ones((2, 4)), x[:1]]).sum(0)),
       ("padded", lambda x: (jnp.pad(
           x @ x.T, ((0, 0), (1, 1)), constant_values=2.) @ jnp.ones(6)).sum(0)),
+      ("keys", lambda x: jax.vmap(lambda key: x @ jax.random.normal(
+          key, (4,)))(_KEYS).mean(0)),
+      ("cast", lambda x: ((x @ x[:2].T) * lax.bitcast_convert_type(
+          lax.bitcast_convert_type(x[:, 0], "uint16"), "uint16").sum() * 0
+                          ).sum(0)),
+      ("filled", lambda x: jnp.take(
+          x @ x.T, np.array([0, 9, 2]), axis=1, mode="fill", fill_value=5.
+          ).mean(0)),
       ("gathered", lambda x: (x @ x.T)[:, np.array([1, 1, 0])].sum(0)),
       ("scattered", lambda x: jnp.ones((4, 5)).at[:, np.array([1, 1])].add(
           (x @ x.T)[:, :2]).sum(0)),

@@ -3,6 +3,7 @@
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 
@@ -109,6 +110,38 @@ class LaplacianTest(parameterized.TestCase):
     np.testing.assert_allclose(value, (x ** 3).sum())
     np.testing.assert_allclose(gradient, 3 * x ** 2)
     np.testing.assert_allclose(laplacian, 6 * x.sum())
+
+  def test_weights_that_are_far_apart(self):
+    with jax.enable_x64():
+      fun = lambda x: x[0]**2 + 1e17 * x[1]**2
+      weights = np.diag([1., 1e-17])
+      self.assertAlmostEqual(jax_cse.laplacian(fun, weights=weights)(
+          jnp.ones(2)), 4)
+
+  def test_weights_that_are_not_finite(self):
+    fun = lambda x: jnp.exp(x).sum()
+    for weights, wanted in ((np.diag([np.nan, 1]), np.nan),
+                            (np.array([np.nan, 1]), np.nan),
+                            (np.array([np.inf, 1]), np.inf)):
+      np.testing.assert_equal(np.asarray(
+          jax_cse.laplacian(fun, weights=weights)(jnp.ones(2))), wanted)
+
+  def test_in_a_shard_map(self):
+    mesh = jax.make_mesh((1,), ("i",),
+                         axis_types=(jax.sharding.AxisType.Auto,))
+    for lap in (jax_cse.laplacian(jnp.sin),
+                lambda x: jax_cse.value_grad_laplacian(jnp.sin)(x)[2]):
+      np.testing.assert_allclose(jax.shard_map(
+          lap, mesh=mesh, in_specs=jax.P("i"), out_specs=jax.P("i"))(
+              jnp.ones(3)), -np.sin(np.ones(3)), 1e-6)
+
+  def test_symbolic_shape(self):
+    n, = jax.export.symbolic_shape("n")
+    exported = jax.export.export(jax.jit(jax_cse.laplacian(
+        lambda x: jnp.tanh(x) * x.sum())))(
+            jax.ShapeDtypeStruct((n,), "float32"))
+    np.testing.assert_allclose(exported.call(jnp.ones(2)), jax_cse.laplacian(
+        lambda x: jnp.tanh(x) * x.sum())(jnp.ones(2)), 1e-5)
 
   def test_checked(self):
     jax_cse.laplacian(fun, weights=MATRIX, check=True)(X)
