@@ -6,13 +6,16 @@
 A network makes features of each electron from all others. Orbitals are linear
 in them, in envelopes that fall off exponentially from the nuclei. A matrix of
 orbitals at electrons has a block for each spin and zeros elsewhere, so that its
-determinant is the product of theirs; a few of these are summed. A factor in
-front has the cusps where two electrons meet.
+determinant is the product of theirs; a few of these are summed. All of that is
+smooth. The cusps, where two electrons or an electron and a nucleus meet, are
+those of a factor in front, so that the local energy has no poles there. In the
+papers networks see distances, and learn cusps.
 
 FermiNet: Pfau, Spencer, Matthews and Foulkes 2020, Ab initio solution of the
 many-electron Schroedinger equation with deep neural networks. PsiFormer: von
 Glehn, Spencer and Pfau 2023, A self-attention ansatz for ab-initio quantum
-chemistry, whose Jastrow factor stands in both.
+chemistry. Kato 1957, On the eigenfunctions of many-particle systems in quantum
+mechanics, has the slopes of the cusps.
 """
 
 from collections.abc import Callable
@@ -29,17 +32,18 @@ WIDTH, PAIR_WIDTH, LAYERS, HEADS, DETERMINANTS = 32, 8, 2, 4, 4
 
 
 class Geometry(NamedTuple):
-  """What a network sees of electrons: vectors and distances, scaled so that
-  they grow slowly far out, to nuclei and between electrons; and spins."""
+  """What a network sees of electrons: smooth functions of the vectors to
+  nuclei and between electrons, and spins."""
   atoms: jax.Array
   pairs: jax.Array
   spins: np.ndarray
 
 
-def _scaled(vectors, r):
-  """Vectors and distances that grow as the logarithm of the distance."""
-  r = r[..., None]
-  return jnp.concatenate([vectors * (jnp.log1p(r) / r), jnp.log1p(r)], -1)
+def _smooth(vectors):
+  """Of each its direction far out, and its length as a smooth function."""
+  square = jnp.sum(vectors**2, axis=-1, keepdims=True)
+  return jnp.concatenate(
+      [vectors / jnp.sqrt(1 + square), jnp.log1p(square)], -1)
 
 
 def _dense(layer, x):
@@ -112,14 +116,22 @@ NETWORKS: dict[str, tuple[Callable, Callable]] = {
 # The wavefunction.
 
 def init(key: jax.Array, molecule: Molecule, network: str) -> dict[str, Any]:
-  """Parameters of one of `NETWORKS`, of its orbitals and of the factor."""
-  first, *rest = jax.random.split(key, 20)
-  m, orbitals = len(molecule.atoms), DETERMINANTS * molecule.electrons
-  decay = 1 + jax.random.normal(first, (m, orbitals)) / 4
-  last, *rest = rest
+  """Parameters of one of `NETWORKS`, of its orbitals and of the factor.
+
+  The orbitals begin near their envelopes, and of those the first of each spin
+  near the innermost of an atom, which falls off by half the charge beside the
+  factor for the cusps.
+  """
+  m, n = len(molecule.atoms), molecule.electrons
+  first, last, *rest = jax.random.split(key, 20)
+  shape = m, DETERMINANTS, n
+  decay = jnp.ones(shape).at[:, :, [0, molecule.up][:n]].set(
+      jnp.array(molecule.charges, jnp.float32)[:, None, None])
+  decay *= 1 + jax.random.normal(first, shape) / 10
+  weights, bias = _layer(last, WIDTH, DETERMINANTS * n)
   return {"layers": NETWORKS[network][0](iter(rest), 4 * m),
-          "orbitals": _layer(last, WIDTH, orbitals),
-          "decay": decay, "jastrow": jnp.ones(2)}
+          "orbitals": (weights / 4, bias + 1), "decay": decay.reshape(m, -1),
+          "cusps": {"electrons": jnp.ones(2), "nuclei": jnp.full(m, 0.5)}}
 
 
 def log_psi(params: dict[str, Any], molecule: Molecule, network: str,
@@ -130,31 +142,33 @@ def log_psi(params: dict[str, Any], molecule: Molecule, network: str,
   points = x.reshape(n, 3)
   spins = np.repeat([1, -1], [molecule.up, molecule.down])
   to_atoms = points[:, None] - np.array(molecule.atoms, x.dtype)
-  r_atoms = jnp.linalg.norm(to_atoms, axis=-1)
-  # An electron is at no distance from itself, where a norm has no derivative.
-  unit = np.eye(n, dtype=x.dtype)
-  pairs = points[:, None] - points
-  r_pairs = jnp.linalg.norm(pairs + unit[..., None], axis=-1)
-  at = Geometry(
-      _scaled(to_atoms, r_atoms).reshape(n, -1),
-      _scaled(pairs, r_pairs) * (1 - unit[..., None]), spins.astype(x.dtype))
+  at = Geometry(_smooth(to_atoms).reshape(n, -1),
+                _smooth(points[:, None] - points), spins.astype(x.dtype))
   h = NETWORKS[network][1](params["layers"], at)
-  return (_jastrow(params["jastrow"], r_pairs, spins)
-          + _log_determinants(params, h, r_atoms, spins))
+  return (_cusps(params["cusps"], molecule, points, to_atoms, spins)
+          + _log_determinants(params, h, to_atoms, spins))
 
 
-def _jastrow(lengths, r, spins):
-  """Its slope where two electrons meet is 1/4 for equal spins, else 1/2."""
+def _cusps(lengths, molecule, points, to_atoms, spins):
+  """A factor with Kato's slopes, of its logarithm: 1/4 where two electrons of
+  one spin meet, 1/2 for different spins, and -Z at a nucleus."""
+  def term(a, slope, vectors):
+    r = jnp.linalg.norm(vectors, axis=-1)
+    return -jnp.sum(slope * a**2 / (jnp.abs(a) + r))
+
   i, j = np.triu_indices(len(spins), 1)
   same = spins[i] == spins[j]
-  a = jnp.where(same, lengths[0], lengths[1])
-  slope = np.where(same, 0.25, 0.5).astype(r.dtype)
-  return -jnp.sum(slope * a**2 / (jnp.abs(a) + r[i, j]))
+  charges = np.array(molecule.charges, points.dtype)
+  return (term(lengths["nuclei"], -charges, to_atoms)
+          + term(jnp.where(same, *lengths["electrons"]),
+                 np.where(same, 0.25, 0.5).astype(points.dtype),
+                 points[i] - points[j]))
 
 
-def _log_determinants(params, h, r_atoms, spins):
+def _log_determinants(params, h, to_atoms, spins):
   n = len(spins)
-  envelopes = jnp.exp(-r_atoms[..., None] * jnp.abs(params["decay"])).sum(1)
+  far = jnp.sqrt(1 + jnp.sum(to_atoms**2, axis=-1, keepdims=True))
+  envelopes = jnp.exp(-far * jnp.abs(params["decay"])).sum(1)
   orbitals = (_dense(params["orbitals"], h) * envelopes).reshape(n, -1, n)
   blocks = (spins[:, None] == spins).astype(h.dtype)
   signs, logs = jnp.linalg.slogdet(orbitals.transpose(1, 0, 2) * blocks)
