@@ -211,12 +211,7 @@ def smoothed(values: list[float], rate: float = 0.05) -> list[float]:
           for i in range(len(values))]
 
 
-def figure(name: str, molecule: Molecule, rows: list[Row], trained: Trained):
-  """Energies by step beside the known one, and the costs as bars."""
-  from matplotlib.figure import Figure
-  fig = Figure(figsize=(13, 5), layout="constrained")
-  grid = fig.add_gridspec(1, 2, width_ratios=(1.3, 1))
-  ax = fig.add_subplot(grid[0])
+def draw_energy(ax, molecule: Molecule, trained: Trained) -> None:
   steps = range(1, len(trained.steps) + 1)
   ax.plot(steps, trained.steps, color="C0", alpha=0.3, linewidth=0.8,
           label="mean of the batch")
@@ -233,26 +228,35 @@ def figure(name: str, molecule: Molecule, rows: list[Row], trained: Trained):
          ylim=(molecule.energy - 0.3 * gap, molecule.energy + 1.5 * gap))
   ax.legend()
 
-  bars = grid[1].subgridspec(1, 3)
-  names = [row.way.replace(" ", "\n") for row in rows]
-  for place, title, form, of in (
-      (bars[0], "Mflops", "{:.0f}", lambda row: [row.flops / 1e6]),
-      (bars[1], "CPU seconds to\nthe first result", "{:.2f}",
-       lambda row: [row.first_s]),
-      (bars[2], "CPU milliseconds\nfor a batch", "{:.1f}",
-       lambda row: [1e3 * s for s in row.runs_s])):
-    ax = fig.add_subplot(place)
-    values = [of(row) for row in rows]
-    middle = [statistics.median(v) for v in values]
-    drawn = ax.bar(names, middle, color=["0.5", "C1", "C0"][-len(names):])
-    ax.bar_label(drawn, fmt=form, fontsize=8, label_type="center",
-                 color="white")
-    if len(values[0]) > 1:
-      quarters = np.quantile(values, (0.25, 0.75), axis=1)
-      ax.errorbar(names, middle, abs(quarters - middle), fmt="none",
-                  ecolor="0.2", capsize=4)
-    ax.tick_params(axis="x", labelsize=8)
-    ax.set_title(title, fontsize=10)
+
+def draw_bars(ax, title: str, form: str, values: dict[str, list[float]]
+              ) -> None:
+  """The median of each way, with the quarters next to it."""
+  names = [way.replace(" ", "\n") for way in values]
+  middle = [statistics.median(v) for v in values.values()]
+  drawn = ax.bar(names, middle, color=["0.5", "C1", "C0"][-len(names):])
+  ax.bar_label(drawn, fmt=form, fontsize=8, label_type="center", color="white")
+  quarters = [np.quantile(v, (0.25, 0.75)) for v in values.values()]
+  if any(low < high for low, high in quarters):
+    ax.errorbar(names, middle, abs(np.transpose(quarters) - middle),
+                fmt="none", ecolor="0.2", capsize=4)
+  ax.tick_params(axis="x", labelsize=8)
+  ax.set_title(title, fontsize=10)
+
+
+def figure(name: str, molecule: Molecule, rows: list[Row], trained: Trained):
+  """Energies by step beside the known one, and the costs as bars."""
+  from matplotlib.figure import Figure
+  fig = Figure(figsize=(13, 5), layout="constrained")
+  grid = fig.add_gridspec(1, 4, width_ratios=(4, 1, 1, 1))
+  draw_energy(fig.add_subplot(grid[0]), molecule, trained)
+  for place, title, form, values in (
+      (grid[1], "Mflops", "{:.0f}", {r.way: [r.flops / 1e6] for r in rows}),
+      (grid[2], "CPU seconds to\nthe first result", "{:.2f}",
+       {r.way: [r.first_s] for r in rows}),
+      (grid[3], "CPU milliseconds\nfor a batch", "{:.1f}",
+       {r.way: [1e3 * s for s in r.runs_s] for r in rows})):
+    draw_bars(fig.add_subplot(place), title, form, values)
   for ax in fig.axes:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(True, axis="y", alpha=0.3)
@@ -292,9 +296,10 @@ def main(argv: list[str] | None = None) -> None:
   rows = compare(psi, molecule, params, x, options.repeats)
   print(table(rows))
   print(f"Of the local energies of {options.batch} walks. Mflops: by XLA's "
-        "count; times are of CPU; s to the\nfirst: to trace, compile and run, cold "
-        f"caches; ms: median of {options.repeats}, least, most;\nMiB: "
-        f"temporary; off by: relative to {NESTED}, in double precision", end="\n\n")
+        "count; times are of CPU;\ns to the first: to trace, compile and run, "
+        f"cold caches; ms: median, least and most\nof {options.repeats}; MiB: "
+        f"temporary; off by: relative to {NESTED}, in double precision",
+        end="\n\n")
   trained = train(psi, molecule, params, x, options.steps, walks)
   print(result(options.molecule, molecule, trained), end="\n\n")
   _command_line.save(lambda: figure(options.molecule, molecule, rows, trained),
