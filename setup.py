@@ -32,7 +32,7 @@ setuptools.setup(
         "docs": ["furo", "myst-parser", "sphinx"],
         # Apart, since there are wheels for few systems.
         "enzyme": ["enzyme-ad>=0.0.16; python_version < '3.12'"],
-        "examples": ["diffrax", "matplotlib", "optax", "tqdm"],
+        "examples": ["diffrax", "folx", "matplotlib", "optax", "tqdm"],
         "plot": ["matplotlib"],
         "report": ["igraph", "jinja2"],
         "test": ["absl-py", "check-jsonschema", "diffrax", "flax",

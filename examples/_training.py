@@ -16,11 +16,14 @@ def init(key: jax.Array, sizes: Sequence[int]) -> list:
 
 
 def adam(loss: Callable, rate: float, steps: int) -> tuple[Callable, Callable]:
-  """The first state of Adam, and a step, at a rate that falls to 0."""
+  """The first state of Adam, and a step, at a rate that falls to 0.
+
+  What the step gets after parameters and state goes to the loss.
+  """
   rule = optax.adam(optax.cosine_decay_schedule(rate, steps))
 
-  def step(params, state):
-    value, gradient = jax.value_and_grad(loss)(params)
+  def step(params, state, *data):
+    value, gradient = jax.value_and_grad(loss)(params, *data)
     updates, state = rule.update(gradient, state, params)
     return optax.apply_updates(params, updates), state, value
 
