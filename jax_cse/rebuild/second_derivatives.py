@@ -59,7 +59,8 @@ def directions_of(weights: Any, x: jax.Array, summed: bool) -> list[Directions]:
     w = w.reshape(n, n)
     if not is_known:
       return [Directions(1, basis, array(w.astype(dtype)), ())]
-    return _by_sign(*_spectrum(np.float64(w)), array, x)
+    values, vectors = _spectrum(np.float64(w))
+    return _by_sign(values, vectors, array, x)
   if w.ndim == x.ndim + 1 and w.shape[:-1] == x.shape:
     columns = array(w.reshape(n, w.shape[-1]).T)
     return [Directions(1, columns, columns, (w.shape[-1],))]
@@ -151,7 +152,7 @@ class SecondDerivatives:
     self._avals = [compat.typeof(y) for y in leaves]
     return leaves
 
-  def _group(self, x, inner, outer) -> list[list[Any]]:
+  def _group(self, x, inner, outer) -> tuple[list[Any], ...]:
     """Values, and both derivatives, along the directions of a group."""
     def second(u, v):
       first = lambda y: jax.jvp(self._values, (y,), (u,))
