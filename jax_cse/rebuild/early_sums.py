@@ -39,12 +39,14 @@ _MAX_LOOK = 512
 IsRoot = Callable[[Any, int], bool]
 
 
-def early(fun: Callable[..., list[Any]], is_root: IsRoot | None = None
+def early(fun: Callable[..., list[Any]], is_root: IsRoot | None = None,
+          after: Callable[["Plan", list[Any]], list[Any]] | None = None
           ) -> Callable[..., list[Any]]:
   """A function of arrays that returns a list of them, its sums taken early.
 
   `is_root` tells of an equation that sums, and of one of its axes, whether that
-  is to be taken early; if not given, where that spares something.
+  is to be taken early; if not given, where that spares something. `after` runs
+  the plan on the values of all its inputs, in place of `Plan.run`.
   """
   def run(*operands):
     try:
@@ -53,7 +55,8 @@ def early(fun: Callable[..., list[Any]], is_root: IsRoot | None = None
       return fun(*operands)
     merged = jaxprs.drop_dead_equations(rewriting.rewrite(
         compat.closed(jaxprs.inlined(closed.jaxpr), closed.consts), "exact"))
-    return Plan.of(merged.jaxpr, is_root).run([*merged.consts, *operands])
+    plan = Plan.of(merged.jaxpr, is_root)
+    return (after or Plan.run)(plan, [*merged.consts, *operands])
   return run
 
 

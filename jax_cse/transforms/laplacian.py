@@ -12,7 +12,8 @@ import numpy as np
 from jax_cse import compat
 from jax_cse.checking import verification
 from jax_cse.foundation import inputs
-from jax_cse.rebuild import early_sums
+from jax_cse.rebuild import sparse_directions
+from jax_cse.rebuild.sparse_directions import Coordinates
 
 _Result = TypeVar("_Result")
 
@@ -146,19 +147,22 @@ class _Directions(NamedTuple):
     inner, outer: the directions, one after the other; the same object if they
       are the same.
     shape: that they have one after the other, if they are not summed.
+    known: which coordinates inner and outer are along, if each is along one.
   """
   sign: int
   inner: Any
   outer: Any
   shape: tuple[int, ...]
+  known: tuple[Coordinates | None, ...] = (None, None)
 
 
 def _directions(weights: Any, x: jax.Array, summed: bool) -> list[_Directions]:
   """Directions whose second derivatives add up to the weighted sum."""
   n, dtype = x.size, x.dtype
   basis = jnp.eye(n, dtype=dtype).reshape(n, *x.shape)
+  units = Coordinates.of(np.eye(n), x.shape)
   if weights is None:
-    return [_Directions(1, basis, basis, x.shape)]
+    return [_Directions(1, basis, basis, x.shape, (units, units))]
   w = jnp.asarray(weights) if isinstance(weights, compat.Tracer) else (
       np.asarray(weights))
   if not jnp.issubdtype(w.dtype, jnp.number) or jnp.issubdtype(
@@ -169,7 +173,8 @@ def _directions(weights: Any, x: jax.Array, summed: bool) -> list[_Directions]:
     w = w.reshape(n)
     if not summed or isinstance(w, compat.Tracer):
       outer = w.astype(dtype).reshape(n, *(1,) * x.ndim) * basis
-      return [_Directions(1, basis, outer, x.shape)]
+      scaled = units and units._replace(numbers=None)
+      return [_Directions(1, basis, outer, x.shape, (units, scaled))]
     return _by_sign(np.float64(w), np.eye(n), array, x)
   if w.shape == (*x.shape, *x.shape):
     if not summed:
@@ -198,8 +203,9 @@ def _by_sign(values, rows, array, x) -> list[_Directions]:
   for sign in (1, -1):
     chosen = sign * values > 0
     if chosen.any():
-      scaled = array(np.sqrt(abs(values[chosen]))[:, None] * rows[chosen])
-      found.append(_Directions(sign, scaled, scaled, x.shape))
+      scaled = np.sqrt(abs(values[chosen]))[:, None] * rows[chosen]
+      along, known = array(scaled), Coordinates.of(scaled, x.shape)
+      found.append(_Directions(sign, along, along, x.shape, (known, known)))
   return found
 
 
@@ -245,12 +251,15 @@ class _Operator:
         parts.append((d, inner, inner if d.inner is d.outer else next(rest)))
       return chosen(self._along(x, parts))
 
+    known = [None, *(k for d in self._directions for k in (
+        d.known[:1] if d.inner is d.outer else d.known))]
+    early = lambda flat: sparse_directions.early(flat, known)
     operands = [self._x, *vectors]
     if check:
       found: list[Any] = verification.checked(flat, operands, verification.Road(
-          name, lambda flat: flat, early_sums.early))
+          name, lambda flat: flat, early))
       return found
-    return early_sums.early(flat)(*operands)
+    return early(flat)(*operands)
 
   def _along(self, x, parts) -> _Along:
     first: list[Any] = []
