@@ -47,15 +47,19 @@ def _of_result(eqn, i: int, layout: Layout) -> Layout:
 
 
 def _of_two(eqn, layouts, contracted, batch) -> Step | None:
-  """Both have the same slots, all along the axes that they do not share."""
-  pairs = [*zip(*batch), *zip(*contracted)]
+  """Both have the same slots, all along the axes that they do not share, and
+  unless all slots are summed, along those that are contracted."""
   a, b = layouts
+  pairs = list(zip(*batch))
+  is_sum = (a.axis, b.axis) in zip(*contracted)
+  if is_sum:
+    pairs += zip(*contracted)
   if a.group != b.group or (a.axis, b.axis) not in pairs:
     return None
   own = []
   for layout, shared in zip(layouts, zip(*pairs)):
-    others = tuple(k for k in range(layout.table.ndim) if k not in shared)
-    same = slots.spread(layout, tuple(k for k in others if k != layout.axis))
+    same = slots.spread(layout, tuple(
+        k for k in range(layout.table.ndim) if k not in shared))
     if same is None:
       return None
     own.append(same)
@@ -68,7 +72,7 @@ def _of_two(eqn, layouts, contracted, batch) -> Step | None:
   if joint is None:
     return None
   wants = [_laid(x, shared, joint.table) for x, shared in zip(own, zip(*pairs))]
-  layout = _of_result(eqn, 0, wants[0]) if a.axis in batch[0] else None
+  layout = None if is_sum else _of_result(eqn, 0, wants[0])
   return Step(wants, layout, lambda xs: sum_rules.bind(eqn, xs, eqn.params),
               joint.slots)
 

@@ -271,7 +271,8 @@ def _joined_tables(eqn, layouts, some, axis, most) -> Step | None:
   """Each has slots of its own."""
   tables = []
   for atom, x in zip(eqn.invars, layouts):
-    table = some.table.take([], some.axis) if x is None else x.table
+    table = (some.table.take([], some.axis).take([0], axis) if x is None
+             else x.table)
     lack = list(table.shape)
     lack[some.axis] = most - table.shape[some.axis]
     table = np.concatenate([table, np.full(lack, -1)], some.axis)

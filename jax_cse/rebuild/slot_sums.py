@@ -7,7 +7,9 @@ others become slots of the sum, one after the other: nothing is added.
     sum of e[i, j] over j      i: a sum      j: a transposition
 """
 
+import functools
 import math
+import operator
 
 from jax import lax
 import numpy as np
@@ -30,44 +32,34 @@ def of_sum(plan, eqn, layouts) -> Step | None:
   vary = tuple(k for k in over if layout.varies(k))
   if not vary:
     return None
-  merging = slots.merging(layout, vary)
-  parts = [x for x in merging.layouts if x is not None]
-  shape = np.broadcast_shapes(*(x.first.shape[1:] for x in parts))
-  whole = np.concatenate([np.broadcast_to(x.first, (x.slots, *shape))
-                          for x in parts])
-  joint = layout._replace(table=np.moveaxis(whole, 0, layout.axis))
-  # The slots of one place each must be of different directions.
-  if not all(slots.is_distinct(x.first) for x in parts):
+  parts = slots.merged(layout, vary)
+  if not all(slots.is_distinct(part.layout.first) for part in parts):
     return None
-  dropped = lambda x: x.relaid(np.squeeze(x.table, over), layout.axis - sum(
-      k < layout.axis for k in over))
-  stays = joint.pays and slots.is_distinct(whole)
-  emit = lambda xs: _summed(xs[0], merging, layout.axis, over, vary,
-                            None if stays else layout.dense)
-  return Step(list(layouts), dropped(joint) if stays else None, emit,
+  whole = slots.joint(parts)
+  result = layout._replace(table=np.moveaxis(whole, 0, layout.axis))
+  stays = result.pays and slots.is_distinct(whole)
+  return Step(list(layouts), result.relaid(
+      np.squeeze(result.table, over), layout.axis - sum(
+          k < layout.axis for k in over)) if stays else None,
+              lambda xs: _summed(xs[0], parts, layout, over, stays),
               layout.slots)
 
 
-def _summed(x, merging, axis, over, vary, dense: Layout | None):
-  """The kept slots summed, the merged ones one after the other; if so wanted
-  laid out to all directions."""
-  others = tuple(k for k in over if k not in vary)
+def _summed(x, parts: list[slots.Merged], layout: Layout, over, stays: bool):
+  """The sum, with all directions if it is not to stay compressed."""
+  always = tuple(k for k in over if not layout.varies(k))
   results = []
-  for numbers, layout, is_kept in zip(
-      (merging.kept, merging.merged), merging.layouts, (True, False)):
-    if layout is None:
-      continue
-    y = _taken(x, numbers, axis)
-    y = lax.reduce_sum(y, over if is_kept else others)
-    y = lax.expand_dims(y, over if is_kept else others)
-    if not is_kept:
-      y = _merged(y, axis, vary)
-    results.append(y if dense is None else reslotted(y, layout, dense))
-  if dense is None:
+  for part in parts:
+    y = _taken(x, part.numbers, layout.axis)
+    y = lax.expand_dims(lax.reduce_sum(y, (*always, *part.over)),
+                        sorted((*always, *part.over)))
+    y = _merged(y, layout.axis, part.others)
+    results.append(y if stays else reslotted(y, part.layout, layout.dense))
+  if stays:
     total = (results[0] if len(results) == 1 else
-             lax.concatenate(results, axis))
+             lax.concatenate(results, layout.axis))
   else:
-    total = results[0] if len(results) == 1 else results[0] + results[1]
+    total = functools.reduce(operator.add, results)
   return lax.squeeze(total, over)
 
 
@@ -82,6 +74,8 @@ def _taken(x, numbers: list[int], axis: int):
 
 def _merged(x, axis: int, vary: tuple[int, ...]):
   """Elements along axes as slots."""
+  if not vary:
+    return x
   order = [k for k in range(x.ndim) if k not in vary]
   place = order.index(axis)
   moved = lax.transpose(x, (*order[:place], *vary, *order[place:]))

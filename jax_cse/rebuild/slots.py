@@ -115,32 +115,52 @@ def _united(a: Table, b: Table) -> Table | None:
                          for t in (a, new)])
 
 
-class Merging(NamedTuple):
-  """How slots are made the same along some axes: those that are so already stay
-  `kept`, the others of all elements become slots of one, `merged`.
+class Merged(NamedTuple):
+  """Slots that are made the same along some axes: it stands for what it does all
+  along the axes `over`; along `others` those of all elements become slots of
+  one.
 
   Attributes:
-    kept, merged: numbers of slots.
-    layouts: that of the kept, and of the merged.
+    numbers: of the slots.
+    layout: what results.
   """
-  kept: list[int]
-  merged: list[int]
-  layouts: list[Layout | None]
+  numbers: list[int]
+  over: tuple[int, ...]
+  others: tuple[int, ...]
+  layout: Layout
 
 
-def merging(layout: Layout, axes: tuple[int, ...]) -> Merging:
-  """See there. Where there is no direction, it may be taken for any."""
+def merged(layout: Layout, axes: tuple[int, ...]) -> list[Merged]:
+  """All slots, made the same along axes. Where a slot has no direction, it may
+  be taken for any."""
   first = layout.first
-  inner = tuple(k + (k < layout.axis) for k in axes)
-  most = first.max(inner, keepdims=True)
-  same = ((first == most) | (first < 0)).reshape(len(first), -1).all(1)
-  kept, merged = np.flatnonzero(same).tolist(), np.flatnonzero(~same).tolist()
-  moved = np.moveaxis(first[merged], inner, range(len(inner)))
-  moved = moved.reshape(-1, *moved.shape[len(inner) + 1:])
-  moved = np.expand_dims(moved, inner)
-  bare = lambda table: layout._replace(
-      table=np.moveaxis(table, 0, layout.axis)) if len(table) else None
-  return Merging(kept, merged, [bare(most[kept]), bare(moved)])
+  groups: dict[tuple[int, ...], list[int]] = {}
+  for k, table in enumerate(first):
+    over = tuple(a for a in axes if _is_same(table, a - (a > layout.axis)))
+    groups.setdefault(over, []).append(k)
+  found = []
+  for over, numbers in groups.items():
+    others = tuple(a for a in axes if a not in over)
+    inner = lambda some: tuple(a + (a < layout.axis) for a in some)
+    table = first[numbers].max(inner(over), keepdims=True) if over else (
+        first[numbers])
+    moved = np.moveaxis(table, inner(others), range(len(others)))
+    moved = moved.reshape(-1, *moved.shape[len(others) + 1:])
+    moved = np.expand_dims(moved, inner(others))
+    found.append(Merged(numbers, over, others, layout._replace(
+        table=np.moveaxis(moved, 0, layout.axis))))
+  return found
+
+
+def _is_same(table: Table, axis: int) -> bool:
+  return bool(((table == table.max(axis, keepdims=True)) | (table < 0)).all())
+
+
+def joint(parts: list[Merged]) -> Table:
+  """The slots of all parts, first."""
+  firsts = [part.layout.first for part in parts]
+  shape = np.broadcast_shapes(*(x.shape[1:] for x in firsts))
+  return np.concatenate([np.broadcast_to(x, (len(x), *shape)) for x in firsts])
 
 
 def spread(layout: Layout, axes: tuple[int, ...]) -> Layout | None:
@@ -149,10 +169,7 @@ def spread(layout: Layout, axes: tuple[int, ...]) -> Layout | None:
   axes = tuple(k for k in axes if layout.varies(k))
   if not axes:
     return layout
-  parts = [x.first for x in merging(layout, axes).layouts if x is not None]
-  found = _distinct(np.concatenate(
-      [np.broadcast_to(t, (len(t), *np.broadcast_shapes(
-          *(p.shape[1:] for p in parts)))) for t in parts]))
+  found = _distinct(joint(merged(layout, axes)))
   if found is None:
     return None
   result = layout.of_slots(found)
@@ -163,6 +180,8 @@ def _distinct(first: Table) -> Table | None:
   """Without directions that an element has before."""
   if first.size * len(first) > MAX_TABLE:
     return None
+  if len(first) == 1:
+    return first
   again = np.tril(np.ones((len(first), len(first)), bool), -1)
   again = again.reshape(again.shape + (1,) * (first.ndim - 1))
   return np.where(((first[:, None] == first) & again).any(1), -1, first)
