@@ -19,16 +19,26 @@ from jax_cse.rebuild.slots import Layout, Move
 
 def reslotted(x, source: Layout, target: Layout):
   """An array in another table."""
-  if source.equals(target):
-    return x
-  run, moves = slots.moves(source, target)
+  return x if source.equals(target) else laid_out([(x, source)], target)
+
+
+def laid_out(parts: list[tuple[Any, Layout]], target: Layout):
+  """Arrays in one other table. No element has a direction in two of them."""
   total: Any = None
-  for move in moves:
-    y = (_placed(x, source.axis, move, target.slots) if move.mask is None else
-         _chosen(x, source.axis, move, run, target.slots))
-    total = y if total is None else _plus(total, y)
+  chosen = []
+  for x, source in parts:
+    run, moves = slots.moves(source, target)
+    for move in moves:
+      if move.mask is not None:
+        chosen.append((x, run, move))
+        continue
+      y = _placed(x, source.axis, move, target.slots)
+      total = y if total is None else _wide(total, y) + _wide(y, total)
+  for x, run, move in chosen:
+    total = _chosen(total, x, target.axis, move, run, target.slots)
   if total is None:
-    return lax.full(with_size(x.shape, source.axis, target.slots), 0, x.dtype)
+    x, _ = parts[0]
+    return lax.full(with_size(x.shape, target.axis, target.slots), 0, x.dtype)
   return total
 
 
@@ -39,24 +49,36 @@ def price(source: Layout, target: Layout) -> int:
   return len(slots.moves(source, target)[1])
 
 
-def _plus(a, b):
-  return a + b if a.shape == b.shape else lax.add(
-      *(lax.broadcast_in_dim(y, np.broadcast_shapes(a.shape, b.shape),
-                             range(y.ndim)) for y in (a, b)))
+def _wide(x, other):
+  if x.shape == other.shape:
+    return x
+  shape = np.broadcast_shapes(x.shape, other.shape)
+  return lax.broadcast_in_dim(x, shape, range(x.ndim))
 
 
 def _placed(x, axis: int, move: Move, length: int):
-  y = lax.slice_in_dim(x, move.start, move.stop, axis=axis)
+  y = _run(x, axis, move)
   config = [(0, 0, 0)] * x.ndim
   config[axis] = (move.place, length - move.place - y.shape[axis], 0)
-  return lax.pad(y, lax.full((), 0, x.dtype), config)
+  return lax.pad(y, np.zeros((), x.dtype), config)
 
 
-def _chosen(x, axis: int, move: Move, run: int, length: int):
-  y = lax.slice_in_dim(x, move.start, move.stop, axis=axis)
-  mask = np.expand_dims(np.moveaxis(move.mask, 0, axis), axis + 1)
-  y = lax.expand_dims(y, (axis,))
-  shape = np.broadcast_shapes(mask.shape, y.shape)
-  wide = lambda z: lax.broadcast_in_dim(z, shape, range(len(shape)))
-  chosen = lax.select(wide(mask), wide(y), lax.full(shape, 0, x.dtype))
-  return lax.reshape(chosen, (*shape[:axis], length, *shape[axis + 2:]))
+def _run(x, axis: int, move: Move):
+  if (move.start, move.stop) == (0, x.shape[axis]):
+    return x
+  return lax.slice_in_dim(x, move.start, move.stop, axis=axis)
+
+
+def _chosen(total, x, axis: int, move: Move, run: int, length: int):
+  """A run where it goes, and elsewhere what is there."""
+  y = _run(x, axis, move)
+  mask = np.repeat(np.moveaxis(move.mask, 0, axis), run, axis)
+  shape = np.broadcast_shapes(mask.shape, with_size(y.shape, axis, length))
+  if length > 1:
+    split = (*shape[:axis], length // run, run, *shape[axis + 1:])
+    y = lax.reshape(lax.broadcast_in_dim(
+        y, split, [k + (k >= axis) for k in range(y.ndim)]), shape)
+  wide = lambda z: z if z.shape == shape else lax.broadcast_in_dim(
+      z, shape, range(len(shape)))
+  rest = lax.full(shape, 0, x.dtype) if total is None else wide(total)
+  return lax.select(wide(mask), wide(y), rest)

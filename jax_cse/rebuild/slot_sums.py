@@ -10,13 +10,14 @@ others become slots of the sum, one after the other: nothing is added.
 import functools
 import math
 import operator
+from typing import Any
 
 from jax import lax
 import numpy as np
 
+from jax_cse.rebuild import reslotting
 from jax_cse.rebuild import slots
 from jax_cse.rebuild import sum_rules
-from jax_cse.rebuild.reslotting import reslotted
 from jax_cse.rebuild.slot_steps import Layouts, Step
 from jax_cse.rebuild.slots import Layout
 
@@ -37,30 +38,44 @@ def of_sum(plan, eqn, layouts) -> Step | None:
     return None
   whole = slots.joint(parts)
   result = layout._replace(table=np.moveaxis(whole, 0, layout.axis))
-  stays = result.pays and slots.is_distinct(whole)
+  if not slots.is_distinct(whole):
+    return _summed_apart(layouts, parts, layout, over)
+  emit = lambda xs: _parts(xs[0], parts, layout, over)
+  if not result.pays:
+    return Step(list(layouts), None, lambda xs: lax.squeeze(
+        reslotting.laid_out(emit(xs), layout.dense), over), layout.slots)
   return Step(list(layouts), result.relaid(
       np.squeeze(result.table, over), layout.axis - sum(
-          k < layout.axis for k in over)) if stays else None,
-              lambda xs: _summed(xs[0], parts, layout, over, stays),
+          k < layout.axis for k in over)),
+              lambda xs: lax.squeeze(_joined(emit(xs), layout.axis), over),
               layout.slots)
 
 
-def _summed(x, parts: list[slots.Merged], layout: Layout, over, stays: bool):
-  """The sum, with all directions if it is not to stay compressed."""
+def _summed_apart(layouts, parts, layout, over) -> Step:
+  """Parts that have directions in common, in all directions, are added."""
+  return Step(list(layouts), None, lambda xs: lax.squeeze(functools.reduce(
+      operator.add, (reslotting.reslotted(y, own, layout.dense)
+                     for y, own in _parts(xs[0], parts, layout, over))), over),
+              layout.slots)
+
+
+def _parts(x, parts: list[slots.Merged], layout: Layout, over
+           ) -> list[tuple[Any, Layout]]:
+  """The sum of each part, with axes of length 1."""
   always = tuple(k for k in over if not layout.varies(k))
   results = []
   for part in parts:
     y = _taken(x, part.numbers, layout.axis)
-    y = lax.expand_dims(lax.reduce_sum(y, (*always, *part.over)),
-                        sorted((*always, *part.over)))
-    y = _merged(y, layout.axis, part.others)
-    results.append(y if stays else reslotted(y, part.layout, layout.dense))
-  if stays:
-    total = (results[0] if len(results) == 1 else
-             lax.concatenate(results, layout.axis))
-  else:
-    total = functools.reduce(operator.add, results)
-  return lax.squeeze(total, over)
+    summed = sorted((*always, *part.over))
+    if summed:
+      y = lax.expand_dims(lax.reduce_sum(y, summed), summed)
+    results.append((_merged(y, layout.axis, part.others), part.layout))
+  return results
+
+
+def _joined(parts, axis: int):
+  arrays = [y for y, _ in parts]
+  return arrays[0] if len(arrays) == 1 else lax.concatenate(arrays, axis)
 
 
 def _taken(x, numbers: list[int], axis: int):

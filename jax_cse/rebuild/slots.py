@@ -52,7 +52,8 @@ class Layout(NamedTuple):
   @property
   def pays(self) -> bool:
     """Whether there are clearly fewer slots than directions."""
-    return 2 * self.slots <= self.size
+    return 2 * self.slots <= self.size and (
+        self.table.size * self.size <= 16 * MAX_TABLE)
 
   @property
   def dense(self) -> "Layout":
