@@ -7,9 +7,7 @@ others become slots of the sum, one after the other: nothing is added.
     sum of e[i, j] over j      i: a sum      j: a transposition
 """
 
-import functools
 import math
-import operator
 from typing import Any
 
 from jax import lax
@@ -38,24 +36,14 @@ def of_sum(plan, eqn, layouts) -> Step | None:
     return None
   whole = slots.joint(parts)
   result = layout._replace(table=np.moveaxis(whole, 0, layout.axis))
-  if not slots.is_distinct(whole):
-    return _summed_apart(layouts, parts, layout, over)
   emit = lambda xs: _parts(xs[0], parts, layout, over)
-  if not result.pays:
+  if not result.pays or not slots.is_distinct(whole):
     return Step(list(layouts), None, lambda xs: lax.squeeze(
         reslotting.laid_out(emit(xs), layout.dense), over), layout.slots)
   return Step(list(layouts), result.relaid(
       np.squeeze(result.table, over), layout.axis - sum(
           k < layout.axis for k in over)),
               lambda xs: lax.squeeze(_joined(emit(xs), layout.axis), over),
-              layout.slots)
-
-
-def _summed_apart(layouts, parts, layout, over) -> Step:
-  """Parts that have directions in common, in all directions, are added."""
-  return Step(list(layouts), None, lambda xs: lax.squeeze(functools.reduce(
-      operator.add, (reslotting.reslotted(y, own, layout.dense)
-                     for y, own in _parts(xs[0], parts, layout, over))), over),
               layout.slots)
 
 
