@@ -7,6 +7,7 @@ mask: one product for each element of the result, which XLA fuses with what
 reads it. No elements are gathered.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from jax import lax
@@ -15,6 +16,8 @@ import numpy as np
 from jax_cse.primitives.linear import with_size
 from jax_cse.rebuild import slots
 from jax_cse.rebuild.slots import Layout, Move
+
+_MAX_MOVES = 8
 
 
 def reslotted(x, source: Layout, target: Layout):
@@ -26,15 +29,33 @@ def laid_out(parts: list[tuple[Any, Layout]], target: Layout):
   """The sum of arrays, in one other table."""
   total: Any = None
   for x, source in parts:
-    run, moves = slots.moves(source, target)
-    for move in moves:
-      y = (_placed(x, source.axis, move, target.slots) if move.mask is None
-           else _chosen(x, source.axis, move, run))
+    for y in _moved(x, source, target):
       total = y if total is None else total + y
   if total is None:
     x, _ = parts[0]
     return lax.full(with_size(x.shape, target.axis, target.slots), 0, x.dtype)
   return total
+
+
+def _moved(x, source: Layout, target: Layout) -> Iterator[Any]:
+  run, moves = slots.moves(source, target)
+  placed = [move for move in moves if move.mask is None]
+  if len(placed) > _MAX_MOVES:
+    yield _summed(x, source.axis, placed, run, target.slots)
+    placed = []
+  for move in placed:
+    yield _placed(x, source.axis, move, target.slots)
+  for move in moves:
+    if move.mask is not None:
+      yield _chosen(x, source.axis, move, run)
+
+
+def is_cheap(source: Layout, target: Layout) -> bool:
+  """Whether few runs are laid out everywhere."""
+  if source.table.size * target.slots > 16 * slots.MAX_TABLE:
+    return False
+  _, moves = slots.moves(source, target)
+  return sum(move.mask is not None for move in moves) <= _MAX_MOVES
 
 
 def price(source: Layout, target: Layout) -> int:
@@ -49,6 +70,21 @@ def _placed(x, axis: int, move: Move, length: int):
   config = [(0, 0, 0)] * x.ndim
   config[axis] = (move.place, length - move.place - y.shape[axis], 0)
   return lax.pad(y, np.zeros((), x.dtype), config)
+
+
+def _summed(x, axis: int, moves: list[Move], run: int, length: int):
+  """Many runs, some of which go to one place: a product with ones and zeros."""
+  ones = np.zeros((length // run, x.shape[axis] // run))
+  for move in moves:
+    for k in range((move.stop - move.start) // run):
+      ones[move.place // run + k, move.start // run + k] = 1
+  y = lax.reshape(x, (*x.shape[:axis], ones.shape[1], run,
+                      *x.shape[axis + 1:]))
+  y = lax.dot_general(ones.astype(x.dtype), y, (((1,), (axis,)), ((), ())),
+                      precision=lax.Precision.HIGHEST,
+                      preferred_element_type=x.dtype)
+  y = lax.transpose(y, (*range(1, axis + 1), 0, *range(axis + 1, y.ndim)))
+  return lax.reshape(y, with_size(x.shape, axis, length))
 
 
 def _run(x, axis: int, move: Move):

@@ -240,6 +240,39 @@ def _reshaped(table, shape, sizes, start: int):
       *head, *inner[:same], *sizes[same:], *tail)
 
 
+def _of_gather(plan, eqn, layouts) -> Step | None:
+  """Elements at known places."""
+  layout, numbers = layouts[0], eqn.params["dimension_numbers"]
+  along = tuple(map(int, numbers.start_index_map))
+  sizes = eqn.params["slice_sizes"]
+  shape = eqn.invars[0].aval.shape
+  if layout is None or layout.axis in along or (
+      set(along) != {*numbers.collapsed_slice_dims}) or any(
+          sizes[k] != n for k, n in enumerate(shape) if k not in along):
+    return None
+  places = plan.numbers(eqn.invars[1])
+  if places is None or (places < 0).any() or (
+      places >= [shape[k] for k in along]).any():
+    return None
+  table = layout.table
+  for k in along:
+    if layout.varies(k):
+      continue
+    table = np.repeat(table, shape[k], k)
+  found = np.moveaxis(table, along, range(len(along)))[
+      tuple(np.moveaxis(places, -1, 0))]
+  rank = len(eqn.outvars[0].aval.shape)
+  offset = list(map(int, numbers.offset_dims))
+  batch = [k for k in range(rank) if k not in offset]
+  kept = [k for k in range(len(shape)) if k not in along]
+  params = eqn.params | {"slice_sizes": with_size(
+      sizes, layout.axis, layout.slots)}
+  return Step(list(layouts), layout.relaid(
+      np.moveaxis(found, range(len(batch)), batch),
+      offset[kept.index(layout.axis)]),
+              lambda xs: sum_rules.bind(eqn, xs, params), layout.slots)
+
+
 def _of_joined(plan, eqn, layouts) -> Step | None:
   axis = eqn.params["dimension"]
   found = [x for x in layouts if x is not None]
@@ -299,6 +332,7 @@ _RULES: dict[Any, Callable[..., Step | None]] = {
     compat.concatenate_p: _of_joined,
     compat.div_p: _of_quotient,
     compat.dot_general_p: slot_products.of_dot,
+    compat.gather_p: _of_gather,
     compat.integer_pow_p: _of_power,
     compat.pad_p: _of_pad,
     compat.reduce_sum_p: slot_sums.of_sum,

@@ -32,7 +32,7 @@ def of_sum(plan, eqn, layouts) -> Step | None:
   if not vary:
     return None
   parts = slots.merged(layout, vary)
-  if not all(slots.is_distinct(part.layout.first) for part in parts):
+  if not all(reslotting.is_cheap(x.layout, layout.dense) for x in parts):
     return None
   whole = slots.joint(parts)
   result = layout._replace(table=np.moveaxis(whole, 0, layout.axis))

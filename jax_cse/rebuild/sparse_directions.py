@@ -23,6 +23,7 @@ from jax_cse import compat
 from jax_cse.primitives import costs
 from jax_cse.rebuild import axes
 from jax_cse.rebuild import early_sums
+from jax_cse.rebuild import known_indices
 from jax_cse.rebuild import reslotting
 from jax_cse.rebuild import slot_rules
 from jax_cse.rebuild.axes import Axis
@@ -85,14 +86,15 @@ def early(fun: Callable[..., list[Any]],
           k, values[start + k].shape[0])) for k, found in enumerate(directions)
               if found is not None
               and values[start + k].shape[0] >= _MIN_DIRECTIONS}
-    inputs = known([*jaxpr.constvars, *jaxpr.invars])
-    if not inputs or not Plan(jaxpr, inputs).pays:
+    binders = [*jaxpr.constvars, *jaxpr.invars]
+    inputs = known(binders)
+    if not inputs or not Plan(jaxpr, inputs, values).pays:
       return plan.run(values)
     closed = compat.trace_to_jaxpr(
         lambda *xs: plan.run(xs), [compat.typeof(x) for x in values],
         jaxpr.debug_info)
-    return Plan(closed.jaxpr, known(closed.jaxpr.invars)).run(
-        [*closed.consts, *values])
+    values = [*closed.consts, *values]
+    return Plan(closed.jaxpr, known(closed.jaxpr.invars), values).run(values)
   return early_sums.early(fun, after=run)
 
 
@@ -104,12 +106,14 @@ class Plan:
     dense_work: how much it takes with zeros.
   """
 
-  def __init__(self, jaxpr, known: Known):
+  def __init__(self, jaxpr, known: Known, values: Sequence[Any]):
     self.jaxpr = jaxpr
     self.work = self.dense_work = 0.
     self._known = known
     self._layouts = {v: layout for v, (_, layout) in known.items()}
     self._steps: list[slot_rules.Step | None] = []
+    self._numbers = known_indices.Known(
+        [*jaxpr.constvars, *jaxpr.invars], values)
     self._sums = early_sums.Plan(jaxpr)
     self._expanded: set[Any] = set()
     for eqn in jaxpr.eqns:
@@ -135,6 +139,10 @@ class Plan:
         return False
       atom = eqn.invars[0]
     return bool(np.all(np.asarray(atom.val) == 0))
+
+  def numbers(self, atom) -> np.ndarray | None:
+    """The integers that a variable is known to be."""
+    return self._numbers(atom, self._sums.definition)
 
   def _layout(self, atom) -> Layout | None:
     return None if type(atom) is compat.Literal else self._layouts.get(atom)
