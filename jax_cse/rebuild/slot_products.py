@@ -71,7 +71,8 @@ def _of_two(eqn, layouts, contracted, batch) -> Step | None:
   joint = slots.united([a._replace(axis=place, table=t) for t in firsts])
   if joint is None:
     return None
-  wants = [_laid(x, shared, joint.table) for x, shared in zip(own, zip(*pairs))]
+  wants: list[Any] = [_laid(x, shared, joint.table)
+                      for x, shared in zip(own, zip(*pairs))]
   layout = None if is_sum else _of_result(eqn, 0, wants[0])
   return Step(wants, layout, lambda xs: sum_rules.bind(eqn, xs, eqn.params),
               joint.slots)

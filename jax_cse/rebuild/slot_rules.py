@@ -28,12 +28,7 @@ def rule(plan, eqn, layouts: Layouts) -> Step | None:
   """How an equation goes on without zeros."""
   if len(eqn.outvars) != 1 or not compat.benign(eqn.effects):
     return None
-  own = _RULES.get(eqn.primitive)
-  if own is not None:
-    step = own(plan, eqn, layouts)
-    if step is not None:
-      return step
-  return _through(eqn, layouts)
+  return _RULES.get(eqn.primitive, _through)(plan, eqn, layouts)
 
 
 def _only(layouts: Layouts) -> tuple[int, Layout] | None:
@@ -44,7 +39,7 @@ def _only(layouts: Layouts) -> tuple[int, Layout] | None:
 
 # Elementwise: zero where an operand is.
 
-def _beside(plan, atom, layout: Layout, ndim: int):
+def _beside(plan, atom, layout: Layout):
   """What is wanted of an operand that is not compressed, to be combined with a
   compressed one; False if it has directions."""
   if not getattr(atom.aval, "shape", ()):
@@ -63,8 +58,7 @@ def _elementwise(plan, eqn, layouts: Layouts, is_free=lambda i, atom: True
   wants: list[Any] = []
   for i, (atom, layout) in enumerate(zip(eqn.invars, layouts)):
     want = target if layout is not None else (
-        _beside(plan, atom, target, target.table.ndim)
-        if is_free(i, atom) else False)
+        _beside(plan, atom, target) if is_free(i, atom) else False)
     if want is False:
       return None
     wants.append(want)
@@ -103,7 +97,7 @@ def _one_shape(xs):
 
 # Each slice along an axis alone.
 
-def _through(eqn, layouts) -> Step | None:
+def _through(plan, eqn, layouts: Layouts) -> Step | None:
   """An equation that does the same for each slice along all axes along which
   the table varies."""
   found = _only(layouts)
@@ -116,9 +110,9 @@ def _through(eqn, layouts) -> Step | None:
   params = None
   for k in range(len(eqn.outvars[0].aval.shape)):
     inside = rule(eqn.params, avals, k, layout.slots)
-    if inside is None or inside[1].get(i) is None:
+    own = None if inside is None else inside[1].get(i)
+    if inside is None or own is None:
       continue
-    own = inside[1][i]
     places[own] = k
     if own == layout.axis:
       if any(x is not None for j, x in inside[1].items() if j != i):
@@ -225,14 +219,12 @@ def _reshaped(table, shape, sizes, start: int):
   reshaped; None if it is too large."""
   head, inner = table.shape[:start], table.shape[start:start + len(shape)]
   tail = table.shape[start + len(shape):]
-  first = next((k for k, n in enumerate(inner) if n > 1), len(inner))
-  # What varies only along leading axes that stay keeps its length.
-  same = 0
+  same = 0   # leading axes that stay
   while same < min(len(shape), len(sizes)) and shape[same] == sizes[same]:
     same += 1
-  if all(n == 1 for n in inner[same:]) or first == len(inner):
-    kept = inner[:same]
-    return table.reshape(*head, *kept, *(1,) * (len(sizes) - same), *tail)
+  if all(n == 1 for n in inner[same:]):
+    return table.reshape(*head, *inner[:same], *(1,) * (len(sizes) - same),
+                         *tail)
   whole = (*head, *inner[:same], *shape[same:], *tail)
   if math.prod(whole) > slots.MAX_TABLE:
     return None
@@ -309,9 +301,8 @@ def _joined_tables(eqn, layouts, some, axis, most) -> Step | None:
     lack = list(table.shape)
     lack[some.axis] = most - table.shape[some.axis]
     table = np.concatenate([table, np.full(lack, -1)], some.axis)
-    shape = list(table.shape)
-    shape[axis] = atom.aval.shape[axis]
-    tables.append(np.broadcast_to(table, shape))
+    tables.append(np.broadcast_to(table, with_size(
+        table.shape, axis, atom.aval.shape[axis])))
   shape = np.broadcast_shapes(*(with_size(t.shape, axis, 1) for t in tables))
   wide = [np.broadcast_to(t, with_size(shape, axis, t.shape[axis]))
           for t in tables]
@@ -320,6 +311,11 @@ def _joined_tables(eqn, layouts, some, axis, most) -> Step | None:
     return None
   target = some._replace(table=joined)
   return _joining(eqn, layouts, [some._replace(table=t) for t in wide], target)
+
+
+def _or_through(own):
+  return lambda plan, eqn, layouts: own(plan, eqn, layouts) or _through(
+      plan, eqn, layouts)
 
 
 _RULES: dict[Any, Callable[..., Step | None]] = {
@@ -332,10 +328,10 @@ _RULES: dict[Any, Callable[..., Step | None]] = {
     compat.concatenate_p: _of_joined,
     compat.div_p: _of_quotient,
     compat.dot_general_p: slot_products.of_dot,
-    compat.gather_p: _of_gather,
+    compat.gather_p: _or_through(_of_gather),
     compat.integer_pow_p: _of_power,
     compat.pad_p: _of_pad,
-    compat.reduce_sum_p: slot_sums.of_sum,
+    compat.reduce_sum_p: _or_through(slot_sums.of_sum),
     compat.reshape_p: _of_reshape,
     compat.rev_p: _of_rev,
     compat.select_n_p: _of_cases,

@@ -1,8 +1,8 @@
 """Sums over axes of arrays that are compressed along directions.
 
-The sum over the directions is that over the slots, whatever they stand for. Over
-another axis, slots that stand for the same direction all along are summed. The
-others become slots of the sum, one after the other: nothing is added.
+The sum over the directions is that over the slots, whatever they stand for.
+Over another axis, slots that stand for the same direction all along are summed.
+The others become slots of the sum, one after the other: nothing is added.
 
     sum of e[i, j] over j      i: a sum      j: a transposition
 """
@@ -16,7 +16,7 @@ import numpy as np
 from jax_cse.rebuild import reslotting
 from jax_cse.rebuild import slots
 from jax_cse.rebuild import sum_rules
-from jax_cse.rebuild.slot_steps import Layouts, Step
+from jax_cse.rebuild.slot_steps import Step
 from jax_cse.rebuild.slots import Layout
 
 

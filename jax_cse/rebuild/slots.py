@@ -10,8 +10,8 @@ Of the pairs of n electrons, the distance of i and j has the slots
 
     [3i, 3i+1, 3i+2, 3j, 3j+1, 3j+2]      6 of 3n directions
 
-with none where i = j. Slots and directions go in runs here, [3i .. 3i+2]: what is
-moved from one table to another is moved run by run.
+with none where i = j. Slots and directions go in runs here, [3i .. 3i+2]: what
+is moved from one table to another is moved run by run.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,8 @@ class Layout(NamedTuple):
   """How an array is compressed.
 
   Attributes:
-    group: of which directions; arrays of two groups have nothing in common.
+    group: of which directions, a number; arrays of two groups have nothing in
+      common.
     axis: that of the directions.
     size: how many directions there are.
     table: see above.
@@ -117,7 +118,7 @@ def _united(a: Table, b: Table) -> Table | None:
 
 
 class Merged(NamedTuple):
-  """Slots that are made the same along some axes: it stands for what it does all
+  """Slots that are made the same along some axes. They stand for the same all
   along the axes `over`; along `others` those of all elements become slots of
   one.
 

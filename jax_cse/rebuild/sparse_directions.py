@@ -57,8 +57,17 @@ class Coordinates(NamedTuple):
     found = np.where(rows.any(0), (rows != 0).argmax(0), -1)
     return cls(found.reshape(shape), rows.sum(0).reshape(shape))
 
-  def layout(self, group: int, size: int) -> Layout:
-    return Layout(group, 0, size, self.directions[None])
+  def layout(self, size: int) -> Layout:
+    return Layout(id(self.directions), 0, size, self.directions[None])
+
+  def array(self, dtype) -> np.ndarray | None:
+    """The directions one after the other, if the numbers are known."""
+    if self.numbers is None:
+      return None
+    rows = np.zeros((self.directions.max() + 1, *self.directions.shape), dtype)
+    np.put_along_axis(rows, np.maximum(self.directions, 0)[None],
+                      self.numbers[None].astype(dtype), 0)
+    return rows
 
   def values(self, x):
     """The compressed array, of directions one after the other."""
@@ -82,12 +91,10 @@ def early(fun: Callable[..., list[Any]],
     jaxpr, start = plan.jaxpr, len(values) - len(directions)
 
     def known(binders) -> Known:
-      return {binders[start + k]: (found, found.layout(
-          k, values[start + k].shape[0])) for k, found in enumerate(directions)
-              if found is not None
-              and values[start + k].shape[0] >= _MIN_DIRECTIONS}
-    binders = [*jaxpr.constvars, *jaxpr.invars]
-    inputs = known(binders)
+      return {v: (found, found.layout(v.aval.shape[0]))
+              for v, found in zip(binders[start:], directions)
+              if found is not None and v.aval.shape[0] >= _MIN_DIRECTIONS}
+    inputs = known([*jaxpr.constvars, *jaxpr.invars])
     if not inputs or not Plan(jaxpr, inputs, values).pays:
       return plan.run(values)
     closed = compat.trace_to_jaxpr(

@@ -256,6 +256,10 @@ class _Operator:
     early = lambda flat: sparse_directions.early(flat, known)
     operands = [self._x, *vectors]
     if check:
+      # A tracer is drawn anew, and is no direction of a coordinate then.
+      arrays = [None if k is None else k.array(self._x.dtype) for k in known]
+      known = [None if a is None else k for a, k in zip(arrays, known)]
+      operands = [x if a is None else a for a, x in zip(arrays, operands)]
       found: list[Any] = verification.checked(flat, operands, verification.Road(
           name, lambda flat: flat, early))
       return found

@@ -14,6 +14,7 @@ import numpy as np
 
 import jax_cse
 from jax_cse.primitives import costs
+from jax_cse.rebuild import reslotting
 from jax_cse.rebuild import slots
 from jax_cse.rebuild import sparse_directions
 
@@ -87,6 +88,8 @@ FUNCTIONS = {
     "outer": lambda x: jnp.outer(jnp.sin(x), jnp.cos(x)),
     "padded": lambda x: jnp.sin(jnp.pad(points(x), ((1, 2), (0, 1))))[
         :N, :3] * points(x),
+    "padded with ones": lambda x: x[0] * jnp.pad(
+        jnp.sin(points(x)), 1, constant_values=x[1]),
     "products of pairs": lambda x: jnp.einsum(
         "ijc,ijc,ijd->id", pairs(x), jnp.sin(pairs(x)), pairs(x)),
     "reshaped": lambda x: one(x).reshape(3, 2, 5).sum(1),
@@ -178,6 +181,23 @@ class ValuesTest(parameterized.TestCase):
       assert_near(along(weights), wanted)
       assert_near(jax.jit(along)(weights), wanted)
       assert_near(along(np.diag(weights)) if summed else each, wanted)
+
+  def test_are_checked(self):
+    fun = FUNCTIONS["means of pairs"]
+    weights = RNG.randn(3 * N)
+    for w in (None, weights):
+      along = lambda x, w: jax_cse.laplacian(fun, weights=w, check=True)(x)
+      with always():
+        for got in (along(POINT, w), jax.jit(along)(POINT, w)):
+          np.testing.assert_allclose(
+              got, jax_cse.laplacian(fun, weights=w)(POINT), 1e-9)
+
+  def test_a_wrong_rule_is_found(self):
+    right = reslotting.reslotted
+    wrong = mock.patch.object(reslotting, "reslotted",
+                              lambda *args: 2 * right(*args))
+    with always(), wrong, self.assertRaises(jax_cse.CheckFailed):
+      jax_cse.value_grad_laplacian(one, check=True)(POINT)
 
   def test_of_small_types(self):
     fun = lambda x: FUNCTIONS["means of pairs"](x).astype(x.dtype).sum()
