@@ -95,7 +95,8 @@ def early(fun: Callable[..., list[Any]],
               for v, found in zip(binders[start:], directions)
               if found is not None and v.aval.shape[0] >= _MIN_DIRECTIONS}
     inputs = known([*jaxpr.constvars, *jaxpr.invars])
-    if not inputs or not Plan(jaxpr, inputs, values).pays:
+    is_plain = all(compat.is_plain_type(v.aval) for v in jaxpr.invars)
+    if not inputs or not is_plain or not Plan(jaxpr, inputs, values).pays:
       return plan.run(values)
     closed = compat.trace_to_jaxpr(
         lambda *xs: plan.run(xs), [compat.typeof(x) for x in values],
@@ -209,8 +210,9 @@ class Plan:
       wants = [None] * len(eqn.invars) if step is None else step.wants
       with compat.at(eqn.ctx, compat.source_of(eqn)):
         operands = [read(x, want) for x, want in zip(eqn.invars, wants)]
-        outs = compat.bind_later(
-            eqn.primitive, operands, eqn.params, eqn.ctx,
-            compat.source_of(eqn)) if step is None else [step.emit(operands)]
+        outs = [] if step is None else [step.emit(operands)]
+      if step is None:
+        outs = compat.bind_later(eqn.primitive, operands, eqn.params, eqn.ctx,
+                                 compat.source_of(eqn))
       env.update(zip(eqn.outvars, outs))
     return [read(x, None) for x in self.jaxpr.outvars]

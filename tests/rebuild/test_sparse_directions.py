@@ -169,6 +169,15 @@ class ValuesTest(parameterized.TestCase):
       got = transformation(jax_cse.laplacian(fun))(x)
     assert_near(got, transformation(lambda x: plain(fun, x)[2])(x))
 
+  def test_of_a_laplacian(self):
+    fun = lambda x: jnp.tanh(x.reshape(3, 3) @ W1).sum(0)
+    x = POINT[:9]
+    once = lambda fun: lambda x: jnp.trace(jax.hessian(fun)(x), axis1=-2,
+                                           axis2=-1)
+    with always():
+      got = jax_cse.laplacian(jax_cse.laplacian(fun))(x)
+    assert_near(got, once(once(fun))(x))
+
   @parameterized.parameters(True, False)
   def test_weights_of_the_coordinates(self, summed):
     weights = RNG.randn(3 * N) * (np.arange(3 * N) % 4 > 0)
