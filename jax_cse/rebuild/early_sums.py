@@ -37,8 +37,13 @@ from jax_cse.rebuild.sum_rules import Env, ONE, SUM, VALUE, Want, value
 _MAX_LOOK = 512
 
 
-def early(fun: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-  """A function of arrays that returns a list of them, its sums taken early."""
+def early(fun: Callable[..., list[Any]],
+          after: Callable[["Plan", list[Any]], list[Any]] | None = None
+          ) -> Callable[..., list[Any]]:
+  """A function of arrays that returns a list of them, its sums taken early.
+
+  `after` runs the plan on the values of all its inputs, in place of `Plan.run`.
+  """
   def run(*operands):
     try:
       closed = compat.trace_to_jaxpr(fun, list(map(compat.typeof, operands)),
@@ -47,7 +52,8 @@ def early(fun: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
       return fun(*operands)
     merged = jaxprs.drop_dead_equations(rewriting.rewrite(
         compat.closed(jaxprs.inlined(closed.jaxpr), closed.consts), "exact"))
-    return Plan.of(merged.jaxpr).run([*merged.consts, *operands])
+    plan = Plan.of(merged.jaxpr)
+    return (after or Plan.run)(plan, [*merged.consts, *operands])
   return run
 
 

@@ -14,6 +14,7 @@ from jax import lax
 import numpy as np
 
 from jax_cse import compat
+from jax_cse.rebuild.sparse_directions import Coordinates
 
 
 class Directions(NamedTuple):
@@ -23,13 +24,16 @@ class Directions(NamedTuple):
     sign: of their derivatives.
     inner, outer: the directions, one after the other; the same object if they
       are the same.
-    weights: of their derivatives, known when the program runs; None for 1.
     shape: that they have one after the other, if they are not summed.
+    coordinates: of which they are multiples, if inner and outer are the same
+      and each is of one.
+    weights: of their derivatives, known when the program runs; None for 1.
   """
   sign: int
   inner: Any
   outer: Any
   shape: tuple[int, ...]
+  coordinates: Coordinates | None = None
   weights: Any = None
 
 
@@ -37,8 +41,9 @@ def directions_of(weights: Any, x: jax.Array, summed: bool) -> list[Directions]:
   """Directions whose second derivatives add up to the weighted sum."""
   n, dtype = x.size, x.dtype
   basis = jnp.eye(n, dtype=dtype).reshape(n, *x.shape)
+  units = Coordinates.of(np.eye(n), x.shape) if isinstance(n, int) else None
   if weights is None:
-    return [Directions(1, basis, basis, x.shape)]
+    return [Directions(1, basis, basis, x.shape, units)]
   w = jnp.asarray(weights) if isinstance(weights, compat.Tracer) else (
       np.asarray(weights))
   if not jnp.issubdtype(w.dtype, jnp.number) or jnp.issubdtype(
@@ -49,7 +54,8 @@ def directions_of(weights: Any, x: jax.Array, summed: bool) -> list[Directions]:
   if w.shape == x.shape:
     w = w.reshape(n)
     if not summed or not is_known:
-      return [Directions(1, basis, basis, x.shape, jnp.asarray(w, dtype))]
+      return [Directions(1, basis, basis, x.shape, units,
+                         jnp.asarray(w, dtype))]
     return _by_sign(np.float64(w), np.eye(n), array, x)
   if w.shape == (*x.shape, *x.shape):
     if not summed:
@@ -89,8 +95,10 @@ def _by_sign(values, rows, array, x) -> list[Directions]:
   for sign in (1, -1):
     chosen = sign * values > 0
     if chosen.any():
-      scaled = array(np.sqrt(abs(values[chosen]))[:, None] * rows[chosen])
-      found.append(Directions(sign, scaled, scaled, x.shape))
+      scaled = np.sqrt(abs(values[chosen]))[:, None] * rows[chosen]
+      along = array(scaled)
+      found.append(Directions(sign, along, along, x.shape,
+                              Coordinates.of(scaled, x.shape)))
   return found
 
 
@@ -107,20 +115,35 @@ class SecondDerivatives:
 
   Attributes:
     operands: the point, and arrays of the directions.
+    known: for each operand the coordinates that it is directions of, or None.
     structure: of the function's result, when it was called.
   """
 
   def __init__(self, fun, x, directions: list[Directions], summed: bool):
     self._fun = fun
     self._directions = directions
-    arrays, self._groups = jax.tree.flatten([
-        (d.inner, None if d.inner is d.outer else d.outer, d.weights)
-        for d in directions])
+    groups = [(d.inner, None if d.inner is d.outer else d.outer, d.weights)
+              for d in directions]
+    arrays, self._groups = jax.tree.flatten(groups)
+    self.known = [None, *(
+        known for d, group in zip(directions, groups)
+        for known, a in zip((d.coordinates, None, None), group)
+        if a is not None)]
     # In a `shard_map` they vary from device to device as the point does.
     self.operands = [x, *(compat.varying(a, compat.typeof(x)) for a in arrays)]
     self._summed = summed
     self.structure: Any = None
     self._avals: list[Any] = []
+
+  def show_known(self) -> None:
+    """Has known directions as host arrays: a check draws other values for
+    tracers, which are no directions of coordinates then."""
+    dtype = self.operands[0].dtype
+    arrays = [known and known.array(dtype) for known in self.known]
+    self.known = [None if array is None else known
+                  for known, array in zip(self.known, arrays)]
+    self.operands = [x if array is None else array
+                     for x, array in zip(self.operands, arrays)]
 
   @property
   def num_values(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from jax_cse.checking import verification
 from jax_cse.foundation import inputs
-from jax_cse.rebuild import early_sums
+from jax_cse.rebuild import sparse_directions
 from jax_cse.rebuild.second_derivatives import (
     Along, directions_of, last, SecondDerivatives)
 
@@ -144,9 +144,13 @@ def _early(derived: SecondDerivatives, chosen: Callable[[Along], list[Any]],
   def flat(*operands: Any) -> list[Any]:
     return chosen(derived.of(*operands))
 
+  def early(flat: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    return sparse_directions.early(flat, derived.known)
+
   if not check:
-    return early_sums.early(flat)(*derived.operands)
+    return early(flat)(*derived.operands)
+  derived.show_known()
   outs: list[Any] = verification.checked(
       flat, derived.operands, verification.Road(
-          name, lambda flat: flat, early_sums.early))
+          name, lambda flat: flat, early))
   return outs
