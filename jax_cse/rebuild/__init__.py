@@ -7,8 +7,6 @@
     derivation, ring_rules, user_rules, nested_jvp   by value, and by JAX
     eager_derivatives, known_programs    programs of theirs that are kept
     linear_program, rows, staging, reverse_mode   of what `vjp` makes
-    early_sums, sum_rules, summed_bodies, products, axes   sums over an axis
-    second_derivatives                   along directions
 
 The public functions are in `transforms`.
 """

@@ -16,11 +16,11 @@ from jax.extend import core
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
+from jax_cse.directions import early_sums
 from jax_cse.foundation import counting
 from jax_cse.numbering import rewriting
 from jax_cse.numbering.structure import Structures
 from jax_cse.primitives import costs
-from jax_cse.rebuild import early_sums
 from jax_cse.rebuild.cse_trace import CseTrace
 from jax_cse.rebuild.planning import Planning
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from jax_cse.checking import verification
 from jax_cse.foundation import inputs
-from jax_cse.rebuild import sparse_directions
-from jax_cse.rebuild.second_derivatives import (
+from jax_cse.directions import sparse_directions
+from jax_cse.directions.second_derivatives import (
     Along, directions_of, last, SecondDerivatives)
 
 _Result = TypeVar("_Result")

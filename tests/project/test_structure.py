@@ -19,8 +19,9 @@ from jax_cse.primitives import exclusions
 ROOT = pathlib.Path(jax_cse.__file__).parent
 
 # From the ground up: a folder imports only those before it.
-FOLDERS = ("foundation", "compat", "ring", "primitives", "numbering", "rebuild",
-           "memo", "checking", "report", "transforms", "probe")
+FOLDERS = ("foundation", "compat", "ring", "primitives", "numbering",
+           "directions", "rebuild", "memo", "checking", "report", "transforms",
+           "probe")
 
 TESTS = ROOT.parent / "tests"
 # Tests of more than one folder, and what tests share.

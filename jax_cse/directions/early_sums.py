@@ -25,13 +25,13 @@ from jax import lax
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
+from jax_cse.directions import axes
+from jax_cse.directions import sum_rules
+from jax_cse.directions import summed_bodies
+from jax_cse.directions.axes import Axis
+from jax_cse.directions.products import Products
+from jax_cse.directions.sum_rules import Env, ONE, SUM, VALUE, Want, value
 from jax_cse.numbering import rewriting
-from jax_cse.rebuild import axes
-from jax_cse.rebuild import summed_bodies
-from jax_cse.rebuild import sum_rules
-from jax_cse.rebuild.axes import Axis
-from jax_cse.rebuild.products import Products
-from jax_cse.rebuild.sum_rules import Env, ONE, SUM, VALUE, Want, value
 
 # What a look for an equation that a sum would spare goes through.
 _MAX_LOOK = 512

@@ -12,7 +12,7 @@ import numpy as np
 
 import jax_cse
 from jax_cse.compat import core
-from jax_cse.rebuild import early_sums
+from jax_cse.directions import early_sums
 from wavefunction_pieces import PIECES
 
 POINT = np.cos(np.arange(12.0) * 1.7) * 1.3

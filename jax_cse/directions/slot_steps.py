@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jax_cse.rebuild.axes import Axis
-from jax_cse.rebuild.slots import Layout
+from jax_cse.directions.axes import Axis
+from jax_cse.directions.slots import Layout
 
 
 class Step(NamedTuple):

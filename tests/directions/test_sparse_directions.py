@@ -14,9 +14,9 @@ import numpy as np
 
 import jax_cse
 from jax_cse.primitives import costs
-from jax_cse.rebuild import reslotting
-from jax_cse.rebuild import slots
-from jax_cse.rebuild import sparse_directions
+from jax_cse.directions import reslotting
+from jax_cse.directions import slots
+from jax_cse.directions import sparse_directions
 
 N = 6   # electrons
 RNG = np.random.RandomState(0)

@@ -14,7 +14,7 @@ from jax import lax
 import numpy as np
 
 from jax_cse import compat
-from jax_cse.rebuild.sparse_directions import Coordinates
+from jax_cse.directions.sparse_directions import Coordinates
 
 
 class Directions(NamedTuple):

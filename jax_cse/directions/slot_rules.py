@@ -13,15 +13,15 @@ from jax import lax
 import numpy as np
 
 from jax_cse import compat
+from jax_cse.directions import slot_products
+from jax_cse.directions import slot_sums
+from jax_cse.directions import slots
+from jax_cse.directions import sum_rules
+from jax_cse.directions.axes import Axis
+from jax_cse.directions.slot_steps import Layouts, Step
+from jax_cse.directions.slots import Layout
 from jax_cse.primitives import linear
 from jax_cse.primitives.linear import with_size
-from jax_cse.rebuild import slot_products
-from jax_cse.rebuild import slot_sums
-from jax_cse.rebuild import slots
-from jax_cse.rebuild import sum_rules
-from jax_cse.rebuild.axes import Axis
-from jax_cse.rebuild.slot_steps import Layouts, Step
-from jax_cse.rebuild.slots import Layout
 
 
 def rule(plan, eqn, layouts: Layouts) -> Step | None:

@@ -14,8 +14,8 @@ from jax.extend import core
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
-from jax_cse.rebuild import axes
-from jax_cse.rebuild.sum_rules import Env, VALUE, Want, get, value
+from jax_cse.directions import axes
+from jax_cse.directions.sum_rules import Env, VALUE, Want, get, value
 
 Wants = list[Want]
 

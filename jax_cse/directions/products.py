@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_cse import compat
-from jax_cse.rebuild.axes import Axis
+from jax_cse.directions.axes import Axis
 from jax_cse.ring.cores import bottom_up
 
 _MAX_FACTORS, _MAX_SIZE = 8, 24

@@ -13,10 +13,10 @@ from jax import lax
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
+from jax_cse.directions import axes
+from jax_cse.directions import products
+from jax_cse.directions.axes import Axis
 from jax_cse.primitives import linear
-from jax_cse.rebuild import axes
-from jax_cse.rebuild import products
-from jax_cse.rebuild.axes import Axis
 
 # Kinds of what is wanted of a variable.
 SUM, ONE = "sum", "one"

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from jax_cse.rebuild import slots
-from jax_cse.rebuild import sum_rules
-from jax_cse.rebuild.slot_steps import Layouts, Step
-from jax_cse.rebuild.slots import Layout
+from jax_cse.directions import slots
+from jax_cse.directions import sum_rules
+from jax_cse.directions.slot_steps import Layouts, Step
+from jax_cse.directions.slots import Layout
 
 
 def of_dot(plan, eqn, layouts: Layouts) -> Step | None:

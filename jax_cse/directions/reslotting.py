@@ -13,9 +13,9 @@ from typing import Any
 from jax import lax
 import numpy as np
 
+from jax_cse.directions import slots
+from jax_cse.directions.slots import Layout, Move
 from jax_cse.primitives.linear import with_size
-from jax_cse.rebuild import slots
-from jax_cse.rebuild.slots import Layout, Move
 
 # Of more runs that are laid out, or placed, another way is cheaper.
 _MAX_MOVES = 8

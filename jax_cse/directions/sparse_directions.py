@@ -20,14 +20,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_cse import compat
+from jax_cse.directions import axes
+from jax_cse.directions import early_sums
+from jax_cse.directions import known_indices
+from jax_cse.directions import reslotting
+from jax_cse.directions import slot_rules
+from jax_cse.directions.axes import Axis
+from jax_cse.directions.slots import Layout
 from jax_cse.primitives import costs
-from jax_cse.rebuild import axes
-from jax_cse.rebuild import early_sums
-from jax_cse.rebuild import known_indices
-from jax_cse.rebuild import reslotting
-from jax_cse.rebuild import slot_rules
-from jax_cse.rebuild.axes import Axis
-from jax_cse.rebuild.slots import Layout
 
 # Of fewer directions few are zero, and nothing is saved.
 _MIN_DIRECTIONS = 6

@@ -13,11 +13,11 @@ from typing import Any
 from jax import lax
 import numpy as np
 
-from jax_cse.rebuild import reslotting
-from jax_cse.rebuild import slots
-from jax_cse.rebuild import sum_rules
-from jax_cse.rebuild.slot_steps import Step
-from jax_cse.rebuild.slots import Layout
+from jax_cse.directions import reslotting
+from jax_cse.directions import slots
+from jax_cse.directions import sum_rules
+from jax_cse.directions.slot_steps import Step
+from jax_cse.directions.slots import Layout
 
 
 def of_sum(plan, eqn, layouts) -> Step | None:
