@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_cse.checking import verification
-from jax_cse.foundation import inputs
 from jax_cse.directions import sparse_directions
 from jax_cse.directions.second_derivatives import (
     Along, directions_of, last, SecondDerivatives)
+from jax_cse.foundation import inputs
 
 _Result = TypeVar("_Result")
 
