@@ -199,7 +199,7 @@ class Plan:
     x, = eqn.invars
     for k in map(int, eqn.params["axes"]):
       whole = Want(SUM, Axis(k, 1, x.aval.shape[k], 1))
-      if x.aval.shape[k] != 1 and self._spares(x, whole):
+      if x.aval.shape[k] not in (0, 1) and self._spares(x, whole):
         want = self.wish(x, whole)
         self.want(x, want)
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
+import numpy as np
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
@@ -110,7 +111,8 @@ def sum_of(env: Env, atom, want: Want, along: Want):
   if want.kind == SUM:
     return x
   if along.weight is None:
-    return x if along.axis.size == 1 else x * along.axis.size
+    return x if along.axis.size == 1 else x * np.asarray(
+        along.axis.size, atom.aval.dtype)
   return x * value(env, along.weight).sum()
 
 
@@ -147,7 +149,8 @@ def _sum_through(plan, eqn, want) -> Rule | None:
   inside = groups and groups([x.aval for x in eqn.invars], eqn.params) and (
       axes.through(eqn, want.axis))
   if not inside or len(eqn.outvars) > 1 or not all(
-      axes.may_move(eqn.invars[i].aval) for i in inside[1]):
+      axes.may_move(eqn.invars[i].aval) for i in inside[1]) or (
+          _widens(eqn)):
     return None
   params, along = inside
   wants = [plan.wish(x, want, along[i]) if along.get(i) else VALUE
@@ -155,6 +158,12 @@ def _sum_through(plan, eqn, want) -> Rule | None:
   return list(zip(eqn.invars, wants)), lambda env: bind(
       eqn, [sum_of(env, x, w, want) if i in along else value(env, x)
             for i, (x, w) in enumerate(zip(eqn.invars, wants))], params)
+
+
+def _widens(eqn) -> bool:
+  """Whether a product of matrices has more digits than its operands."""
+  return eqn.primitive is compat.dot_general_p and any(
+      x.aval.dtype != eqn.outvars[0].aval.dtype for x in eqn.invars)
 
 
 def _of_terms(plan, eqn, want) -> Rule | None:
@@ -184,7 +193,7 @@ def _of_product(plan, v, want) -> Rule | None:
   """The coefficient, times the sum of the product of what varies."""
   axis = want.axis
   coefficient, factors, _ = plan.products.of(v, axis)
-  if factors == (v,):
+  if factors == (v,) or plan.is_same(v, axis):
     return None
   if want.weight is None and len(factors) > 1:
     want, factors = _weighted(plan, want, factors)
@@ -205,7 +214,7 @@ def _weighted(plan, want, factors):
   along no other axis."""
   for i, x in enumerate(factors):
     weight = plan.input_along(x, want.axis)
-    if weight is not None:
+    if weight is not None and not compat.is_complex(weight.aval.dtype):
       return want._replace(weight=weight), factors[:i] + factors[i + 1:]
   return want, factors
 
@@ -266,7 +275,7 @@ def _of_dot(plan, eqn, want) -> Rule | None:
   contracted, batch = eqn.params["dimension_numbers"]
   if axis.place >= len(batch[0]):
     return _sum_through(plan, eqn, want)
-  if eqn.params["out_sharding"] is not None:
+  if eqn.params["out_sharding"] is not None or _widens(eqn):
     return None
   wants = [plan.wish(x, want, axis.at(int(b[axis.place])))
            for x, b in zip(eqn.invars, batch)]

@@ -6,7 +6,7 @@
 So the second derivatives of a network along many directions, of which only the
 sum is wanted, go through its layers as one, as in a forward Laplacian, which
 writes that by hand. The sums inside are elements, and collapse in turn. Sums
-over an axis of directions are for `rebuild.early_sums`.
+over an axis of directions are for `directions.early_sums`.
 
 The result is a `Way` to compute a core, with the images that it may save.
 Whether it does depends on what is needed anyway, which `extraction` knows.
