@@ -137,7 +137,7 @@ class TableTest(parameterized.TestCase):
       return
     out = eqn.primitive.bind(*operands, **eqn.params)
     for axis in range(out.ndim):
-      inside = rule(eqn.params, [v.aval for v in eqn.invars], axis)
+      inside = rule(eqn.params, [v.aval for v in eqn.invars], axis, 1)
       if inside is None:
         continue
       params, axes = inside
