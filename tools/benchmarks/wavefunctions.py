@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
-import numpy as np
 
-from benchmarks.frame import BEHIND, Line, entry, ratio
-from benchmarks.training_steps import measured, Way
+from benchmarks.frame import BEHIND, Line, entry
+from benchmarks.ways import compared, measured, Way
 import jax_cse
 from workloads import wavefunctions
 
@@ -51,16 +50,8 @@ class _Network(NamedTuple):
              for n in (() if quick else _THRESHOLDS)]
     found = list(measured(ways, points, 1 if quick else _TURNS,
                           1 if quick else _RUNS))
-    _, wanted, control = found[0]
-    for way, result, figures in found:
-      ratios = {column: ratio(figures[column], control[column])
-                for column in control}
-      is_ours = way == "value_grad_laplacian"
-      for a, b in zip(result, wanted):
-        assert np.abs(a - b).max() <= 1e-3 * np.abs(b).max(), (self.name, way)
-      yield Line(f"{self.name}, {way}", dict(ratios), {
-          column: BEHIND for column, r in ratios.items()
-          if is_ours and r.median > 1}, ours=is_ours)
+    yield from compared(self.name, found, BEHIND, (1e-3, 0.),
+                        lambda way: way == "value_grad_laplacian")
 
 
 @entry("value, gradient and Laplacian of wavefunctions, over those of folx")
