@@ -13,7 +13,7 @@ from jax._src.interpreters import partial_eval as pe
 
 from jax_cse.compat.primitives import Primitive
 from jax_cse.compat.settings import VERSION, no_effects, user_context
-from jax_cse.compat.source import at
+from jax_cse.compat.source import at, source_of
 from jax_cse.foundation.active import here
 
 Tracer = core.Tracer
@@ -151,6 +151,19 @@ def bind_later(primitive, operands, params, context, source):
   with at(context, source):
     results = primitive.bind(*operands, **primitive.get_bind_params(params))
   return list(results) if primitive.multiple_results else [results]
+
+
+def bind_again(eqn, operands, params=None):
+  """The results of an equation on other operands, or with other params."""
+  return bind_later(eqn.primitive, operands,
+                    eqn.params if params is None else params, eqn.ctx,
+                    source_of(eqn))
+
+
+def bind_one(eqn, operands, params=None):
+  """`bind_again`, of an equation that has one result."""
+  out, = bind_again(eqn, operands, params)
+  return out
 
 
 def stage(trace, primitive, operands, params, out_avals, context, source):

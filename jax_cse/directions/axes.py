@@ -81,6 +81,7 @@ def through(eqn, axis: Axis):
 
 
 def _through_reshape(params, shape, axis):
+  """As `linear` has it of whole axes; here axes may have been merged."""
   sizes = params["new_sizes"]
   if (params["dimensions"] is not None or params["sharding"] is not None
       or not all(isinstance(n, int) and n for n in (*shape, *sizes))):

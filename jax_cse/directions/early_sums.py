@@ -18,7 +18,7 @@ Source: Li et al. 2023, Forward Laplacian; Dangel et al. 2025, Collapsing Taylor
 mode automatic differentiation.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from jax import lax
@@ -112,9 +112,10 @@ class Plan:
     """What is wanted of a variable."""
     return list(self._wanted.get(atom, ()))
 
-  def make(self, given: Sequence[Any] = ()) -> None:
+  def make(self, given: Iterable[Any] = ()) -> None:
     """Goes through the equations backwards. Of inputs that are `given` all that
     is wanted will be there."""
+    given = frozenset(given)
     for eqn in reversed(self.jaxpr.eqns):
       self._steps += reversed(list(self._steps_of(eqn)))
     for v in (*self.jaxpr.constvars, *self.jaxpr.invars):
@@ -185,9 +186,7 @@ class Plan:
       self.want(atom, VALUE)
 
     def step(env):
-      outs = compat.bind_later(
-          eqn.primitive, [value(env, x) for x in eqn.invars], eqn.params,
-          eqn.ctx, compat.source_of(eqn))
+      outs = compat.bind_again(eqn, [value(env, x) for x in eqn.invars])
       env.update(((v, VALUE), x) for v, x in zip(eqn.outvars, outs))
     return step
 
@@ -204,9 +203,8 @@ class Plan:
         self.want(x, want)
 
         def step(env, want=want, whole=whole):
-          env[eqn.outvars[0], VALUE], = compat.bind_later(
-              eqn.primitive, [sum_rules.sum_of(env, x, want, whole)],
-              eqn.params, eqn.ctx, compat.source_of(eqn))
+          env[eqn.outvars[0], VALUE], = compat.bind_again(
+              eqn, [sum_rules.sum_of(env, x, want, whole)])
         return step
     return None
 
@@ -215,9 +213,7 @@ class Plan:
 
     def step(env):
       if (v, want) not in env:
-        x = env[v, VALUE]
-        env[v, want] = (sum_rules.summed(env, x, want) if want.kind == SUM
-                        else axes.one(x, want.axis))
+        env[v, want] = sum_rules.from_value(env, env[v, VALUE], want)
     return step
 
   def _spares(self, x, want) -> bool:

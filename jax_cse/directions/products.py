@@ -143,10 +143,6 @@ def _neg(a):
   return a[1] if a[0] == "neg" else ("neg", a)
 
 
-def _product(a: Product, b: Product) -> Product:
-  return a.times(b)
-
-
 def _negative(a: Product) -> Product:
   return a._replace(coefficient=_neg(a.coefficient))
 
@@ -174,11 +170,13 @@ _RULES: dict[Any, Callable[..., Product | None]] = {
     compat.add_p: _sum,
     compat.div_p: _quotient,
     compat.integer_pow_p: _square,
-    compat.mul_p: _product,
+    compat.mul_p: Product.times,
     compat.neg_p: _negative,
     compat.square_p: _square,
     compat.sub_p: _difference,
 }
+# Of which a value may be a product further back.
+PRIMITIVES = frozenset(_RULES)
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
     "div": lambda a, b: a / b,

@@ -138,12 +138,8 @@ class SecondDerivatives:
   def show_known(self) -> None:
     """Has known directions as host arrays: a check draws other values for
     tracers, which are no directions of coordinates then."""
-    dtype = self.operands[0].dtype
-    arrays = [known and known.array(dtype) for known in self.known]
-    self.known = [None if array is None else known
-                  for known, array in zip(self.known, arrays)]
-    self.operands = [x if array is None else array
-                     for x, array in zip(self.operands, arrays)]
+    self.operands = [x if known is None else known.array(x.dtype)
+                     for x, known in zip(self.operands, self.known)]
 
   @property
   def num_values(self) -> int:
@@ -204,7 +200,7 @@ def _moves(aval) -> bool:
 
 
 def _sum(y):
-  """Over the first axis. Half precision adds up in single precision."""
+  """Over the first axis. float16 adds up in single precision."""
   return lax.reduce_sum(y, (0,)) if compat.has_range(y.dtype) else y.sum(0)
 
 

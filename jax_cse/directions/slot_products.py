@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from jax_cse import compat
 from jax_cse.directions import slots
-from jax_cse.directions import sum_rules
 from jax_cse.directions.slot_steps import Layouts, Step
 from jax_cse.directions.slots import Layout
 
@@ -25,7 +25,7 @@ def of_dot(plan, eqn, layouts: Layouts) -> Step | None:
     return None
   wants: list[Any] = [None, None]
   wants[i] = layout
-  return Step(wants, _of_result(eqn, i, layout), lambda xs: sum_rules.bind(
+  return Step(wants, _of_result(eqn, i, layout), lambda xs: compat.bind_one(
       eqn, xs, eqn.params), layout.slots)
 
 
@@ -74,7 +74,7 @@ def _of_two(eqn, layouts, contracted, batch) -> Step | None:
   wants: list[Any] = [_laid(x, shared, joint.table)
                       for x, shared in zip(own, zip(*pairs))]
   layout = None if is_sum else _of_result(eqn, 0, wants[0])
-  return Step(wants, layout, lambda xs: sum_rules.bind(eqn, xs, eqn.params),
+  return Step(wants, layout, lambda xs: compat.bind_one(eqn, xs, eqn.params),
               joint.slots)
 
 

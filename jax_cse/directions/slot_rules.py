@@ -16,7 +16,6 @@ from jax_cse import compat
 from jax_cse.directions import slot_products
 from jax_cse.directions import slot_sums
 from jax_cse.directions import slots
-from jax_cse.directions import sum_rules
 from jax_cse.directions.axes import Axis
 from jax_cse.directions.slot_steps import Layouts, Step
 from jax_cse.directions.slots import Layout
@@ -62,7 +61,7 @@ def _elementwise(plan, eqn, layouts: Layouts, is_free=lambda i, atom: True
     if want is False:
       return None
     wants.append(want)
-  return Step(wants, target, lambda xs: sum_rules.bind(
+  return Step(wants, target, lambda xs: compat.bind_one(
       eqn, xs, eqn.params), target.slots)
 
 
@@ -83,7 +82,7 @@ def _of_cases(plan, eqn, layouts) -> Step | None:
     return None
   step = _elementwise(plan, eqn, layouts,
                       lambda i, x: i == 0 or plan.is_zero(x))
-  return step and step._replace(emit=lambda xs: sum_rules.bind(
+  return step and step._replace(emit=lambda xs: compat.bind_one(
       eqn, _one_shape(xs), eqn.params))
 
 
@@ -137,7 +136,7 @@ def _moved(eqn, layouts, layout, places: dict[int, int], params) -> Step:
   rest = [k for k in range(layout.table.ndim) if k not in places]
   table = layout.table.transpose(*order, *rest).reshape(shape)
   return Step(list(layouts), layout.relaid(table, places[layout.axis]),
-              lambda xs: sum_rules.bind(eqn, xs, params), layout.slots)
+              lambda xs: compat.bind_one(eqn, xs, params), layout.slots)
 
 
 def _of_broadcast(plan, eqn, layouts) -> Step | None:
@@ -162,7 +161,7 @@ def _of_slice(plan, eqn, layouts) -> Step | None:
       for i, (a, b, c) in enumerate(zip(starts, limits, strides)))]
   params = params | {"limit_indices": with_size(limits, k, layout.slots)}
   return Step(list(layouts), layout.relaid(table, k),
-              lambda xs: sum_rules.bind(eqn, xs, params), layout.slots)
+              lambda xs: compat.bind_one(eqn, xs, params), layout.slots)
 
 
 def _of_rev(plan, eqn, layouts) -> Step | None:
@@ -170,7 +169,7 @@ def _of_rev(plan, eqn, layouts) -> Step | None:
   if layout.axis in dims:
     return None
   return Step(list(layouts), layout._replace(table=np.flip(
-      layout.table, tuple(dims))), lambda xs: sum_rules.bind(
+      layout.table, tuple(dims))), lambda xs: compat.bind_one(
           eqn, xs, eqn.params), layout.slots)
 
 
@@ -190,7 +189,7 @@ def _of_pad(plan, eqn, layouts) -> Step | None:
       new[tuple(place)] = table
       table = new
   return Step(list(layouts), layout.relaid(table, layout.axis),
-              lambda xs: sum_rules.bind(eqn, xs, eqn.params), layout.slots)
+              lambda xs: compat.bind_one(eqn, xs, eqn.params), layout.slots)
 
 
 def _of_reshape(plan, eqn, layouts) -> Step | None:
@@ -211,7 +210,7 @@ def _of_reshape(plan, eqn, layouts) -> Step | None:
     return None
   params = params | {"new_sizes": with_size(sizes, axis, layout.slots)}
   return Step(list(layouts), layout.relaid(np.moveaxis(table, 0, axis), axis),
-              lambda xs: sum_rules.bind(eqn, xs, params), layout.slots)
+              lambda xs: compat.bind_one(eqn, xs, params), layout.slots)
 
 
 def _reshaped(table, shape, sizes, start: int):
@@ -262,7 +261,7 @@ def _of_gather(plan, eqn, layouts) -> Step | None:
   return Step(list(layouts), layout.relaid(
       np.moveaxis(found, range(len(batch)), batch),
       offset[kept.index(layout.axis)]),
-              lambda xs: sum_rules.bind(eqn, xs, params), layout.slots)
+              lambda xs: compat.bind_one(eqn, xs, params), layout.slots)
 
 
 def _of_joined(plan, eqn, layouts) -> Step | None:
@@ -283,7 +282,7 @@ def _of_joined(plan, eqn, layouts) -> Step | None:
 def _joining(eqn, layouts, wants, target):
   """Zeros get as many slots as the others."""
   def emit(xs):
-    return sum_rules.bind(eqn, [
+    return compat.bind_one(eqn, [
         x if layout is not None else lax.full(
             with_size(x.shape, target.axis, target.slots), 0, x.dtype)
         for x, layout in zip(xs, layouts)], eqn.params)

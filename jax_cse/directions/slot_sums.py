@@ -13,9 +13,9 @@ from typing import Any
 from jax import lax
 import numpy as np
 
+from jax_cse import compat
 from jax_cse.directions import reslotting
 from jax_cse.directions import slots
-from jax_cse.directions import sum_rules
 from jax_cse.directions.slot_steps import Step
 from jax_cse.directions.slots import Layout
 
@@ -26,7 +26,7 @@ def of_sum(plan, eqn, layouts) -> Step | None:
   if params["out_sharding"] is not None:
     return None
   if layout.axis in over:
-    return Step(list(layouts), None, lambda xs: sum_rules.bind(
+    return Step(list(layouts), None, lambda xs: compat.bind_one(
         eqn, xs, params), layout.slots)
   vary = tuple(k for k in over if layout.varies(k))
   if not vary:

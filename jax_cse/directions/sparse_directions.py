@@ -42,10 +42,10 @@ class Coordinates(NamedTuple):
   Attributes:
     directions: for each coordinate its direction, -1 if there is none, in the
       shape of the point.
-    numbers: those, of each coordinate; None if they are not known.
+    numbers: those, of each coordinate.
   """
   directions: np.ndarray
-  numbers: np.ndarray | None
+  numbers: np.ndarray
 
   @classmethod
   def of(cls, rows: np.ndarray, shape: tuple[int, ...]
@@ -60,20 +60,16 @@ class Coordinates(NamedTuple):
   def layout(self, size: int) -> Layout:
     return Layout(id(self.directions), 0, size, self.directions[None])
 
-  def array(self, dtype) -> np.ndarray | None:
-    """The directions one after the other, if the numbers are known."""
-    if self.numbers is None:
-      return None
+  def array(self, dtype) -> np.ndarray:
+    """The directions one after the other."""
     rows = np.zeros((self.directions.max() + 1, *self.directions.shape), dtype)
     np.put_along_axis(rows, np.maximum(self.directions, 0)[None],
                       self.numbers[None].astype(dtype), 0)
     return rows
 
-  def values(self, x):
-    """The compressed array, of directions one after the other."""
-    if self.numbers is None:
-      return x.sum(0, keepdims=True)
-    return jnp.asarray(self.numbers[None], x.dtype)
+  def compressed(self, dtype):
+    """The same, in one slot for each coordinate."""
+    return jnp.asarray(self.numbers[None], dtype)
 
 
 Known = dict[Any, tuple[Coordinates, Layout]]
@@ -189,7 +185,7 @@ class Plan:
     """The results, of values of the constants and inputs."""
     env = dict(zip((*self.jaxpr.constvars, *self.jaxpr.invars), values))
     for v, (coordinates, _) in self._known.items():
-      env[v] = coordinates.values(env[v])
+      env[v] = coordinates.compressed(env[v].dtype)
     moved: dict[Any, Any] = {}
 
     def read(atom, want):
@@ -212,7 +208,6 @@ class Plan:
         operands = [read(x, want) for x, want in zip(eqn.invars, wants)]
         outs = [] if step is None else [step.emit(operands)]
       if step is None:
-        outs = compat.bind_later(eqn.primitive, operands, eqn.params, eqn.ctx,
-                                 compat.source_of(eqn))
+        outs = compat.bind_again(eqn, operands)
       env.update(zip(eqn.outvars, outs))
     return [read(x, None) for x in self.jaxpr.outvars]

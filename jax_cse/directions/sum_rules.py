@@ -48,7 +48,8 @@ def rule(plan, eqn, v, want: Want) -> Rule | None:
     return _one_rule(eqn, want.axis)
   if not axes.may_move(v.aval):
     return None
-  return ((eqn.primitive in _OF_PRODUCTS and _of_product(plan, v, want))
+  return ((eqn.primitive in products.PRIMITIVES
+           and _of_product(plan, v, want))
           or _RULES.get(eqn.primitive, _sum_through)(plan, eqn, want))
 
 
@@ -98,8 +99,11 @@ def get(env: Env, atom, want: Want):
   return env[atom, want]
 
 
-def summed(env: Env, x, want: Want):
-  """The sum of an array over an axis, with weights if there are."""
+def from_value(env: Env, x, want: Want):
+  """What is wanted of an array: one of the equal slices along an axis, or the
+  sum, with weights if there are."""
+  if want.kind == ONE:
+    return axes.one(x, want.axis)
   weight = None if want.weight is None else value(env, want.weight)
   return axes.summed(x, want.axis, weight)
 
@@ -110,16 +114,13 @@ def sum_of(env: Env, atom, want: Want, along: Want):
   x = get(env, atom, want)
   if want.kind == SUM:
     return x
+  dtype = atom.aval.dtype
+  if type(atom) is compat.Literal:   # NumPy takes a number of JAX's for a wider
+    x = np.asarray(x, dtype)
   if along.weight is None:
     return x if along.axis.size == 1 else x * np.asarray(
-        along.axis.size, atom.aval.dtype)
+        along.axis.size, dtype)
   return x * value(env, along.weight).sum()
-
-
-def bind(eqn, operands, params):
-  out, = compat.bind_later(eqn.primitive, operands, params, eqn.ctx,
-                           compat.source_of(eqn))
-  return out
 
 
 # One of equal slices.
@@ -129,7 +130,7 @@ def _one_rule(eqn, axis) -> Rule | None:
   if primitive is compat.iota_p or (
       primitive is compat.broadcast_in_dim_p and axes.is_added(eqn, axis)):
     params = eqn.params | {"shape": axis.shape_left(eqn.params["shape"])}
-    return [(x, VALUE) for x in eqn.invars], lambda env: bind(
+    return [(x, VALUE) for x in eqn.invars], lambda env: compat.bind_one(
         eqn, [value(env, x) for x in eqn.invars], params)
   found = _along(eqn, axis)
   if found is None:
@@ -137,7 +138,7 @@ def _one_rule(eqn, axis) -> Rule | None:
   params, along = found
   wants = [Want(ONE, along[i]) if along.get(i) and axes.has(x, along[i])
            else VALUE for i, x in enumerate(eqn.invars)]
-  return list(zip(eqn.invars, wants)), lambda env: bind(
+  return list(zip(eqn.invars, wants)), lambda env: compat.bind_one(
       eqn, [get(env, x, w) for x, w in zip(eqn.invars, wants)], params)
 
 
@@ -155,7 +156,7 @@ def _sum_through(plan, eqn, want) -> Rule | None:
   params, along = inside
   wants = [plan.wish(x, want, along[i]) if along.get(i) else VALUE
            for i, x in enumerate(eqn.invars)]
-  return list(zip(eqn.invars, wants)), lambda env: bind(
+  return list(zip(eqn.invars, wants)), lambda env: compat.bind_one(
       eqn, [sum_of(env, x, w, want) if i in along else value(env, x)
             for i, (x, w) in enumerate(zip(eqn.invars, wants))], params)
 
@@ -171,7 +172,7 @@ def _of_terms(plan, eqn, want) -> Rule | None:
   if len({x.aval.dtype for x in (*eqn.invars, *eqn.outvars)}) > 1:
     return None
   wants = [plan.wish(x, want) for x in eqn.invars]
-  return list(zip(eqn.invars, wants)), lambda env: bind(
+  return list(zip(eqn.invars, wants)), lambda env: compat.bind_one(
       eqn, [sum_of(env, x, w, want) for x, w in zip(eqn.invars, wants)],
       eqn.params)
 
@@ -183,7 +184,7 @@ def _of_cases(plan, eqn, want) -> Rule | None:
     return None
   first = Want(ONE, want.axis) if axes.has(which, want.axis) else VALUE
   wants = [plan.wish(x, want) for x in cases]
-  return [(which, first), *zip(cases, wants)], lambda env: bind(
+  return [(which, first), *zip(cases, wants)], lambda env: compat.bind_one(
       eqn, [get(env, which, first),
             *(sum_of(env, x, w, want) for x, w in zip(cases, wants))],
       eqn.params)
@@ -223,12 +224,12 @@ def multiple(plan, eqn) -> Rule | None:
   """How the value of an elementwise equation follows from a variable further
   back, and a coefficient with fewer elements; None if it is no such multiple,
   or of an operand."""
-  if eqn.primitive not in _OF_PRODUCTS:
+  if eqn.primitive not in products.PRIMITIVES:
     return None
   v, = eqn.outvars
   for k, length in enumerate(v.aval.shape if axes.may_move(v.aval) else ()):
     axis = Axis(k, 1, length, 1)
-    if length == 1 or plan.is_same(v, axis):
+    if length in (0, 1) or plan.is_same(v, axis):
       continue
     coefficient, factors, size = plan.products.of(v, axis)
     if len(factors) == 1 and size and factors[0] is not v:
@@ -264,7 +265,7 @@ def _sum_of_product(env, factors, want):
     first, *others = [value(env, x) for x in factors]
     for x in others:
       first = first * x
-    env[factors, want] = summed(env, first, want)
+    env[factors, want] = from_value(env, first, want)
   return env[factors, want]
 
 
@@ -283,7 +284,7 @@ def _of_dot(plan, eqn, want) -> Rule | None:
   if ONE in kinds:
     if SUM not in kinds:
       return None
-    return list(zip(eqn.invars, wants)), lambda env: bind(
+    return list(zip(eqn.invars, wants)), lambda env: compat.bind_one(
         eqn, [get(env, x, w) for x, w in zip(eqn.invars, wants)], eqn.params)
   if not axis.is_whole or want.weight is not None:
     return None
@@ -291,7 +292,8 @@ def _of_dot(plan, eqn, want) -> Rule | None:
       tuple((*c, b[axis.place]) for c, b in zip(contracted, batch)),
       tuple((*b[:axis.place], *b[axis.place + 1:]) for b in batch))}
   return [(x, VALUE) for x in eqn.invars], lambda env: lax.expand_dims(
-      bind(eqn, [value(env, x) for x in eqn.invars], params), (axis.place,))
+      compat.bind_one(eqn, [value(env, x) for x in eqn.invars], params),
+      (axis.place,))
 
 
 def _of_joined(plan, eqn, want) -> Rule | None:
@@ -335,8 +337,9 @@ def _of_solution(plan, eqn, want) -> Rule | None:
          for new, old in zip(bodies, params["jaxprs"])):
     return None
   params = params | {"jaxprs": type(params["jaxprs"])(*bodies)}
-  return [*((x, VALUE) for x in fixed), (side, want)], lambda env: bind(
-      eqn, [*(value(env, x) for x in fixed), env[side, want]], params)
+  return [*((x, VALUE) for x in fixed), (side, want)], (
+      lambda env: compat.bind_one(eqn, [
+          *(value(env, x) for x in fixed), env[side, want]], params))
 
 
 def _summed_body(make_plan, body, axis):
@@ -362,9 +365,6 @@ def _summed_body(make_plan, body, axis):
                                jaxpr.debug_info)
 
 
-_OF_PRODUCTS = frozenset({
-    compat.add_any_p, compat.add_p, compat.div_p, compat.integer_pow_p,
-    compat.mul_p, compat.neg_p, compat.square_p, compat.sub_p})
 _RULES: dict[Any, Callable[..., Rule | None]] = {
     compat.add_p: _of_terms,
     compat.add_any_p: _of_terms,

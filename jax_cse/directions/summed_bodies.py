@@ -14,8 +14,8 @@ from jax.extend import core
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
-from jax_cse.directions import axes
-from jax_cse.directions.sum_rules import Env, VALUE, Want, get, value
+from jax_cse.directions.sum_rules import (
+    Env, from_value, get, VALUE, value, Want)
 
 Wants = list[Want]
 
@@ -44,8 +44,7 @@ class _Body:
                 for v, x in zip(self.plan.jaxpr.constvars, self._consts)}
     for v, known in zip(self.invars, given):
       for want in self.plan.wants(v):
-        env[v, want] = (known[want] if want in known else
-                        axes.summed(known[VALUE], want.axis))
+        env[v, want] = _of(env, known, want)
     self.plan.computed(env)
     return [get(env, v, want) for v, wants in zip(self.outvars, wanted)
             for want in wants]
@@ -72,7 +71,10 @@ def _weighs(wanted) -> bool:
 
 
 def _grouped(outvars, wanted) -> list[Wants]:
-  return [_normal([want for x, want in wanted if x is v]) for v in outvars]
+  by_variable: dict[Any, Wants] = {}
+  for v, want in wanted:
+    by_variable.setdefault(v, []).append(want)
+  return [_normal(by_variable.get(v, [])) for v in outvars]
 
 
 def _split(values, wants: list[Wants]) -> list[dict[Want, Any]]:
@@ -85,8 +87,12 @@ def _enter(env, eqn, wanted, found: list[dict[Want, Any]]):
   """Enters results, and what follows from them."""
   known = dict(zip(eqn.outvars, found))
   for v, want in wanted:
-    env[v, want] = (known[v][want] if want in known[v] else
-                    axes.summed(known[v][VALUE], want.axis))
+    env[v, want] = _of(env, known[v], want)
+
+
+def _of(env, known: dict[Want, Any], want: Want):
+  """What is wanted, of what is known of one variable."""
+  return known[want] if want in known else from_value(env, known[VALUE], want)
 
 
 def _pairs(atoms, wants: list[Wants]):
@@ -110,17 +116,15 @@ def _of_branches(make_plan, eqn, wanted):
            for together in zip(*each)]
   if not _sums(wants):
     return None
-  first = bodies[0]
-  new = [compat.trace_to_jaxpr(
-      lambda *xs, body=body: body.results(_split(xs, wants), outs),
-      first.avals(wants), body.plan.jaxpr.debug_info) for body in bodies]
-  params = jaxprs.with_jaxprs(eqn.params, iter(new))
 
   def step(env):
+    new = [compat.trace_to_jaxpr(
+        lambda *xs, body=body: body.results(_split(xs, wants), outs),
+        bodies[0].avals(wants), body.plan.jaxpr.debug_info) for body in bodies]
+    params = jaxprs.with_jaxprs(eqn.params, iter(new))
     values = [value(env, index), *(get(env, x, w)
                                    for x, w in _pairs(operands, wants))]
-    found = compat.bind_later(eqn.primitive, values, params, eqn.ctx,
-                              compat.source_of(eqn))
+    found = compat.bind_again(eqn, values, params)
     _enter(env, eqn, wanted, _split(found, outs))
   return [(index, VALUE), *_pairs(operands, wants)], step
 
@@ -135,8 +139,9 @@ def _moved(want: Want, by: int) -> Want:
 def _of_scan(make_plan, eqn, wanted):
   params = eqn.params
   num_consts, num_carry = compat.constants_and_carries(params)
-  if _weighs(wanted) or any(want != VALUE and want.axis.place == 0 and v in
-         eqn.outvars[num_carry:] for v, want in wanted):
+  stacked = frozenset(eqn.outvars[num_carry:])
+  if _weighs(wanted) or any(want != VALUE and want.axis.place == 0
+                            and v in stacked for v, want in wanted):
     return None   # over the steps
   outs = _grouped(eqn.outvars, wanted)
   carries, ys = outs[:num_carry], outs[num_carry:]
@@ -162,11 +167,11 @@ def _of_scan(make_plan, eqn, wanted):
                            [*carries, *inner_ys])
       return found[:num_in_carry], found[num_in_carry:]
     with compat.at(eqn.ctx, compat.source_of(eqn)):
-      carry, stacked = lax.scan(
+      carry, parts = lax.scan(
           one_step, _typed(rest[:num_in_carry], body, num_consts, carries),
           rest[num_in_carry:], length=params["length"],
           reverse=params["reverse"], unroll=params["unroll"])
-    _enter(env, eqn, wanted, [*_split(carry, carries), *_split(stacked, ys)])
+    _enter(env, eqn, wanted, [*_split(carry, carries), *_split(parts, ys)])
   return pairs, step
 
 

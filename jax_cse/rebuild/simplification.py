@@ -145,14 +145,15 @@ def _with_early_sums(closed_jaxpr, mode, inside, planning, looks_on):
   taken early, and which is simplified again, if that costs less. `looks_on`:
   whether it may cost less only when it was simplified."""
   earlier = early_sums.rewrite(closed_jaxpr)
+  if earlier is closed_jaxpr:
+    return core.jaxpr_as_fun(closed_jaxpr)()
   again = lambda looks_on=False: _transform(
       lambda trace: trace.inline(earlier, []), [], mode, inside, planning,
       looks_on)
   price, price_before = _price(earlier), _price(closed_jaxpr)
   if price < price_before:
     return again(looks_on)
-  if looks_on and earlier is not closed_jaxpr and (
-      price[0] < _NOT_MUCH * price_before[0]):
+  if looks_on and price[0] < _NOT_MUCH * price_before[0]:
     closed_jaxpr = min(closed_jaxpr, compat.trace_to_jaxpr(
         again, [], closed_jaxpr.jaxpr.debug_info), key=_price)
   return core.jaxpr_as_fun(closed_jaxpr)()

@@ -235,6 +235,63 @@ class SameTest(parameterized.TestCase):
     np.testing.assert_allclose(early(x)[0], wanted, 2e-5, 2e-5)
 
 
+class TypesTest(parameterized.TestCase):
+  """Sums stay out of changes of type, and keep the types that they have."""
+
+  def check(self, fun, *args, tolerance=2e-5):
+    for made in (jax_cse.cse(fun), lambda *args: early_sums.early(
+        lambda *args: [fun(*args)])(*args)[0]):
+      got, wanted = made(*args), fun(*args)
+      self.assertEqual(got.dtype, wanted.dtype)
+      np.testing.assert_allclose(got, wanted, tolerance, tolerance)
+
+  @parameterized.named_parameters(
+      ("sum", lambda y, a: (y @ a + 1.5).sum(0)),
+      ("difference", lambda y, a: jnp.where(
+          y[0, 0] > 0, y @ a - 1.5, 2.5).sum(0)))
+  def test_narrow_literals(self, fun):
+    with jax.enable_x64():
+      self.check(fun, np.ones((12, 5), "float32"), np.ones((5, 4), "float32"))
+
+  @parameterized.named_parameters(
+      ("conj", lambda w, y, a: (w[:, None] * jnp.conj(y @ a)).sum(0)),
+      ("complex", lambda w, y, a: (w[:, None] * lax.complex(
+          jnp.real(y @ a), jnp.sin(jnp.imag(y @ a)))).sum(0)),
+      ("rfft", lambda w, y, a: (w[:, None] * jnp.fft.rfft(
+          jnp.real(y @ a))).sum(0)))
+  def test_complex_weights(self, fun):
+    z = lambda *shape: np.exp(1j * np.arange(np.prod(shape))).reshape(
+        shape).astype("complex64")
+    self.check(fun, z(12), z(12, 5), z(5, 4), tolerance=1e-4)
+
+  @parameterized.parameters("float16", "bfloat16")
+  def test_products_that_widen(self, dtype):
+    def fun(y, a):
+      return lax.dot_general(y, a, (((1,), (0,)), ((), ())),
+                             preferred_element_type=jnp.float32).sum(0)
+    y = (jnp.arange(1000.0).reshape(200, 5) * 9).astype(dtype)
+    self.check(fun, y, jnp.ones((5, 4), dtype))
+
+  def test_a_branch_of_what_is_the_same(self):
+    a = np.float32(np.sin(np.arange(20.0)).reshape(5, 4))
+
+    def fun(x):
+      found = lax.cond(
+          x[0] > 0, lambda x: jnp.outer(a[:, 0], jnp.sin(x)) @ a,
+          lambda x: jnp.broadcast_to(x[:4]**2, (5, 4)) * jnp.broadcast_to(
+              jnp.sin(x[:4]), (5, 4)), x)
+      return (found.sum(0) ** 2).sum()
+    for x in (a[:, 1], -a[:, 1]):
+      np.testing.assert_allclose(jax_cse.laplacian(fun)(x), plain(fun)(x), 1e-4)
+
+  def test_an_axis_of_length_0(self):
+    def fun(y, a, b):
+      z = jnp.broadcast_to(b, (0, 4))
+      return ((y @ a) * z).sum(0) + jnp.cumsum(z, 1).sum(0) + jnp.sin(z).sum()
+    self.check(fun, np.ones((0, 5), "float32"), np.ones((5, 4), "float32"),
+               np.ones(4, "float32"))
+
+
 _BINARY = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
