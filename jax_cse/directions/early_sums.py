@@ -85,6 +85,7 @@ class Plan:
     self._wanted: dict[Any, dict[Want, None]] = {}
     self._steps: list[Callable[[Env], None]] = []
     self._same: dict[tuple[Any, Axis], bool] = {}
+    self._spare_nothing: set[tuple[Any, Want]] = set()
     self.products = Products(jaxpr, self.definition, self.is_same)
 
   @classmethod
@@ -217,25 +218,27 @@ class Plan:
     return step
 
   def _spares(self, x, want) -> bool:
-    """Whether a sum would go through an equation that costs more than one of
+    """Whether a sum may go through an equation that costs more than one of
     each element, or that puts together what it takes apart."""
     todo, seen = [(x, want)], set[tuple[Any, Want]]()
     while todo and len(seen) < _MAX_LOOK:
       pair = v, want = todo.pop()
-      if want.kind != SUM or pair in seen or v not in self._definition:
+      if (want.kind != SUM or pair in seen or pair in self._spare_nothing
+          or v not in self._definition):
         continue
       seen.add(pair)
       inner = self._definition[v]
+      # A body is planned with all that is wanted, which takes as long as it is.
       if inner.primitive in summed_bodies.RULES:
-        if summed_bodies.RULES[inner.primitive](Plan, inner, [pair]):
-          return True
-        continue
+        return True
       rule = sum_rules.rule(self, inner, v, want)
       if rule is not None:
         if (inner.primitive in sum_rules.DEAR
             or sum_rules.joins(inner, want.axis)):
           return True
         todo += rule[0]
+    if not todo:
+      self._spare_nothing |= seen
     return False
 
   # Along which axes a value is the same.

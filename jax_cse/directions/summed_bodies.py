@@ -18,6 +18,8 @@ from jax_cse.directions.sum_rules import (
     Env, from_value, get, VALUE, value, Want)
 
 Wants = list[Want]
+# Carries that become one another in a row take a round each.
+_MAX_ROUNDS = 16
 
 
 class _Body:
@@ -216,8 +218,8 @@ def _of_while(make_plan, eqn, wanted):
 def _fixpoint(make_plan, jaxpr, carries: list[Wants], others: list[Wants],
               num_consts: int):
   """A planned body, and what is wanted of its inputs: of carries what is of the
-  results that become them."""
-  while True:
+  results that become them. Nothing is, where that takes too many rounds."""
+  for _ in range(_MAX_ROUNDS):
     body = _Body(make_plan, jaxpr)
     wants = body.make([*carries, *others])
     wider = [_normal([*a, *b]) for a, b in zip(
@@ -226,6 +228,7 @@ def _fixpoint(make_plan, jaxpr, carries: list[Wants], others: list[Wants],
       return body, [*wants[:num_consts], *carries,
                     *wants[num_consts + len(carries):]]
     carries = wider
+  return body, []
 
 
 def _typed(values, body, num_consts, carries):

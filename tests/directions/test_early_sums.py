@@ -1,5 +1,7 @@
 """Sums over directions go into all that is linear, and into nothing else."""
 
+from unittest import mock
+
 from absl.testing import absltest
 from absl.testing import parameterized
 from hypothesis import given
@@ -13,6 +15,7 @@ import numpy as np
 import jax_cse
 from jax_cse.compat import core
 from jax_cse.directions import early_sums
+from jax_cse.directions import summed_bodies
 from wavefunction_pieces import PIECES
 
 POINT = np.cos(np.arange(12.0) * 1.7) * 1.3
@@ -187,6 +190,33 @@ class ProgramsTest(parameterized.TestCase):
                    lambda x: jax_cse.value_grad_laplacian(fun)(x)[2],
                    jax_cse.cse(plain(fun))):
         np.testing.assert_allclose(made(x), wanted, 1e-9)
+
+
+class LoopsTest(absltest.TestCase):
+
+  def planned(self, carries, summed):
+    """How often the body of a loop is planned of which a number of results are
+    summed."""
+    def body(xs, _):
+      return [jnp.sin(a) * b for a, b in zip(xs, xs[1:] + xs[:1])], None
+
+    def fun(xs):
+      return sum(x.sum() for x in lax.scan(body, xs, length=3)[0][:summed])
+    xs = [jnp.linspace(0, 1, 5)] * carries
+    jaxpr = jax.make_jaxpr(fun)(xs)
+    with mock.patch.object(summed_bodies, "_Body",
+                           wraps=summed_bodies._Body) as made:
+      rewritten = early_sums.rewrite(jaxpr)
+    np.testing.assert_allclose(core.jaxpr_as_fun(rewritten)(*xs)[0], fun(xs),
+                               1e-6)
+    return made.call_count
+
+  def test_a_loop_is_planned_as_often_whatever_is_summed(self):
+    self.assertGreater(self.planned(2, 2), 0)
+    self.assertEqual(self.planned(2, 2), self.planned(20, 20))
+
+  def test_carries_that_become_one_another_in_a_row(self):
+    self.assertEqual(self.planned(30, 1), self.planned(60, 1))
 
 
 class SameTest(parameterized.TestCase):
