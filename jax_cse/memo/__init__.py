@@ -6,6 +6,7 @@
     transform_table           under `jvp`, `grad` and `vmap`: results
     eval_table, eager_table   evaluated at once: arrays, within a budget
     statistics                hits and misses, and why not
+    seconds                   to trace, lower and compile each function
 
 A table that does not answer leaves the bind to JAX.
 """

@@ -18,6 +18,7 @@ from jax_cse.foundation import modes
 from jax_cse.foundation import versions
 from jax_cse.foundation.active import here, set_process_wide
 from jax_cse.memo import eager_table
+from jax_cse.memo import seconds
 from jax_cse.memo.statistics import Statistics
 
 _Yields = TypeVar("_Yields")
@@ -31,6 +32,7 @@ def _rim() -> tuple[Any, Any, Any, Any]:
   from jax_cse.memo import memo_table
   from jax_cse.compat import patch
   from jax_cse.rebuild import reverse_mode
+  seconds.count()
   return memo_table, patch, compat, reverse_mode.patch
 
 

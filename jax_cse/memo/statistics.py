@@ -1,4 +1,4 @@
-"""Counts kept by the memo table itself.
+"""Counts kept by the memo table itself, and seconds as JAX tells them.
 
 The equations of the final jaxpr do not tell these counts: a cached trace binds
 nothing, and an equation that JAX drops as dead was bound all the same. So the
@@ -22,12 +22,14 @@ so nothing is counted for them.
 
 from collections import Counter
 
+from jax_cse.memo import seconds
+
 
 class Statistics:
   """Hits, misses, bypasses and evictions, in all and by primitive.
 
   It prints as a table, and counts the binds on its thread inside of its
-  `enabled()`.
+  `enabled()`, and what JAX took there for each function.
 
   Attributes:
     hits: binds that were answered from a table.
@@ -43,6 +45,11 @@ class Statistics:
       they are and not by what they compute, since they are large and not in a
       nested derivative.
     bypass_reasons: reason to the number of binds that were bypassed for it.
+    seconds: name of a function that JAX traced, lowered or compiled meanwhile
+      to what that took: `trace`, `lower` and `compile`, in seconds, and
+      `times`, how often. A function that is called inside of another one is a part of
+      that. Functions of one name are counted together, and so are operations
+      that are evaluated eagerly, which JAX compiles one by one.
   """
 
   def __init__(self) -> None:
@@ -56,6 +63,7 @@ class Statistics:
     self._evicted: Counter[str] = Counter()
     self.whole: Counter[str] = Counter()
     self.evicted_bytes = 0
+    self.seconds: dict[str, seconds.Seconds] = {}
 
   def bypass(self, name: str, reason: str) -> None:
     self._bypassed[name, reason] += 1
@@ -126,6 +134,8 @@ class Statistics:
                              sorted(self.whole.items())))
     if self.evicted:
       lines.append(f"evicted: {self.evicted_bytes:,} bytes")
+    if self.seconds:
+      lines += seconds.table(self.seconds)
     return "\n".join(lines)
 
   __repr__ = __str__

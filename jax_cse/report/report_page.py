@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from jax_cse.memo import seconds
 from jax_cse.memo.statistics import Statistics
 from jax_cse.report.graph_pairs import GraphPair
 from jax_cse.report.graph_svg import svg
@@ -133,7 +134,7 @@ def render(run: Run) -> str:
       trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
   environment.filters["number"] = _number
   environment.globals |= {
-      "marks": MARKS, "unknown": UNKNOWN,
+      "marks": MARKS, "unknown": UNKNOWN, "ranked": seconds.ranked,
       "inline": lambda name: Markup((_PAGE / name).read_text("utf-8"))}
   return environment.get_template("report.html").render(run=run)
 

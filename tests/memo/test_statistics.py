@@ -5,6 +5,7 @@ import jax
 from jax import lax
 
 import jax_cse
+from jax_cse.memo import seconds
 from jax_cse.memo import statistics
 from jax_cse.primitives import exclusions
 
@@ -37,6 +38,13 @@ class StatisticsTest(absltest.TestCase):
       self.assertIn(part, text)
     stats.clear()
     self.assertEqual((stats.hits, stats.evicted_bytes), (0, 0))
+
+  def test_seconds_in_the_table(self):
+    stats = statistics.Statistics()
+    stats.seconds["step"] = seconds.Seconds(1.25, 0.5, 2.0)
+    self.assertRegex(str(stats), r"step +0 +1.250 +0.500 +2.000")
+    stats.clear()
+    self.assertNotIn("step", str(stats))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from jax import lax
 import numpy as np
 
 import jax_cse
+from jax_cse.memo.seconds import Seconds
 from jax_cse.memo.statistics import Statistics
 from jax_cse.report import jaxpr_graph
 from jax_cse.report import report_page
@@ -65,6 +66,21 @@ class PageTest(parameterized.TestCase):
     self.assertIn("1,234", page.text)
     self.assertIn("may have <effects>", page.text)
 
+  def test_seconds_of_each_function(self):
+    stats = Statistics()
+    stats.seconds = {"step": Seconds(0.125, 0.25, 1.5), "sin": Seconds(0.0625)}
+    entry = report_page.Entry("step", None, [], error="no")
+    other = report_page.Entry("other", None, [], error="no")
+    text = Tags(report_page.render(run_of(
+        entry, entry, other, statistics=stats))).text
+    functions, ran = text.split("While it ran")
+    for part in ("seconds while it ran", "1.500", "counted above",
+                 "not on the main thread"):
+      self.assertEqual(functions.count(part), 1, part)
+    self.assertIn("0.062", ran)
+    self.assertNotIn("seconds while it ran", Tags(report_page.render(run_of(
+        entry))).text)
+
   def test_everything_is_escaped(self):
     with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
       file.write(f"x = '{EVIL}'\n")
@@ -76,13 +92,15 @@ class PageTest(parameterized.TestCase):
       report = jax_cse.redundancy(lambda x: x)(X)._replace(
           findings=[finding], not_merged=[finding._replace(reason=EVIL)])
       graph = Graph([node(EVIL, title=EVIL)], [], 1)
+      stats = Statistics()
+      stats.seconds[EVIL] = Seconds()
       page = report_page.render(run_of(
           report_page.Entry(
               EVIL, line, [(EVIL, EVIL)], None, report, EVIL, [(EVIL, 2, 1)],
               report_page.draw([(EVIL, graph, graph)]), 1),
           report_page.Entry(EVIL, line, [], EVIL),
           program=EVIL, command=EVIL, outcome=EVIL, mode=EVIL,
-          versions=[(EVIL, EVIL)]))
+          versions=[(EVIL, EVIL)], statistics=stats))
     tags = Tags(page)
     self.assertNotIn("img", [tag for tag, _ in tags.started])
     self.assertNotIn(EVIL, page)
