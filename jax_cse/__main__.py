@@ -1,4 +1,4 @@
-"""The command line: `python -m jax_cse run`, `blowup` and `check`."""
+"""The command line: `python -m jax_cse run`, `compare`, `blowup`, `check`."""
 
 import argparse
 import contextlib
@@ -6,16 +6,15 @@ import importlib.util
 import json
 import os
 import pathlib
-import runpy
 import shlex
 import sys
-import traceback
 
 from jax_cse.foundation import modes
 from jax_cse.foundation import versions
 from jax_cse.foundation.active import here
 from jax_cse.memo.contexts import enable_process_wide
 from jax_cse.report import blowup
+from jax_cse.report import running
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,9 +34,25 @@ def _parser() -> argparse.ArgumentParser:
                    help="write a page that shows what the functions that the "
                    "program jits compute twice; each is traced once more when "
                    "the program has ended")
-  run.add_argument("-m", dest="module", action="store_true",
-                   help="the program is a module, not a script")
-  run.add_argument("program", metavar="SCRIPT|MODULE")
+
+  compare = commands.add_parser(
+      "compare", help="run a script or a module without CSE and with it, and "
+      "say whether it is worth it; ends with status 1 if it is not, with 2 if "
+      "the program fails",
+      usage="python -m jax_cse compare [--mode MODE] [--turns N] "
+      "[--json FILE] (SCRIPT | -m MODULE) [ARGS...]")
+  compare.add_argument("--mode", help="accepted: " + ", ".join(modes.MODES) +
+                       " (default: exact and ring are tried; a program that "
+                       "enters enabled() runs as it is written)")
+  compare.add_argument("--turns", type=int, default=3, metavar="N",
+                       help="how often it runs in each way, 2 or more "
+                       "(default: 3)")
+  compare.add_argument("--json", type=pathlib.Path, metavar="FILE",
+                       help="write what was measured")
+  for command in (run, compare):
+    command.add_argument("-m", dest="module", action="store_true",
+                         help="the program is a module, not a script")
+    command.add_argument("program", metavar="SCRIPT|MODULE")
 
   check = commands.add_parser(
       "check", help="does the installed JAX fit? Looks at private names, the "
@@ -55,14 +70,17 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
+_WITH_VALUE = ("--mode", "--report", "--turns", "--json")
+
+
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:
   """Arguments of this command, up to the program's name, and the program's."""
-  if argv[:1] == ["run"]:
+  if argv[:1] in (["run"], ["compare"]):
     i = 1
     while i < len(argv) and argv[i].startswith("-"):
       if argv[i].startswith("-m") and len(argv[i]) > 2:   # as Python takes it
         argv = [*argv[:i], "-m", argv[i][2:], *argv[i + 1:]]
-      i += 2 if argv[i] in ("--mode", "--report") else 1
+      i += 2 if argv[i] in _WITH_VALUE else 1
     return argv[:i + 1], argv[i + 1:]
   return argv, []
 
@@ -74,33 +92,12 @@ def _run(options: argparse.Namespace, args: list[str]) -> None:
     enable_process_wide(mode)
   memo = here.cell.memo
   report = _reporting(options, args, mode, memo)
-  sys.argv = [options.program, *args]
   try:
     with report:
-      _run_program(options)
+      running.run(options.program, args, options.module)
   finally:
     if options.stats:
       print("jax_cse is off" if memo is None else memo.stats, file=sys.stderr)
-
-
-class _NoProgram(Exception):
-  """No program has the name that was given."""
-
-
-def _run_program(options: argparse.Namespace) -> None:
-  try:
-    if options.module:
-      sys.path[0] = os.getcwd()
-      runpy.run_module(options.program, run_name="__main__", alter_sys=True)
-    else:
-      sys.path[0] = os.path.dirname(os.path.abspath(options.program))
-      runpy.run_path(options.program, run_name="__main__")
-  except ImportError as e:
-    # An error of the program itself has frames outside of `runpy`.
-    frames = [frame for frame, _ in traceback.walk_tb(e.__traceback__)]
-    if all(frame.f_globals is vars(runpy) for frame in frames[1:]):
-      raise _NoProgram(str(e)) from None
-    raise
 
 
 def _reporting(options: argparse.Namespace, args: list[str], mode: str, memo):
@@ -132,6 +129,20 @@ def _validate_report(path: str) -> None:
     raise ValueError(f"--report must end in .html or .htm; got {path!r}")
   if not os.access(path if os.path.exists(path) else folder, os.W_OK):
     raise ValueError(f"--report: {path!r} cannot be written")
+
+
+def _compare(options: argparse.Namespace, args: list[str]) -> None:
+  versions.check(versions.PATCHED)
+  from jax_cse.report import comparison_table
+  from jax_cse.report import run_comparison
+  named, _ = modes.from_environment()
+  compared = run_comparison.compare(
+      options.program, args, options.module, options.mode or named,
+      options.turns)
+  if options.json is not None:
+    options.json.write_text(compared.json())
+  print(comparison_table.text(compared))
+  raise SystemExit(compared.status)
 
 
 def _check(options: argparse.Namespace, _) -> None:
@@ -173,27 +184,38 @@ def _blowup(options: argparse.Namespace, _) -> None:
   print(f"\nfigure saved to {options.out}")
 
 
+def _validate(options: argparse.Namespace) -> None:
+  """Raises a `ValueError` for what is not accepted."""
+  if options.command in ("run", "compare"):
+    if not options.module and not os.path.exists(options.program):
+      raise ValueError(f"there is no script {options.program!r}")
+    if options.mode is not None:
+      modes.validate(options.mode)
+    modes.from_environment()
+  if options.command == "run" and options.report is not None:
+    _validate_report(options.report)
+  if options.command == "compare":
+    if options.turns < 2:
+      raise ValueError(f"--turns must be 2 or more; got {options.turns}")
+    if options.json is not None and not options.json.parent.is_dir():
+      raise ValueError(
+          f"--json: there is no folder {str(options.json.parent)!r}")
+  if options.command == "blowup" and options.order < 1:
+    raise ValueError(f"--order must be 1 or more; got {options.order}")
+
+
 def main(argv: list[str] | None = None) -> None:
   parser = _parser()
   mine, args = _split(sys.argv[1:] if argv is None else argv)
   options = parser.parse_args(mine)
   try:
-    if options.command == "run":
-      if not options.module and not os.path.exists(options.program):
-        raise ValueError(f"there is no script {options.program!r}")
-      if options.mode is not None:
-        modes.validate(options.mode)
-      if options.report is not None:
-        _validate_report(options.report)
-      modes.from_environment()
-    elif options.command == "blowup" and options.order < 1:
-      raise ValueError(f"--order must be 1 or more; got {options.order}")
+    _validate(options)
   except ValueError as e:
     parser.error(str(e))
   try:
-    {"run": _run, "blowup": _blowup, "check": _check}[options.command](
-        options, args)
-  except _NoProgram as e:
+    {"run": _run, "compare": _compare, "blowup": _blowup, "check": _check}[
+        options.command](options, args)
+  except running.NoProgram as e:
     parser.error(str(e))
 
 

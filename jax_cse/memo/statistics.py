@@ -47,9 +47,9 @@ class Statistics:
     bypass_reasons: reason to the number of binds that were bypassed for it.
     seconds: name of a function that JAX traced, lowered or compiled meanwhile
       to what that took: `trace`, `lower` and `compile`, in seconds, and
-      `times`, how often. A function that is called inside of another one is a part of
-      that. Functions of one name are counted together, and so are operations
-      that are evaluated eagerly, which JAX compiles one by one.
+      `times`, how often. A function that is called inside of another one is a
+      part of that. Functions of one name are counted together, and so are
+      operations that are evaluated eagerly, which JAX compiles one by one.
   """
 
   def __init__(self) -> None:

@@ -51,7 +51,7 @@ class Comparison(NamedTuple):
       lowered, other = (jit(core.jaxpr_as_fun(x)).lower(*x.in_avals)
                         for x in (self.plain, self.merged))
       traced, compiled, after = (
-          _work(stage.cost_analysis()) for stage in (
+          work(stage.cost_analysis()) for stage in (
               lowered, lowered.compile(), other.compile()))
       return traced, compiled, after
 
@@ -109,7 +109,7 @@ def of_jaxpr(name: str, traced, mode: str) -> Comparison:
                       _size(traced) - _size(plain))
 
 
-def _work(cost) -> float | None:
+def work(cost: Any) -> float | None:
   """Flops and transcendentals, which XLA counts apart; it leaves out zeros."""
   return sum(cost.get(name, 0) for name in ("flops", "transcendentals")) if (
       cost) else None

@@ -36,6 +36,7 @@ import jax
 from jax_cse import compat
 from jax_cse.report import comparison
 from jax_cse.report import naming
+from jax_cse.report.replaced_jit import replaced_jit
 
 # A program keeps what its function closes over, and takes compiling twice.
 LIMIT = 50
@@ -243,18 +244,9 @@ def _key(leaf):
 def jitted() -> Iterator[Recording]:
   """Records what is given to `jax.jit` meanwhile."""
   recording = Recording()
-  plain = jax.jit
-
-  @functools.wraps(plain)
-  def jit(*args, **kwargs):
-    if args:
-      return plain(recording.watch(args[0]), *args[1:], **kwargs)
-    decorate = plain(**kwargs)
-    return lambda fun: decorate(recording.watch(fun))
-
-  jax.jit = jit
   try:
-    yield recording
+    with replaced_jit(lambda plain, fun, *args, **kwargs: plain(
+        recording.watch(fun), *args, **kwargs)):
+      yield recording
   finally:
-    jax.jit = plain
     recording.close()

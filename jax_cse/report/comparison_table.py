@@ -1,0 +1,123 @@
+"""What `compare` measured, as text: tables, failures and the verdict."""
+
+from collections.abc import Callable, Iterator, Sequence
+import statistics
+from typing import Any
+
+from jax_cse.report import gain
+from jax_cse.report.measured_run import Figures
+from jax_cse.report.run_comparison import PLAIN, Compared
+
+# Functions that are shown, those first that take longest without CSE.
+_MOST_FUNCTIONS = 12
+# Of its time, in which a function must differ to be shown for that.
+_LEAST_SHARE = 0.05
+_LABEL, _CELL = 34, 14
+# Of a function: what is shown, from the figures of a turn, and how.
+_ROWS: Sequence[tuple[str, str, Callable[[Any], str]]] = (
+    ("to the first results", "s to the first results", lambda x: f"{x:,.3f}"),
+    ("a call", "ms a call after that", lambda x: f"{1e3 * x:,.3f}"),
+    ("equations", "equations", lambda x: f"{x:,.0f}"),
+    ("flops", "flops by XLA's count", lambda x: f"{x:,.0f}"),
+    ("temporary bytes", "temporary bytes", lambda x: f"{x:,.0f}"))
+_COUNTS = ("equations", "flops", "temporary bytes")
+_TIMES = ("to the first results", "a call")
+
+
+def text(compared: Compared) -> str:
+  """All that a person reads."""
+  lines = list(_failures(compared))
+  if compared.ways:
+    lines += [*_whole(compared), *_functions(compared)]
+  if compared.verdict is not None:
+    lines += ["", str(compared.verdict)]
+    if compared.verdict.word == gain.WORTH_IT and "ring" in (
+        compared.verdict.way):
+      lines.append('Sums may round otherwise in mode "ring".')
+    if compared.line:
+      lines.append(f"At most cost, {compared.line}")
+  return "\n".join(lines)
+
+
+def _failures(compared: Compared) -> Iterator[str]:
+  for failure in compared.failures:
+    yield f"{compared.program} failed, {failure.way}:"
+    yield from (f"    {line}" for line in failure.output.splitlines())
+    if failure.way != PLAIN:
+      yield "without CSE it did not."
+
+
+def _row(label: str, cells: Sequence[str]) -> str:
+  return f"{label:<{_LABEL}}" + "".join(f"{cell:>{_CELL}}" for cell in cells)
+
+
+def _whole(compared: Compared) -> Iterator[str]:
+  ways = compared.ways
+  yield _row(f"{compared.program}, {compared.turns} turns", list(ways))
+  for part in ways[PLAIN][0].parts if PLAIN in ways else ():
+    yield _row(f"s {part}", [f"{_median(turns, part):,.3f}"
+                             for turns in ways.values()])
+  yield _row("s in all", [
+      f"{statistics.median(sum(t.parts.values()) for t in turns):,.3f}"
+      for turns in ways.values()])
+  yield _row("s of processor time", [
+      f"{statistics.median(t.cpu for t in turns):,.3f}"
+      for turns in ways.values()])
+  for name in _COUNTS:
+    yield _row({row[0]: row[1] for row in _ROWS}[name], [
+        _count(turns[0], name) for turns in ways.values()])
+  if any(t.cache_hits for turns in ways.values() for t in turns):
+    yield ("The program has compiled programs kept on disk, so that the time "
+           "to compile is not that of a first run.")
+
+
+def _median(turns: Sequence[Figures], part: str) -> float:
+  return statistics.median(t.parts[part] for t in turns)
+
+
+def _count(figures: Figures, name: str) -> str:
+  """Of all functions together that could be looked at."""
+  known = [f[name] for f in figures.functions.values() if f[name] is not None]
+  return f"{sum(known):,.0f}" if known else "-"
+
+
+def _functions(compared: Compared) -> Iterator[str]:
+  ways = compared.ways
+  plain = ways[PLAIN][0].functions
+  names = sorted((name for name in plain if _differs(compared, name)),
+                 key=lambda name: -plain[name]["to the first results"])
+  for name in names[:_MOST_FUNCTIONS]:
+    yield ""
+    yield f"{name}, {plain[name]['later calls']:,} calls after the first"
+    for key, label, form in _ROWS:
+      of_ways = [_of_function(turns, name, key) for turns in ways.values()]
+      if any(values for values in of_ways):
+        yield _row(f"  {label}", [
+            form(statistics.median(values)) if values else "-"
+            for values in of_ways])
+    errors = {t.functions[name]["error"] for turns in ways.values()
+              for t in turns if name in t.functions} - {None}
+    yield from (f"  not looked at: {error}" for error in sorted(errors))
+  if len(names) > _MOST_FUNCTIONS:
+    yield f"{len(names) - _MOST_FUNCTIONS} more functions differ."
+
+
+def _of_function(turns: Sequence[Figures], name: str, key: str) -> list[float]:
+  values = [t.functions[name][key] for t in turns if name in t.functions]
+  return [x for x in values if x is not None]
+
+
+def _differs(compared: Compared, name: str) -> bool:
+  """Whether a function has other counts with CSE, or clearly another time."""
+  plain, *others = compared.ways.values()
+  return any(
+      any(_of_function(plain, name, key) != _of_function(other, name, key)
+          for key in _COUNTS)
+      or any(_differ(_of_function(plain, name, key),
+                     _of_function(other, name, key)) for key in _TIMES)
+      for other in others)
+
+
+def _differ(plain: Sequence[float], other: Sequence[float]) -> bool:
+  return bool(plain and other) and (
+      abs(gain.gain(plain, other)) > _LEAST_SHARE * statistics.median(plain))

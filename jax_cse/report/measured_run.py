@@ -1,0 +1,169 @@
+"""One run of a program, measured: a process that `run_comparison` starts.
+
+    python -m jax_cse.report.measured_run SETTINGS [ARGS...]
+
+`SETTINGS` are `Settings` as JSON. What was measured is written as JSON, a
+`Figures`. The environment says with which mode the program runs.
+"""
+
+from collections.abc import Sequence
+import json
+import pathlib
+import sys
+import time
+import traceback
+from typing import Any, NamedTuple
+
+from jax import monitoring
+
+from jax_cse.memo import contexts
+from jax_cse.report import comparison
+from jax_cse.report import running
+from jax_cse.report import timed_calls
+from jax_cse.report.redundancy_report import Redundancy
+
+_CACHE_HIT = "/jax/compilation_cache/cache_hits"
+
+
+class Settings(NamedTuple):
+  """What to run.
+
+  Attributes:
+    out: the file for the figures.
+    program: a script, or a module if `is_module`.
+    modes: in which to look for what is computed again, at the end.
+  """
+  out: str
+  program: str
+  is_module: bool
+  modes: list[str]
+
+
+class Figures(NamedTuple):
+  """What a run took.
+
+  Attributes:
+    ended: how: "well", "failed" or, with the reason, "no program: ...".
+    parts: seconds of the whole program, in parts that add up to them.
+    cpu: seconds of processor time, of all cores.
+    functions: those that were jitted: name to figures by name.
+    entered: modes of the `enabled()`s that the program entered.
+    cache_hits: how many programs were found compiled, on disk.
+    lines: by mode, what is computed again at most cost; None for nothing.
+  """
+  ended: str
+  parts: dict[str, float]
+  cpu: float
+  functions: dict[str, dict[str, Any]]
+  entered: list[str]
+  cache_hits: int
+  lines: dict[str, str | None]
+
+
+def main(argv: Sequence[str]) -> None:
+  settings = Settings(**json.loads(argv[0]))
+  entered: list[str] = []
+  hits: list[str] = []
+  _watch(entered)
+  monitoring.register_event_listener(
+      lambda event, **_: hits.append(event) if event == _CACHE_HIT else None)
+  with timed_calls.timed() as timing:
+    cpu, began = time.process_time(), time.perf_counter()
+    ended = _ended(settings, argv[1:])
+    wall = time.perf_counter() - began - timing.apart
+    cpu = time.process_time() - cpu - timing.apart_cpu
+  lines = {mode: _line(timing, mode) for mode in settings.modes
+           if ended == "well"}
+  pathlib.Path(settings.out).write_text(json.dumps(Figures(
+      ended, _parts(timing, wall), cpu,
+      {name: _figures(f) for name, f in timing.functions.items()
+       if f.took.times or f.later_calls},
+      sorted(set(entered)), len(hits), lines)._asdict()))
+
+
+def _watch(entered: list[str]) -> None:
+  """Notes each mode of an `enabled()` that is entered, also an inert one."""
+  enter = contexts.enabled._enter
+
+  def noted(context, entry):
+    entered.append(context._mode)
+    return enter(context, entry)
+
+  contexts.enabled._enter = noted   # type: ignore[method-assign]
+
+
+def _ended(settings: Settings, args: Sequence[str]) -> str:
+  try:
+    running.run(settings.program, args, settings.is_module)
+  except running.NoProgram as e:
+    return f"no program: {e}"
+  except SystemExit as e:
+    if e.code not in (None, 0):
+      print(f"SystemExit: {e.code}", file=sys.stderr)
+      return "failed"
+  except BaseException:
+    traceback.print_exc()
+    return "failed"
+  return "well"
+
+
+def _parts(timing: timed_calls.Timing, wall: float) -> dict[str, float]:
+  functions = timing.functions.values()
+  took = sum((f.took for f in functions), timing.elsewhere)
+  parts = {"to trace": took.trace, "to lower": took.lower,
+           "to compile": took.compile,
+           "in first calls": sum(f.first for f in functions),
+           "in later calls": sum(f.later for f in functions)}
+  return parts | {"in the rest": max(wall - sum(parts.values()), 0.0)}
+
+
+def _figures(function: timed_calls.Function) -> dict[str, Any]:
+  programs = function.programs
+  known = not function.error and programs
+  return {
+      "to the first results": function.took.total + function.first,
+      "a call": (function.later / function.later_calls
+                 if function.later_calls else None),
+      "later calls": function.later_calls,
+      "equations": sum(p.equations for p in programs) if known else None,
+      "flops": _sum([p.flops for p in programs]) if known else None,
+      "temporary bytes": (_sum([p.temp_bytes for p in programs]) if known
+                          else None),
+      "error": function.error}
+
+
+def _sum(numbers: list[Any]) -> Any:
+  return None if None in numbers else sum(numbers)
+
+
+def _line(timing: timed_calls.Timing, mode: str) -> str | None:
+  reports = []
+  for function in timing.functions.values():
+    for jaxpr in function.programs.values():
+      try:
+        reports.append(comparison.of_jaxpr(function.name, jaxpr, mode).report(
+            (None,) * 3))
+      except Exception:   # a program that cannot be rebuilt has no findings
+        traceback.print_exc()
+  worst = max(reports, default=None, key=lambda report: (
+      sum(f.flops for f in report.findings), report.plain - report.merged))
+  return worst and _dearest(worst)
+
+
+def _dearest(report: Redundancy) -> str | None:
+  """Where most is gained in a function; None if nothing is."""
+  advice = getattr(report, "advice", ())
+  if advice:
+    return str(advice[0])
+  if not report.findings:
+    return None
+  finding = report.findings[0]
+  before = ("what it was given" if finding.is_given
+            else f"what {finding.first or 'another line'} computes")
+  return (f"{finding.line or 'a line that is not known'} computes again "
+          f"{before}: {finding.equations:,} equations, {finding.flops:,} flops"
+          + (f"\n    {finding.line.text}" if finding.line else ""))
+
+
+if __name__ == "__main__":
+  main(sys.argv[1:])

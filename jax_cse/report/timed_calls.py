@@ -1,0 +1,240 @@
+"""The seconds of what a program jits: to trace, lower, compile and run it.
+
+    with timed() as timing:
+      ...                      # the program
+    timing.functions           # a `Function` for each that was jitted
+
+While it times, what `jax.jit` gives is put into a `_Timed`, which waits for the
+results of each call. The calls that JAX traced or compiled something in are the
+first ones of a signature; what they take besides is a first run. After such a
+call JAX's caches have the program, and it is looked at: equations, flops and
+temporary memory. That time is kept apart.
+
+A call inside of another, or inside of a transformation, is a part of that. What
+is traced or compiled outside of any call, as by `lower` and `compile`, counts
+for the function of its name, or if there is none for those elsewhere.
+
+Limits: what runs ahead of Python otherwise is waited for here. What is compiled
+by hand, or jitted by a name that got `jax.jit` before, is not timed when it
+runs. Calls on several threads at once overlap.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import inspect
+import threading
+import time
+import types
+from typing import Any, NamedTuple
+
+import jax
+
+from jax_cse import compat
+from jax_cse.foundation.counting import equations
+from jax_cse.memo import seconds
+from jax_cse.report import comparison
+from jax_cse.report import naming
+from jax_cse.report.replaced_jit import replaced_jit
+
+
+class Program(NamedTuple):
+  """A function as it was traced and compiled for some arguments.
+
+  `flops`, by XLA's count, and `temp_bytes` are None where XLA says nothing.
+  """
+  arguments: tuple[str, ...]
+  equations: int
+  flops: float | None
+  temp_bytes: int | None
+
+
+class Function:
+  """A function that was jitted, with all others of its name and line.
+
+  Attributes:
+    name: its name, and its line if it is known.
+    took: what JAX took for it.
+    first_calls, first: calls in which JAX traced or compiled something, and the
+      seconds that they took besides.
+    later_calls, later: the other calls, and their seconds.
+    programs: each `Program` with its jaxpr.
+    error: why one could not be looked at; None if all could.
+  """
+
+  def __init__(self, name: str):
+    self.name = name
+    self.took = seconds.Seconds()
+    self.first_calls = self.later_calls = 0
+    self.first = self.later = 0.0
+    self.programs: dict[Program, Any] = {}
+    self.error: str | None = None
+
+  def look_at(self, jitted: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+    """Notes the program of these arguments, out of JAX's caches."""
+    try:
+      traced = jitted.trace(*args, **kwargs)
+      compiled = traced.lower().compile()
+      memory = compiled.memory_analysis()
+      program = Program(
+          tuple(map(str, traced.jaxpr.in_avals)),
+          sum(1 for _ in equations(traced.jaxpr.jaxpr)),
+          comparison.work(compiled.cost_analysis()),
+          getattr(memory, "temp_size_in_bytes", None))
+    except Exception as e:   # of the program, which is traced again, or of XLA
+      self.error = f"{type(e).__name__}: {e}"[:200]
+    else:
+      self.programs.setdefault(program, traced.jaxpr)
+
+
+class _Here(threading.local):
+  """What a thread is in.
+
+  Attributes:
+    function: that which is called; None outside of calls.
+    staged: seconds that JAX took in this call.
+    looks: whether a program is looked at, which is not counted.
+  """
+
+  def __init__(self) -> None:
+    self.function: Function | None = None
+    self.staged: float | None = None
+    self.looks = False
+
+  def begin(self, function: Function) -> None:
+    self.function, self.staged = function, None
+
+  def end(self) -> float | None:
+    """Seconds that JAX took in the call that ends; None if it did nothing."""
+    self.function = None
+    return self.staged
+
+
+class Timing:
+  """What was timed.
+
+  Attributes:
+    functions: by name and line, in the order in which they were jitted.
+    elsewhere: what JAX took for everything else.
+    apart: seconds that programs were looked at, which is not the program's.
+    apart_cpu: the same of processor time.
+  """
+
+  def __init__(self) -> None:
+    self.functions: dict[str, Function] = {}
+    self.elsewhere = seconds.Seconds()
+    self.apart = self.apart_cpu = 0.0
+    self._by_name: dict[str, Function] = {}
+    self._here = _Here()
+    self._lock = threading.Lock()
+
+  def function(self, fun: Any) -> Function:
+    name = naming.name_of(fun)
+    with self._lock:
+      function = self.functions.setdefault(
+          key := name + _line(fun), Function(key))
+      self._by_name[name] = function
+    return function
+
+  def note(self, stage: str, name: str, took: float) -> None:
+    """A stage that JAX ended; see `seconds.listen`."""
+    here = self._here
+    if here.looks:
+      return
+    function = here.function or self._by_name.get(name)
+    if here.function is not None:
+      here.staged = (here.staged or 0.0) + took
+    (self.elsewhere if function is None else function.took).add(stage, took)
+
+  def call(self, function: Function, jitted: Any, args: tuple,
+           kwargs: dict[str, Any]) -> Any:
+    here = self._here
+    if here.function is not None or not compat.outside_transformations():
+      return jitted(*args, **kwargs)
+    here.begin(function)
+    began = time.perf_counter()
+    try:
+      result = jax.block_until_ready(jitted(*args, **kwargs))
+    finally:
+      staged = here.end()
+    took = time.perf_counter() - began
+    if staged is None:
+      function.later_calls += 1
+      function.later += took
+    else:
+      function.first_calls += 1
+      function.first += max(took - staged, 0.0)
+      self._look(function, jitted, args, kwargs)
+    return result
+
+  def _look(self, *what):
+    began, cpu = time.perf_counter(), time.process_time()
+    function, *of = what
+    self._here.looks = True
+    try:
+      function.look_at(*of)
+    finally:
+      self._here.looks = False
+      self.apart += time.perf_counter() - began
+      self.apart_cpu += time.process_time() - cpu
+
+
+def _line(fun: Any) -> str:
+  """Where a function is written, as ":12"; empty if that is not known."""
+  try:
+    return f":{inspect.unwrap(fun).__code__.co_firstlineno}"
+  except (AttributeError, ValueError):
+    return ""
+
+
+class _Timed:
+  """What `jax.jit` gave, with its calls timed."""
+
+  def __init__(self, timing: Timing, fun: Any, jitted: Any):
+    self._jitted = jitted
+    self._timing = timing
+    self._function = timing.function(fun)
+    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+      if hasattr(jitted, name):
+        setattr(self, name, getattr(jitted, name))
+
+  def __call__(self, *args, **kwargs):
+    return self._timing.call(self._function, self._jitted, args, kwargs)
+
+  def __get__(self, instance, owner=None):
+    return self if instance is None else types.MethodType(self, instance)
+
+  # By name, since `isinstance(f, jax.stages.Wrapped)` looks for them.
+
+  def trace(self, *args, **kwargs):
+    return self._jitted.trace(*args, **kwargs)
+
+  def lower(self, *args, **kwargs):
+    return self._jitted.lower(*args, **kwargs)
+
+  def eval_shape(self, *args, **kwargs):
+    return self._jitted.eval_shape(*args, **kwargs)
+
+  def __getattr__(self, name):
+    return getattr(self.__dict__["_jitted"], name)
+
+  def __copy__(self):
+    return self
+
+  def __deepcopy__(self, _):
+    return self
+
+  def __reduce__(self):
+    return self._jitted.__reduce__()
+
+
+@contextlib.contextmanager
+def timed() -> Iterator[Timing]:
+  """Times what is given to `jax.jit` meanwhile."""
+  timing = Timing()
+  seconds.listen(timing.note)
+
+  def make(plain: Callable, fun: Any, *args: Any, **kwargs: Any) -> Any:
+    return _Timed(timing, fun, plain(fun, *args, **kwargs))
+
+  with replaced_jit(make):
+    yield timing
