@@ -85,31 +85,38 @@ def table(seconds: Mapping[str, Seconds]) -> list[str]:
 
 
 class _Running(threading.local):
-  """Of each stage that runs on this thread, seconds of those inside of it."""
+  """The stages that run on this thread: when each began by the clock, and the
+  seconds of those inside of it."""
 
   def __init__(self) -> None:
-    self.inside: list[float] = []
+    self.stages: list[list[float]] = []
 
 
-def listen(receive: Callable[[str, str, float], None]) -> None:
+def listen(receive: Callable[[str, str, float], None],
+           clock: Callable[[], float] | None = None) -> None:
   """From now on calls `receive(stage, function, seconds)` after each stage, on
-  the thread that did it, with the seconds that were not another's."""
+  the thread that did it, with the seconds that were not another's.
+
+  They are those that JAX tells, or go by `clock`.
+  """
   running = _Running()
 
   def begin(event: str, value: float, **kwargs: str | int) -> None:
     if event in _STAGES:
-      running.inside.append(0.0)
+      running.stages.append([clock() if clock else 0.0, 0.0])
 
   def end(event: str, duration_secs: float, **kwargs: str | int) -> None:
     if event not in _STAGES:
       return
-    # Empty if the stage began before anybody listened.
-    inside = running.inside.pop() if running.inside else 0.0
-    if running.inside:
-      running.inside[-1] += duration_secs
+    took, inside = duration_secs, 0.0
+    if running.stages:   # or it began before anybody listened
+      began, inside = running.stages.pop()
+      took = clock() - began if clock else took
+    if running.stages:
+      running.stages[-1][1] += took
     # "f" when it is traced, "jit(f)" later.
     name = re.sub(r"^jit\((.*)\)$", r"\1", str(kwargs.get("fun_name", "?")))
-    receive(_STAGES[event], name, max(duration_secs - inside, 0.0))
+    receive(_STAGES[event], name, max(took - inside, 0.0))
 
   monitoring.register_scalar_listener(begin)
   monitoring.register_event_duration_secs_listener(end)

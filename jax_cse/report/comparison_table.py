@@ -60,8 +60,8 @@ def _whole(compared: Compared) -> Iterator[str]:
   yield _row("s in all", [
       f"{statistics.median(sum(t.parts.values()) for t in turns):,.3f}"
       for turns in ways.values()])
-  yield _row("s of processor time", [
-      f"{statistics.median(t.cpu for t in turns):,.3f}"
+  yield _row("s by the clock", [
+      f"{statistics.median(t.clock for t in turns):,.3f}"
       for turns in ways.values()])
   for name in _COUNTS:
     yield _row({row[0]: row[1] for row in _ROWS}[name], [

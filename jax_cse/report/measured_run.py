@@ -44,8 +44,8 @@ class Figures(NamedTuple):
 
   Attributes:
     ended: how: "well", "failed" or, with the reason, "no program: ...".
-    parts: seconds of the whole program, in parts that add up to them.
-    cpu: seconds of processor time, of all cores.
+    parts: seconds of the whole program, of processor time; see `timed_calls`.
+    clock: seconds by the clock.
     functions: those that were jitted: name to figures by name.
     entered: modes of the `enabled()`s that the program entered.
     cache_hits: how many programs were found compiled, on disk.
@@ -53,7 +53,7 @@ class Figures(NamedTuple):
   """
   ended: str
   parts: dict[str, float]
-  cpu: float
+  clock: float
   functions: dict[str, dict[str, Any]]
   entered: list[str]
   cache_hits: int
@@ -68,14 +68,14 @@ def main(argv: Sequence[str]) -> None:
   monitoring.register_event_listener(
       lambda event, **_: hits.append(event) if event == _CACHE_HIT else None)
   with timed_calls.timed() as timing:
-    cpu, began = time.process_time(), time.perf_counter()
+    began, clock = time.process_time(), time.perf_counter()
     ended = _ended(settings, argv[1:])
-    wall = time.perf_counter() - began - timing.apart
-    cpu = time.process_time() - cpu - timing.apart_cpu
+    took = time.process_time() - began - timing.apart
+    clock = time.perf_counter() - clock - timing.apart_clock
   lines = {mode: _line(timing, mode) for mode in settings.modes
            if ended == "well"}
   pathlib.Path(settings.out).write_text(json.dumps(Figures(
-      ended, _parts(timing, wall), cpu,
+      ended, _parts(timing, took), clock,
       {name: _figures(f) for name, f in timing.functions.items()
        if f.took.times or f.later_calls},
       sorted(set(entered)), len(hits), lines)._asdict()))
@@ -107,14 +107,14 @@ def _ended(settings: Settings, args: Sequence[str]) -> str:
   return "well"
 
 
-def _parts(timing: timed_calls.Timing, wall: float) -> dict[str, float]:
+def _parts(timing: timed_calls.Timing, whole: float) -> dict[str, float]:
   functions = timing.functions.values()
   took = sum((f.took for f in functions), timing.elsewhere)
-  parts = {"to trace": took.trace, "to lower": took.lower,
-           "to compile": took.compile,
-           "in first calls": sum(f.first for f in functions),
-           "in later calls": sum(f.later for f in functions)}
-  return parts | {"in the rest": max(wall - sum(parts.values()), 0.0)}
+  first = sum(f.first for f in functions)
+  return {"to trace": took.trace, "to lower": took.lower,
+          "to compile": took.compile, "in first calls": first,
+          "in later calls": sum(f.later for f in functions),
+          "in the rest": max(whole - took.total - first - timing.later, 0.0)}
 
 
 def _figures(function: timed_calls.Function) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The seconds of what a program jits: to trace, lower, compile and run it.
+"""What a program jits, in seconds: to trace, lower, compile and run it.
 
     with timed() as timing:
       ...                      # the program
@@ -9,6 +9,9 @@ results of each call. The calls that JAX traced or compiled something in are the
 first ones of a signature; what they take besides is a first run. After such a
 call JAX's caches have the program, and it is looked at: equations, flops and
 temporary memory. That time is kept apart.
+
+Seconds are of processor time, on all cores, which other programs that run beside
+change least. On an accelerator later calls are seconds of the clock.
 
 A call inside of another, or inside of a transformation, is a part of that. What
 is traced or compiled outside of any call, as by `lower` and `compile`, counts
@@ -115,14 +118,15 @@ class Timing:
   Attributes:
     functions: by name and line, in the order in which they were jitted.
     elsewhere: what JAX took for everything else.
+    later: processor time of all later calls.
     apart: seconds that programs were looked at, which is not the program's.
-    apart_cpu: the same of processor time.
+    apart_clock: the same by the clock.
   """
 
   def __init__(self) -> None:
     self.functions: dict[str, Function] = {}
     self.elsewhere = seconds.Seconds()
-    self.apart = self.apart_cpu = 0.0
+    self.later = self.apart = self.apart_clock = 0.0
     self._by_name: dict[str, Function] = {}
     self._here = _Here()
     self._lock = threading.Lock()
@@ -151,31 +155,32 @@ class Timing:
     if here.function is not None or not compat.outside_transformations():
       return jitted(*args, **kwargs)
     here.begin(function)
-    began = time.perf_counter()
+    began, clock = time.process_time(), time.perf_counter()
     try:
       result = jax.block_until_ready(jitted(*args, **kwargs))
     finally:
       staged = here.end()
-    took = time.perf_counter() - began
-    if staged is None:
-      function.later_calls += 1
-      function.later += took
-    else:
+    took = time.process_time() - began
+    if staged is not None:
       function.first_calls += 1
       function.first += max(took - staged, 0.0)
       self._look(function, jitted, args, kwargs)
+    else:
+      self.later += took
+      function.later_calls += 1
+      function.later += (took if jax.default_backend() == "cpu"
+                         else time.perf_counter() - clock)
     return result
 
-  def _look(self, *what):
-    began, cpu = time.perf_counter(), time.process_time()
-    function, *of = what
+  def _look(self, function, *what):
+    began, clock = time.process_time(), time.perf_counter()
     self._here.looks = True
     try:
-      function.look_at(*of)
+      function.look_at(*what)
     finally:
       self._here.looks = False
-      self.apart += time.perf_counter() - began
-      self.apart_cpu += time.process_time() - cpu
+      self.apart += time.process_time() - began
+      self.apart_clock += time.perf_counter() - clock
 
 
 def _line(fun: Any) -> str:
@@ -231,7 +236,7 @@ class _Timed:
 def timed() -> Iterator[Timing]:
   """Times what is given to `jax.jit` meanwhile."""
   timing = Timing()
-  seconds.listen(timing.note)
+  seconds.listen(timing.note, time.process_time)
 
   def make(plain: Callable, fun: Any, *args: Any, **kwargs: Any) -> Any:
     return _Timed(timing, fun, plain(fun, *args, **kwargs))
