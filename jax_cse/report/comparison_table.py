@@ -35,7 +35,7 @@ def text(compared: Compared) -> str:
         compared.verdict.way):
       lines.append('Sums may round otherwise in mode "ring".')
     if compared.line:
-      lines.append(f"At most cost, {compared.line}")
+      lines.append(f"To look at first: {compared.line}")
   return "\n".join(lines)
 
 
@@ -58,7 +58,7 @@ def _whole(compared: Compared) -> Iterator[str]:
     yield _row(f"s {part}", [f"{_median(turns, part):,.3f}"
                              for turns in ways.values()])
   yield _row("s in all", [
-      f"{statistics.median(sum(t.parts.values()) for t in turns):,.3f}"
+      f"{sum(_median(turns, part) for part in turns[0].parts):,.3f}"
       for turns in ways.values()])
   yield _row("s by the clock", [
       f"{statistics.median(t.clock for t in turns):,.3f}"

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from jax import monitoring
 
 from jax_cse.memo import contexts
+from jax_cse.memo import seconds
 from jax_cse.report import comparison
 from jax_cse.report import running
 from jax_cse.report import timed_calls
@@ -44,7 +45,8 @@ class Figures(NamedTuple):
 
   Attributes:
     ended: how: "well", "failed" or, with the reason, "no program: ...".
-    parts: seconds of the whole program, of processor time; see `timed_calls`.
+    parts: seconds of the whole program by part, of processor time; see
+      `timed_calls`.
     clock: seconds by the clock.
     functions: those that were jitted: name to figures by name.
     entered: modes of the `enabled()`s that the program entered.
@@ -108,8 +110,10 @@ def _ended(settings: Settings, args: Sequence[str]) -> str:
 
 
 def _parts(timing: timed_calls.Timing, whole: float) -> dict[str, float]:
+  """What jitted functions took, and the rest: operations that are evaluated by
+  themselves, imports, and all that is not JAX."""
   functions = timing.functions.values()
-  took = sum((f.took for f in functions), timing.elsewhere)
+  took = sum((f.took for f in functions), seconds.Seconds())
   first = sum(f.first for f in functions)
   return {"to trace": took.trace, "to lower": took.lower,
           "to compile": took.compile, "in first calls": first,
@@ -158,9 +162,10 @@ def _dearest(report: Redundancy) -> str | None:
   if not report.findings:
     return None
   finding = report.findings[0]
-  before = ("what it was given" if finding.is_given
-            else f"what {finding.first or 'another line'} computes")
-  return (f"{finding.line or 'a line that is not known'} computes again "
+  before = ("it was given" if finding.is_given
+            else "it computed before" if finding.first == finding.line
+            else f"{finding.first or 'another line'} computed")
+  return (f"{finding.line or 'a line that is not known'} computes again what "
           f"{before}: {finding.equations:,} equations, {finding.flops:,} flops"
           + (f"\n    {finding.line.text}" if finding.line else ""))
 

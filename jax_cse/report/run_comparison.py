@@ -88,7 +88,7 @@ def compare(program: str, args: Sequence[str], is_module: bool,
       _turns(tried, mode is None, turns, measured)):
     if way in failures:
       continue
-    print(f"jax_cse: run {number + 1} of {total or 'some'}, {way} "
+    print(f"jax_cse: run {number + 1}{f' of {total}' if total else ''}, {way} "
           f"({time.monotonic() - began:.0f} s so far)", file=sys.stderr,
           flush=True)
     figures, output = _run(settings._replace(

@@ -10,12 +10,12 @@ first ones of a signature; what they take besides is a first run. After such a
 call JAX's caches have the program, and it is looked at: equations, flops and
 temporary memory. That time is kept apart.
 
-Seconds are of processor time, on all cores, which other programs that run beside
-change least. On an accelerator later calls are seconds of the clock.
+Seconds are of processor time, on all cores, which other programs that run
+beside change least. On an accelerator later calls are seconds of the clock.
 
 A call inside of another, or inside of a transformation, is a part of that. What
 is traced or compiled outside of any call, as by `lower` and `compile`, counts
-for the function of its name, or if there is none for those elsewhere.
+for the function of its name, if there is one.
 
 Limits: what runs ahead of Python otherwise is waited for here. What is compiled
 by hand, or jitted by a name that got `jax.jit` before, is not timed when it
@@ -117,7 +117,6 @@ class Timing:
 
   Attributes:
     functions: by name and line, in the order in which they were jitted.
-    elsewhere: what JAX took for everything else.
     later: processor time of all later calls.
     apart: seconds that programs were looked at, which is not the program's.
     apart_clock: the same by the clock.
@@ -125,7 +124,6 @@ class Timing:
 
   def __init__(self) -> None:
     self.functions: dict[str, Function] = {}
-    self.elsewhere = seconds.Seconds()
     self.later = self.apart = self.apart_clock = 0.0
     self._by_name: dict[str, Function] = {}
     self._here = _Here()
@@ -142,12 +140,12 @@ class Timing:
   def note(self, stage: str, name: str, took: float) -> None:
     """A stage that JAX ended; see `seconds.listen`."""
     here = self._here
-    if here.looks:
-      return
     function = here.function or self._by_name.get(name)
+    if here.looks or function is None:
+      return
     if here.function is not None:
       here.staged = (here.staged or 0.0) + took
-    (self.elsewhere if function is None else function.took).add(stage, took)
+    function.took.add(stage, took)
 
   def call(self, function: Function, jitted: Any, args: tuple,
            kwargs: dict[str, Any]) -> Any:

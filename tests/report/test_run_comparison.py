@@ -67,8 +67,8 @@ class CompareTest(parameterized.TestCase):
     self.assertEqual((compared.status, compared.line), (0, LINES["ring"]))
     self.assertIn("worth it in mode ring: 0.50 s less to trace", self.text)
     self.assertIn("may round otherwise", self.text)
-    self.assertIn("At most cost, a.py:2 computes again", self.text)
-    self.assertIn("run 1 of some, plain", self.said)
+    self.assertIn("To look at first: a.py:2 computes again", self.text)
+    self.assertIn("run 1, plain", self.said)
     self.assertIn("run 9 of 9, mode ring", self.said)
 
   def test_one_mode(self):
@@ -78,7 +78,7 @@ class CompareTest(parameterized.TestCase):
     self.assertIn("run 1 of 4, plain", self.said)
     self.assertEqual((compared.verdict.word, compared.status),
                      (gain.LEAVE_OFF, 1))
-    self.assertNotIn("At most cost", self.text)
+    self.assertNotIn("To look at first", self.text)
     self.assertNotIn("may round", self.text)
 
   def test_a_program_that_enters_enabled_runs_as_it_is_written(self):
