@@ -1,6 +1,7 @@
 """What `compare` measured, as text: tables, failures and the verdict."""
 
 from collections.abc import Callable, Iterator, Sequence
+import pathlib
 import statistics
 from typing import Any
 
@@ -53,7 +54,8 @@ def _row(label: str, cells: Sequence[str]) -> str:
 
 def _whole(compared: Compared) -> Iterator[str]:
   ways = compared.ways
-  yield _row(f"{compared.program}, {compared.turns} turns", list(ways))
+  name = pathlib.Path(compared.program).name
+  yield _row(f"{name}, {compared.turns} turns", list(ways))
   for part in ways[PLAIN][0].parts if PLAIN in ways else ():
     yield _row(f"s {part}", [f"{_median(turns, part):,.3f}"
                              for turns in ways.values()])

@@ -122,7 +122,7 @@ def _parts(timing: timed_calls.Timing, whole: float) -> dict[str, float]:
 
 
 def _figures(function: timed_calls.Function) -> dict[str, Any]:
-  programs = function.programs
+  programs = function.programs.values()
   known = not function.error and programs
   return {
       "to the first results": function.took.total + function.first,
@@ -143,10 +143,10 @@ def _sum(numbers: list[Any]) -> Any:
 def _line(timing: timed_calls.Timing, mode: str) -> str | None:
   reports = []
   for function in timing.functions.values():
-    for jaxpr in function.programs.values():
+    for program in function.programs.values():
       try:
-        reports.append(comparison.of_jaxpr(function.name, jaxpr, mode).report(
-            (None,) * 3))
+        reports.append(comparison.of_jaxpr(
+            function.name, program.jaxpr, mode).report((None,) * 3))
       except Exception:   # a program that cannot be rebuilt has no findings
         traceback.print_exc()
   worst = max(reports, default=None, key=lambda report: (
@@ -161,7 +161,7 @@ def _dearest(report: Redundancy) -> str | None:
     return str(advice[0])
   if not report.findings:
     return None
-  finding = report.findings[0]
+  finding = next((f for f in report.findings if f.line), report.findings[0])
   before = ("it was given" if finding.is_given
             else "it computed before" if finding.first == finding.line
             else f"{finding.first or 'another line'} computed")

@@ -43,12 +43,13 @@ from jax_cse.report.replaced_jit import replaced_jit
 class Program(NamedTuple):
   """A function as it was traced and compiled for some arguments.
 
-  `flops`, by XLA's count, and `temp_bytes` are None where XLA says nothing.
+  `flops`, by XLA's count, and `temp_bytes` are None where XLA says nothing, or
+  where the program was compiled by hand.
   """
-  arguments: tuple[str, ...]
+  jaxpr: Any
   equations: int
-  flops: float | None
-  temp_bytes: int | None
+  flops: float | None = None
+  temp_bytes: int | None = None
 
 
 class Function:
@@ -60,7 +61,7 @@ class Function:
     first_calls, first: calls in which JAX traced or compiled something, and the
       seconds that they took besides.
     later_calls, later: the other calls, and their seconds.
-    programs: each `Program` with its jaxpr.
+    programs: by the types of the arguments and the number of equations.
     error: why one could not be looked at; None if all could.
   """
 
@@ -69,24 +70,25 @@ class Function:
     self.took = seconds.Seconds()
     self.first_calls = self.later_calls = 0
     self.first = self.later = 0.0
-    self.programs: dict[Program, Any] = {}
+    self.programs: dict[Any, Program] = {}
     self.error: str | None = None
 
-  def look_at(self, jitted: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+  def look_at(self, jitted: Any, args: tuple, kwargs: dict[str, Any],
+              is_compiled: bool) -> None:
     """Notes the program of these arguments, out of JAX's caches."""
     try:
       traced = jitted.trace(*args, **kwargs)
-      compiled = traced.lower().compile()
-      memory = compiled.memory_analysis()
-      program = Program(
-          tuple(map(str, traced.jaxpr.in_avals)),
-          sum(1 for _ in equations(traced.jaxpr.jaxpr)),
-          comparison.work(compiled.cost_analysis()),
-          getattr(memory, "temp_size_in_bytes", None))
+      jaxpr = traced.jaxpr
+      size = sum(1 for _ in equations(jaxpr.jaxpr))
+      key = tuple(map(str, jaxpr.in_avals)), size
+      self.programs.setdefault(key, Program(jaxpr, size))
+      if is_compiled:
+        compiled = traced.lower().compile()
+        self.programs[key] = Program(
+            jaxpr, size, comparison.work(compiled.cost_analysis()),
+            getattr(compiled.memory_analysis(), "temp_size_in_bytes", None))
     except Exception as e:   # of the program, which is traced again, or of XLA
       self.error = f"{type(e).__name__}: {e}"[:200]
-    else:
-      self.programs.setdefault(program, traced.jaxpr)
 
 
 class _Here(threading.local):
@@ -162,7 +164,7 @@ class Timing:
     if staged is not None:
       function.first_calls += 1
       function.first += max(took - staged, 0.0)
-      self._look(function, jitted, args, kwargs)
+      self.look(function, jitted, args, kwargs)
     else:
       self.later += took
       function.later_calls += 1
@@ -170,11 +172,13 @@ class Timing:
                          else time.perf_counter() - clock)
     return result
 
-  def _look(self, function, *what):
+  def look(self, function: Function, jitted: Any, args: tuple,
+           kwargs: dict[str, Any], is_compiled: bool = True) -> None:
+    """Looks at a program, apart from what is timed."""
     began, clock = time.process_time(), time.perf_counter()
     self._here.looks = True
     try:
-      function.look_at(*what)
+      function.look_at(jitted, args, kwargs, is_compiled)
     finally:
       self._here.looks = False
       self.apart += time.process_time() - began
@@ -209,10 +213,18 @@ class _Timed:
   # By name, since `isinstance(f, jax.stages.Wrapped)` looks for them.
 
   def trace(self, *args, **kwargs):
-    return self._jitted.trace(*args, **kwargs)
+    traced = self._jitted.trace(*args, **kwargs)
+    self._look(args, kwargs)
+    return traced
 
   def lower(self, *args, **kwargs):
-    return self._jitted.lower(*args, **kwargs)
+    lowered = self._jitted.lower(*args, **kwargs)
+    self._look(args, kwargs)
+    return lowered
+
+  def _look(self, args, kwargs):
+    if compat.outside_transformations():
+      self._timing.look(self._function, self._jitted, args, kwargs, False)
 
   def eval_shape(self, *args, **kwargs):
     return self._jitted.eval_shape(*args, **kwargs)

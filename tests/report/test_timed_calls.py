@@ -52,9 +52,9 @@ class TimedCallsTest(absltest.TestCase):
     jitted(X)
     with jax_cse.enabled():
       jitted(X)
-    plain, merged = self.only().programs
+    plain, merged = self.only().programs.values()
     self.assertEqual((plain.equations, merged.equations), (3, 2))
-    self.assertEqual(plain.arguments, ("float32[3]",))
+    self.assertIn((("float32[3]",), 3), self.only().programs)
     self.assertIsNotNone(plain.flops)
     self.assertIsNotNone(plain.temp_bytes)
     self.assertEqual(self.only().took.times, 2)   # looking takes none
@@ -75,6 +75,15 @@ class TimedCallsTest(absltest.TestCase):
     jax.jit(double).lower(X).compile()
     self.assertEqual(self.only().took.times, 1)
     self.assertEqual(self.only().first_calls, 0)
+    program, = self.only().programs.values()
+    self.assertEqual((program.equations, program.flops), (3, None))
+
+  def test_what_is_compiled_after_it_was_traced_by_hand(self):
+    jitted = jax.jit(lambda x: x + 1)   # of which no cache knows
+    jitted.trace(X)
+    jitted(X)
+    program, = self.only().programs.values()
+    self.assertIsNotNone(program.flops)
 
   def test_what_is_elsewhere(self):
     jax.clear_caches()
@@ -145,7 +154,7 @@ class TimedCallsTest(absltest.TestCase):
       def trace(self, x):
         raise NotImplementedError("not <this>")
     function = timed_calls.Function("f")
-    function.look_at(Jitted(), (X,), {})
+    function.look_at(Jitted(), (X,), {}, True)
     self.assertEqual(function.error, "NotImplementedError: not <this>")
     self.assertEmpty(function.programs)
 
