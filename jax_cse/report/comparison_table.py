@@ -59,7 +59,7 @@ def _whole(compared: Compared) -> Iterator[str]:
   for part in ways[PLAIN][0].parts if PLAIN in ways else ():
     yield _row(f"s {part}", [f"{_median(turns, part):,.3f}"
                              for turns in ways.values()])
-  yield _row("s in all", [
+  yield _row("s of processor time, in all", [
       f"{sum(_median(turns, part) for part in turns[0].parts):,.3f}"
       for turns in ways.values()])
   yield _row("s by the clock", [

@@ -128,7 +128,8 @@ class CompareTest(parameterized.TestCase):
         "mode exact": figures(0.5, functions=other, cache_hits=1)}, "exact")
     rows = {" ".join(line.split()) for line in self.text.splitlines()}
     for row in ("a.py, 2 turns plain mode exact", "s to trace 1.000 0.500",
-                "s in all 1.010 0.510", "s by the clock 2.000 2.000",
+                "s of processor time, in all 1.010 0.510",
+                "s by the clock 2.000 2.000",
                 "equations 300 110", "step:3, 9 calls after the first",
                 "s to the first results 1.000 0.500",
                 "ms a call after that 1.000 1.000", "equations 100 10",
