@@ -118,8 +118,9 @@ def listen(receive: Callable[[str, str, float], None],
     name = re.sub(r"^jit\((.*)\)$", r"\1", str(kwargs.get("fun_name", "?")))
     receive(_STAGES[event], name, max(took - inside, 0.0))
 
-  monitoring.register_scalar_listener(begin)
+  # After an interrupt between the two, seconds of others are not taken off.
   monitoring.register_event_duration_secs_listener(end)
+  monitoring.register_scalar_listener(begin)
 
 
 def _count(stage: str, function: str, seconds: float) -> None:
@@ -142,5 +143,5 @@ def count() -> None:
   global _is_counting
   with _lock:
     if not _is_counting:
+      _is_counting = True   # first: twice would be wrong
       listen(_count)
-      _is_counting = True
