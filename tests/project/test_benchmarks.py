@@ -16,8 +16,8 @@ import numpy as np
 from benchmarks import contenders, contests, large_networks, tables
 from benchmarks import __main__ as command
 from benchmarks.contests import Contest
-from benchmarks.frame import (BEHIND, ENTRIES, SLOWER, Case, Count, Line, Ratio,
-                              ratio)
+from benchmarks.frame import (BEHIND, DEFAULT, ENTRIES, FULL, QUICK, SLOWER,
+                              Case, Count, Line, Ratio, ratio)
 from jax_cse.report import blowup
 from jax_cse.report import order_counts
 import jax_cse
@@ -55,19 +55,19 @@ class FrameTest(absltest.TestCase):
     calls = []
     case = Case("x", lambda: calls.append("a"), lambda: calls.append("b"),
                 turns=2, prepare=lambda: calls.append("-"))
-    list(case.lines(False))
+    list(case.lines(FULL))
     self.assertEqual("".join(calls), "ab-a-b-b-a")
 
   def test_a_quick_case_has_one_turn(self):
     calls = collections.Counter()
     case = Case("x", lambda: calls.update("a"), lambda: calls.update("b"))
-    (line,) = case.lines(True)
+    (line,) = case.lines(QUICK)
     self.assertEqual(calls, {"a": 2, "b": 2})
     self.assertEqual(line.cells["ratio"].low, line.cells["ratio"].high)
 
   def test_what_is_slower_is_marked(self):
     (slower,), (faster,), (other,) = (
-        Count("x", 2, n, ours=ours).lines(False)
+        Count("x", 2, n, ours=ours).lines(FULL)
         for n, ours in ((3, True), (1, True), (3, False)))
     self.assertEqual(slower.losses, {"ratio": SLOWER})
     self.assertEqual(faster.losses, {})
@@ -75,7 +75,7 @@ class FrameTest(absltest.TestCase):
 
   def test_a_limit_is_missed_above_it(self):
     for candidate, missed in ((5, False), (6, True)):
-      (line,) = Count("x", 2, candidate, limit=2.5).lines(False)
+      (line,) = Count("x", 2, candidate, limit=2.5).lines(FULL)
       self.assertEqual(line.missed, missed)
 
 
@@ -84,7 +84,7 @@ class ContestTest(absltest.TestCase):
   def test_every_way_has_a_line_with_every_stage(self):
     lines = by_way(contest(
         explicit=jax_cse.cse(order_counts.nested_jvp(blowup.function, 3)),
-        jet=order_counts.taylor(blowup.function, 3)).lines(True))
+        jet=order_counts.taylor(blowup.function, 3)).lines(QUICK))
     for way in ("memo", "explicit", "jet"):
       for stage in contests.STAGES:
         self.assertIsInstance(lines[way].cells[stage], Ratio, (way, stage))
@@ -98,7 +98,7 @@ class ContestTest(absltest.TestCase):
   def test_a_way_that_refuses_keeps_its_line(self):
     def refuses(t):
       raise NotImplementedError("no rule")
-    lines = by_way(contest(jet=refuses).lines(True))
+    lines = by_way(contest(jet=refuses).lines(QUICK))
     self.assertEqual(lines["jet"].cells["equations"], "NotImplementedError")
 
   def test_what_is_not_installed_keeps_its_line(self):
@@ -106,41 +106,41 @@ class ContestTest(absltest.TestCase):
                                                   "jet_array": None}):
       lines = by_way(contest(
           **{"jet-array": contenders.jet_array(blowup.function, 3)}
-      ).lines(True))
+      ).lines(QUICK))
     for way in ("jet-array", "Enzyme-JAX"):
       self.assertEqual(lines[way].cells["equations"], "ModuleNotFoundError")
 
   def test_what_has_no_form_is_named(self):
     with unittest.mock.patch.object(contenders, "is_installed",
                                     lambda way: way != "folx"):
-      lines = by_way(contest().lines(True))
+      lines = by_way(contest().lines(QUICK))
     self.assertIn("not installed: folx", lines)
     self.assertIn("no form of it: explicit, derivatives, laplacian, jet, "
                   "jet-array", lines)
 
   def test_a_wrong_value_of_others_is_said(self):
-    lines = by_way(contest(jet=lambda t: 2 * t).lines(True))
+    lines = by_way(contest(jet=lambda t: 2 * t).lines(QUICK))
     self.assertEqual(lines["jet"].cells["equations"], "wrong value")
 
   def test_a_wrong_value_of_ours_is_not_timed(self):
     with self.assertRaisesRegex(AssertionError, "explicit"):
-      list(contest(explicit=lambda t: 2 * t).lines(True))
+      list(contest(explicit=lambda t: 2 * t).lines(QUICK))
 
   def test_an_error_of_ours_is_raised(self):
     def fails(t):
       raise TypeError("a mistake")
     with self.assertRaisesRegex(TypeError, "a mistake"):
-      list(contest(explicit=fails).lines(True))
+      list(contest(explicit=fails).lines(QUICK))
 
   def test_plain_code_that_fails_is_an_error(self):
     with self.assertRaises(ZeroDivisionError):
-      list(Contest("x", {"plain": lambda t: 1 / 0}, (1.,)).lines(True))
+      list(Contest("x", {"plain": lambda t: 1 / 0}, (1.,)).lines(QUICK))
 
   def test_structures_and_shapes_are_compared(self):
     for other in (lambda t: {"a": t}, lambda t: (t, t, t),
                   lambda t: (t, t * jnp.ones(2))):
       lines = by_way(Contest("third", {"plain": lambda t: (t, t),
-                                       "jet": other}, (1.,)).lines(True))
+                                       "jet": other}, (1.,)).lines(QUICK))
       self.assertEqual(lines["jet"].cells["equations"], "wrong value")
 
   def test_losses_are_to_the_control_and_to_the_best_of_the_others(self):
@@ -221,10 +221,10 @@ class CommandTest(parameterized.TestCase):
     self.assertIn("there is no folder 'nowhere/at'", text)
 
   def test_an_entry_that_fails_does_not_end_the_others(self):
-    def fails(quick):
+    def fails(size):
       yield Count("first", 1, 1)
       raise TypeError("a mistake")
-    def good(quick):
+    def good(size):
       yield Count("second", 1, 1)
     with unittest.mock.patch.dict(ENTRIES, {"fails": ("", fails),
                                             "good": ("", good)}):

@@ -10,15 +10,16 @@ import time
 import traceback
 
 import benchmarks
-from benchmarks import machine, tables
-from benchmarks.frame import ENTRIES, Line
+from benchmarks import figures, history, machine, tables
+from benchmarks.frame import DEFAULT, ENTRIES, FULL, QUICK, Line
+from documents import figures as documents
 
 # Importing one enters what it has.
-for _module in ("overhead", "calls", "eager", "nested", "minute",
-                "side_by_side", "stablehlo", "growth", "workload_stages",
-                "derivatives", "explicit", "rebuilding", "training_steps",
-                "laplacians", "wavefunctions", "vectors", "odes", "others",
-                "patched_core"):
+for _module in ("overhead", "calls", "instructions", "eager", "nested",
+                "minute", "side_by_side", "stablehlo", "growth",
+                "workload_stages", "derivatives", "explicit", "rebuilding",
+                "training_steps", "laplacians", "collapsed", "wavefunctions",
+                "vectors", "odes", "others", "patched_core"):
   importlib.import_module(f"benchmarks.{_module}")
 
 
@@ -28,11 +29,30 @@ def _parser():
   parser.add_argument("entries", nargs="*", metavar="ENTRY",
                       help="what to run (default: all)")
   parser.add_argument("--list", action="store_true", help="name the entries")
-  parser.add_argument("--quick", action="store_true",
-                      help="one turn, small sizes: whether it runs at all")
-  parser.add_argument("--markdown", metavar="FILE",
+  size = parser.add_mutually_exclusive_group()
+  size.add_argument("--quick", dest="size", action="store_const", const=QUICK,
+                    help="one turn, small sizes: whether it runs at all")
+  size.add_argument("--full", dest="size", action="store_const", const=FULL,
+                    help="all rows, orders and turns, which takes hours")
+  parser.add_argument("--markdown", metavar="FILE", type=_in_a_folder,
                       help="write the tables there, with machine and versions")
+  parser.add_argument("--write", action="store_true",
+                      help="put the figures into docs/figures.json and the "
+                      "documents")
+  parser.add_argument("--history", metavar="FILE", type=pathlib.Path,
+                      default=history.default_path(),
+                      help="where a line is added for each run that is not a "
+                      "quick one, and compared with (default: %(default)s)")
+  parser.set_defaults(size=DEFAULT)
   return parser
+
+
+def _in_a_folder(name):
+  path = pathlib.Path(name)
+  if not path.parent.is_dir():
+    raise argparse.ArgumentTypeError(
+        f"there is no folder {str(path.parent)!r}")
+  return path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,44 +66,61 @@ def main(argv: Sequence[str] | None = None) -> int:
   unknown = [name for name in options.entries if name not in ENTRIES]
   if unknown:
     parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(ENTRIES)}")
-  if options.markdown and not pathlib.Path(options.markdown).parent.is_dir():
-    parser.error("--markdown: there is no folder "
-                 f"{str(pathlib.Path(options.markdown).parent)!r}")
-  facts = list(machine.facts())
+  if options.write and options.size is QUICK:
+    parser.error("--write: what --quick measures is no figure; leave out one")
+  described = machine.described()
+  facts = list(machine.facts(described))
   print(*facts, "ratio: median of the candidate / median of the control (least "
         "to greatest of the turns)", sep="\n")
   started = time.perf_counter()
-  sections = [_run(name, options.quick) for name in options.entries or ENTRIES]
+  sections = [_run(name, options.size) for name in options.entries or ENTRIES]
   facts.append(f"{time.perf_counter() - started:.0f} s for "
                f"{len(sections)} entries")
-  print("", *tables.losses(sections), sep="\n")
+  print("", *tables.losses(sections), "", facts[-1], sep="\n")
   if options.markdown:
-    pathlib.Path(options.markdown).write_text(tables.markdown(facts, sections))
+    options.markdown.write_text(tables.markdown(facts, sections))
     print(f"tables written to {options.markdown}")
+  _keep(options, described, sections)
   return int(any(line.missed for section in sections for line in section.lines))
 
 
-def _run(name, quick):
+def _keep(options, described, sections):
+  """Adds to the history, says what changed, and writes the figures."""
+  if options.size is QUICK:
+    return
+  run = history.record(described, options.size.name, sections)
+  print("", *history.compared(history.read(options.history), run), sep="\n")
+  history.append(options.history, run)
+  print(f"history: {options.history}")
+  if options.write:
+    for name in figures.write(described, options.size.name, sections):
+      print(f"{name} ended early: its figures are left as they were")
+    documents.main()
+
+
+def _run(name, size):
   what, function = ENTRIES[name]
   print(f"\n{name}: {what}")
   section, columns = tables.Section(name, what, []), None
+  started = time.perf_counter()
   # A quick run is of the first rows.
-  for line in _lines(itertools.islice(function(quick), 2 if quick else None),
-                     quick):
+  for line in _lines(itertools.islice(function(size), 2 if size.quick else None),
+                     size):
     if columns != (columns := tuple(line.cells)):
       print(tables.heading(line))
     print(tables.row(line), flush=True)
     section.lines.append(line)
+  print(f"  {time.perf_counter() - started:.0f} s")
   return section
 
 
-def _lines(items, quick):
+def _lines(items, size):
   try:
     for item in items:
-      yield from item.lines(quick)
+      yield from item.lines(size)
   except Exception as e:  # the other entries are measured all the same
     traceback.print_exc()
-    yield Line("ended here", {"error": type(e).__name__}, missed=True)
+    yield Line(tables.ENDED, {"error": type(e).__name__}, missed=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 
 import jax
 
-from benchmarks.frame import Count, enabled, entry
+from benchmarks.frame import Count, Size, enabled, entry
 from benchmarks.large_networks import resnet, transformer
 from jax_cse.report.order_counts import nested_jvp
 from programs import POINT, PROGRAMS
@@ -37,8 +37,8 @@ def calls(run: Callable[[], object]) -> int:
 
 
 @entry("calls of Python and C to trace, the same in each run")
-def calls_of_tracing(quick: bool) -> Iterator[Count]:
-  layers = 2 if quick else 24
+def calls_of_tracing(size: Size) -> Iterator[Count]:
+  layers = 2 if size.quick else 24
   for name, (loss, params, x) in {
       f"value_and_grad of a {layers}-layer transformer": transformer(
           layers=layers),
@@ -53,4 +53,4 @@ def calls_of_tracing(quick: bool) -> Iterator[Count]:
 
 def _compared(name, run) -> Count:
   control, candidate = calls(run), calls(enabled(run))
-  return Count(f"{name}, {control:,} to {candidate:,}", control, candidate)
+  return Count(name, control, candidate)

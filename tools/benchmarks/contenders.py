@@ -13,7 +13,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from benchmarks.frame import BEHIND, SLOWER, Ratio
+from benchmarks.frame import BEHIND, SLOWER, Ratio, middle
 import jax_cse
 from jax_cse.report import order_counts
 
@@ -30,12 +30,12 @@ def is_installed(way: str) -> bool:
   return way not in _MODULES or bool(util.find_spec(_MODULES[way]))
 
 
-def marks(way: str, ratios: dict[str, Ratio]) -> str:
+def marks(way: str, ratios: dict[str, Ratio | float]) -> str:
   """What there is to say against a way, given the ratios of all of them."""
   if not is_ours(way):
     return ""
-  found = ratios[way].median
-  best = min((other.median for name, other in ratios.items()
+  found = middle(ratios[way])
+  best = min((middle(other) for name, other in ratios.items()
               if name != "plain" and not is_ours(name)), default=float("inf"))
   return SLOWER * (found > 1) + BEHIND * (found > best)
 

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from benchmarks import contenders
-from benchmarks.frame import Line, ratio, seconds, settle
+from benchmarks.frame import Line, Size, ratio, seconds, settle
 import jax_cse
 
 STAGES = ("trace", "lower", "compile", "first result", "run")
@@ -45,11 +45,11 @@ class Contest(NamedTuple):
   budget: float = 15.
   least: int = 3
 
-  def lines(self, quick: bool) -> Iterator[Line]:
+  def lines(self, size: Size) -> Iterator[Line]:
     ways = _checked(self)
     good = [way for way in ways if isinstance(way, _Way)]
-    times = _times(good, self.args, 0. if quick else self.budget,
-                   1 if quick else self.least, 1 if quick else _RUNS)
+    times = _times(good, self.args, size.of(0., 1., self.budget),
+                   size.of(1, 1, self.least), size.of(1, 9, _RUNS))
     control = times["plain"]
     ratios = {stage: {name: ratio(spent[stage], control[stage])
                       for name, spent in times.items()} for stage in STAGES}
@@ -58,9 +58,9 @@ class Contest(NamedTuple):
       if isinstance(way, _Refused):
         yield Line(name, {"equations": way.why} | _NOTHING, ours=ours)
         continue
-      size = {"equations": _equations(way), "StableHLO": f"{way.operations:,}"}
-      yield Line(name, size | {
-          stage: "1" if way.name == "plain" else found[way.name]
+      counts = {"equations": _equations(way), "StableHLO": way.operations}
+      yield Line(name, counts | {
+          stage: 1. if way.name == "plain" else found[way.name]
           for stage, found in ratios.items()}, {
               stage: contenders.marks(way.name, found)
               for stage, found in ratios.items()}, ours=ours)
@@ -141,7 +141,7 @@ def operations(lowered) -> int:
 
 def _equations(way):
   # What Enzyme-JAX is given is one equation.
-  return "-" if way.name == "Enzyme-JAX" else f"{way.equations:,}"
+  return "-" if way.name == "Enzyme-JAX" else way.equations
 
 
 def _fresh(fun):

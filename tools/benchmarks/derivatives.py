@@ -8,8 +8,9 @@ import jax
 from jax.experimental import jet
 import jax.numpy as jnp
 
-from benchmarks.frame import Case, Count, entry, runs
+from benchmarks.frame import Case, Count, Size, entry, runs
 import jax_cse
+from programs import POINT
 from specs import SMOOTH
 
 
@@ -37,11 +38,11 @@ _BATCHED = {"network": (_network, (512, 64)), **{
                      "power of tanh", "logistic chain", "erf polynomial")}}
 
 
-def _batched(last_only: bool, quick: bool) -> Iterator[tuple]:
+def _batched(last_only: bool, size: Size) -> Iterator[tuple]:
   for name, (fun, shape) in _BATCHED.items():
     x = jnp.linspace(-2., 2., math.prod(shape)).reshape(shape)
     ones = jnp.ones_like(x)
-    for order in (2,) if quick else (4, 7):
+    for order in (2,) if size.quick else (4, 7):
       ours = jax_cse.derivatives(fun, order)
       theirs = _all_by_jet(fun, order, ones)
       a, b = (lambda y, f=ours, v=ones: f(y, v)), theirs
@@ -52,14 +53,26 @@ def _batched(last_only: bool, quick: bool) -> Iterator[tuple]:
       yield f"{name}, order {order}", a, b, x
 
 
+@entry("equations of derivatives over those of jet, all orders")
+def derivatives_counts(size: Size) -> Iterator[Count]:
+  for spec in SMOOTH:
+    ones = jnp.ones_like(jnp.asarray(POINT))
+    for order in (2,) if size.quick else (2, 4, 8, 10):
+      ours, theirs = (
+          jax_cse.count_primitives(fun)(jnp.asarray(POINT)).total()
+          for fun in (jax_cse.derivatives(spec.fun, order),
+                      _all_by_jet(spec.fun, order, ones)))
+      yield Count(f"{spec.name}, order {order}", theirs, ours)
+
+
 @entry("run time of compiled derivatives over that of jet's, all orders")
-def derivatives_run(quick: bool) -> Iterator[Case]:
-  yield from runs(_batched(False, quick))
+def derivatives_run(size: Size) -> Iterator[Case]:
+  yield from runs(_batched(False, size))
 
 
 @entry("the same where only the highest is wanted")
-def derivatives_run_highest(quick: bool) -> Iterator[Case]:
-  yield from runs(_batched(True, quick))
+def derivatives_run_highest(size: Size) -> Iterator[Case]:
+  yield from runs(_batched(True, size))
 
 
 def _all_by_nested_jvp(fun, order, directions):
@@ -79,8 +92,8 @@ def _temporary(fun, x) -> int:
 
 @entry("temporary memory of compiled derivatives over that of nested jvp's, "
        "in arrays beside the operand")
-def derivatives_memory(quick: bool) -> Iterator[Count]:
-  for name, ours, _, x in _batched(False, quick):
+def derivatives_memory(size: Size) -> Iterator[Count]:
+  for name, ours, _, x in _batched(False, size):
     order = int(name.split()[-1])
     fun, _ = _BATCHED[name.rsplit(",", 1)[0]]
     plain = _all_by_nested_jvp(fun, order, jnp.ones_like(x))
@@ -90,8 +103,8 @@ def derivatives_memory(quick: bool) -> Iterator[Count]:
 
 
 @entry("time to the first result of derivatives over that of jet, all orders")
-def derivatives_first(quick: bool) -> Iterator[Case]:
-  for name, ours, theirs, x in _batched(False, quick):
+def derivatives_first(size: Size) -> Iterator[Case]:
+  for name, ours, theirs, x in _batched(False, size):
     first = lambda f, x=x: jax.block_until_ready(jax.jit(lambda y: f(y))(x))
     yield Case(name, functools.partial(first, theirs),
                functools.partial(first, ours),

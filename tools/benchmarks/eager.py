@@ -7,7 +7,7 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.frame import Case, enabled, entry
+from benchmarks.frame import Case, Size, enabled, entry
 import jax_cse
 from jax_cse.report import blowup
 from jax_cse.report import order_counts
@@ -15,8 +15,8 @@ from specs import SMOOTH
 
 
 @entry("eager lax calls that hit")
-def gain_of_an_eager_hit(quick: bool) -> Iterator[Case]:
-  calls = 50 if quick else 500
+def gain_of_an_eager_hit(size: Size) -> Iterator[Case]:
+  calls = 50 if size.quick else 500
   for name, operation, x in (
       ("sin of a scalar", lax.sin, jnp.float32(1)),
       ("sin of a million numbers", lax.sin, jnp.ones(1_000_000)),
@@ -71,11 +71,11 @@ FUNCTIONS = {
 }
 
 
-def _eagerly(orders, prepare, turns):
+def _eagerly(orders, prepare, turns, most):
   for name, (fun, where) in FUNCTIONS.items():
     x = jnp.asarray(where)
     for order in orders:
-      if x.size > 1 and order > 6:   # 15 s without CSE
+      if x.size > 1 and order > most:
         continue
 
       def run(fun=fun, order=order, x=x):
@@ -97,12 +97,13 @@ def _assert_close(a, b):
 
 
 @entry("nested jvp evaluated eagerly, from the second time on")
-def nested_jvp_eagerly(quick: bool) -> Iterator[Case]:
-  yield from _eagerly((2,) if quick else range(2, 8), lambda: None,
-                      lambda order: 7 if order < 7 else 3)
+def nested_jvp_eagerly(size: Size) -> Iterator[Case]:
+  yield from _eagerly(size.of((2,), (2, 4, 6), range(2, 8)), lambda: None,
+                      # The seventh of a million takes 15 s without CSE.
+                      lambda order: 7 if order < 7 else 3, 6)
 
 
 @entry("nested jvp evaluated eagerly for the first time, from cold caches")
-def nested_jvp_eagerly_first(quick: bool) -> Iterator[Case]:
-  yield from _eagerly((2,) if quick else (2, 4, 6), jax.clear_caches,
-                      lambda order: 3)
+def nested_jvp_eagerly_first(size: Size) -> Iterator[Case]:
+  yield from _eagerly(size.of((2,), (2, 4), (2, 4, 6)), jax.clear_caches,
+                      lambda order: 3, size.of(0, 0, 6))

@@ -7,7 +7,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from benchmarks.frame import Case, enabled, entry
+from benchmarks.frame import Case, Size, enabled, entry
 import jax_cse
 from jax_cse.report import blowup
 from jax_cse.report.order_counts import nested_jvp
@@ -27,10 +27,11 @@ def _long_program(length):
   return fun
 
 
-@entry("cse_jaxpr of 100,000 equations over 10,000")
-def linear_time(quick: bool) -> Iterator[Case]:
+@entry("cse_jaxpr of ten times as many equations, 10,000 or in full 100,000")
+def linear_time(size: Size) -> Iterator[Case]:
   small, large = (jax.make_jaxpr(_long_program(n))(jnp.ones(3))
-                  for n in ((100, 1_000) if quick else (10_000, 100_000)))
+                  for n in size.of((100, 1_000), (1_000, 10_000),
+                                   (10_000, 100_000)))
   for mode in ("exact", "reassociate", "ring"):
     simplify = lambda jaxpr, mode=mode: jax_cse.cse_jaxpr(jaxpr, mode)
     yield Case(mode, functools.partial(simplify, small),
@@ -39,8 +40,8 @@ def linear_time(quick: bool) -> Iterator[Case]:
 
 
 @entry("tracing and cse_jaxpr over tracing alone, 10,000 equations")
-def over_tracing(quick: bool) -> Iterator[Case]:
-  length = 100 if quick else 10_000
+def over_tracing(size: Size) -> Iterator[Case]:
+  length = 100 if size.quick else 10_000
   trace = lambda: jax.make_jaxpr(lambda x: _long_program(length)(x))(
       jnp.ones(3))
   for mode, limit in (("exact", 2.0), ("reassociate", None), ("ring", None)):
@@ -50,7 +51,7 @@ def over_tracing(quick: bool) -> Iterator[Case]:
 
 
 @entry("the explicit trace over the memoized bind, nested jvp, cold caches")
-def explicit_over_memo(quick: bool) -> Iterator[Case]:
+def explicit_over_memo(size: Size) -> Iterator[Case]:
   for name, fun in (("thread", blowup.function), *[
       (spec.name, spec.fun) for spec in SMOOTH
       if spec.name in ("tanh mlp", "attention")]):

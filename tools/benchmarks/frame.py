@@ -2,8 +2,10 @@
 
 Control and candidate take turns, so that a slow minute of the machine hits
 both. A figure is the ratio of the medians, with the range of the ratios of the
-turns. What an entry yields has `lines(quick)`, which measures it; `quick` is
-one turn, for tests.
+turns. What an entry yields has `lines(size)`, which measures it in one of the
+`sizes`.
+
+A count is the same in each run, so it is a number and not a `Ratio`.
 
 A figure of jax_cse that is over 1 is a loss. It is marked where it stands and
 counted at the end, however small.
@@ -17,6 +19,10 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
+from benchmarks.sizes import DEFAULT as DEFAULT
+from benchmarks.sizes import FULL as FULL
+from benchmarks.sizes import QUICK as QUICK
+from benchmarks.sizes import Size as Size
 import jax_cse
 
 
@@ -46,13 +52,13 @@ class Line(NamedTuple):
   `BEHIND` or both. `ours` says that the line is about jax_cse beside others.
   """
   name: str
-  cells: dict[str, Ratio | str]
+  cells: dict[str, Ratio | float | str]
   losses: dict[str, str] = {}
   missed: bool = False
   ours: bool = True
 
-  def lines(self, quick: bool) -> Iterator["Line"]:
-    del quick
+  def lines(self, size: Size) -> Iterator["Line"]:
+    del size
     yield self
 
 
@@ -61,7 +67,7 @@ BEHIND = "+"   # slower than the best of the others
 
 
 class Measurable(Protocol):
-  def lines(self, quick: bool) -> Iterator[Line]: ...
+  def lines(self, size: Size) -> Iterator[Line]: ...
 
 
 class Case(NamedTuple):
@@ -69,6 +75,7 @@ class Case(NamedTuple):
 
   `prepare` runs before each of them and is not timed. `ours` says that the
   candidate is jax_cse and the control is not. `clock` is the time taken.
+  `counts` are cells beside the ratio.
   """
   name: str
   control: Callable[[], object]
@@ -78,9 +85,10 @@ class Case(NamedTuple):
   prepare: Callable[[], object] = lambda: None
   ours: bool = True
   clock: Callable[[], float] = time.perf_counter
+  counts: dict[str, int] = {}
 
-  def lines(self, quick: bool) -> Iterator[Line]:
-    yield _line(self, compare(self, 1 if quick else self.turns))
+  def lines(self, size: Size) -> Iterator[Line]:
+    yield _line(self, compare(self, size), self.counts)
 
 
 class Count(NamedTuple):
@@ -91,26 +99,32 @@ class Count(NamedTuple):
   limit: float | None = None
   ours: bool = True
 
-  def lines(self, quick: bool) -> Iterator[Line]:
-    del quick
-    yield _line(self, Ratio(*(self.candidate / self.control,) * 3))
+  def lines(self, size: Size) -> Iterator[Line]:
+    del size
+    counts = {"control": self.control, "candidate": self.candidate}
+    yield _line(self, self.candidate / self.control, counts)
 
 
-def _line(case: Case | Count, found: Ratio) -> Line:
+def _line(case, found, counts) -> Line:
   limit = "" if case.limit is None else f"{case.limit:.2f}"
-  return Line(case.name, {"ratio": found, "limit": limit},
-              {"ratio": SLOWER} if case.ours and found.median > 1 else {},
-              case.limit is not None and found.median > case.limit, case.ours)
+  median = middle(found)
+  return Line(case.name, {**counts, "ratio": found, "limit": limit},
+              {"ratio": SLOWER} if case.ours and median > 1 else {},
+              case.limit is not None and median > case.limit, case.ours)
 
 
-ENTRIES: dict[str, tuple[str, Callable[[bool], Iterator[Measurable]]]] = {}
+def middle(found: Ratio | float) -> float:
+  return found.median if isinstance(found, Ratio) else found
+
+
+ENTRIES: dict[str, tuple[str, Callable[[Size], Iterator[Measurable]]]] = {}
 
 
 def entry(what: str):
   """Enters a generator function under its name, with `-` for `_`.
 
-  It is called with whether the run is a quick one, for which sizes that take
-  seconds should be smaller.
+  It is called with the size of the run. In the default one no row should take
+  more than some seconds.
   """
   def register(function):
     ENTRIES[function.__name__.replace("_", "-")] = (what, function)
@@ -143,14 +157,14 @@ def settle() -> None:
   gc.freeze()
 
 
-def compare(case: Case, turns: int) -> Ratio:
+def compare(case: Case, size: Size) -> Ratio:
   """Times control and candidate after a run of each that is not timed."""
   case.control()
   case.candidate()
   settle()
   controls, candidates = [], []
   pair = [(case.control, controls), (case.candidate, candidates)]
-  for turn in range(turns):
+  for turn in size.turns(case.turns):
     # Who is second is 1 to 3 % slower where both are in processes of their own.
     for function, times in pair[::-1] if turn % 2 else pair:
       case.prepare()

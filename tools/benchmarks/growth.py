@@ -14,7 +14,7 @@ import math
 import jax
 import numpy as np
 
-from benchmarks.frame import Line, entry, seconds
+from benchmarks.frame import Line, Size, entry, seconds
 import jax_cse
 from jax_cse.report import order_counts
 from programs import POINT, PROGRAMS
@@ -45,9 +45,10 @@ def _fitted(orders, sizes) -> tuple[float, float]:
   return math.exp(slope(orders)), slope(np.log(orders))
 
 
-@entry("fitted growth of nested jvp, orders 2 to 5: factor an order, or power")
-def growth(quick: bool) -> Iterator[Line]:
-  orders = _ORDERS[:3] if quick else _ORDERS
+@entry("fitted growth of nested jvp, orders 2 to 4, in full 5: factor an "
+       "order, or power")
+def growth(size: Size) -> Iterator[Line]:
+  orders = _ORDERS if size.full else _ORDERS[:3]
   for name, fun in ({spec.name: spec.fun for spec in SPECS}
                     | PROGRAMS).items():
     plain, merged = (_sizes(fun, orders, context) for context in (

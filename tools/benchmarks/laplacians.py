@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.frame import Case, Count, entry, runs
+from benchmarks.frame import Case, Count, Size, entry, runs
 import jax_cse
 from workloads import operators
 from workloads import taylor
@@ -135,25 +135,25 @@ def _times(rows):
 
 
 @entry("flops of Laplacians over those of folx, by XLA's count")
-def laplacian_flops(quick: bool) -> Iterator[Count]:
+def laplacian_flops(size: Size) -> Iterator[Count]:
   yield from _flops(beside_folx())
 
 
 @entry("run time of Laplacians over that of folx")
-def laplacian_run(quick: bool) -> Iterator[Case]:
+def laplacian_run(size: Size) -> Iterator[Case]:
   yield from _times(beside_folx())
 
 
 @entry("flops of `laplacian` over those of folx, by dimension")
-def laplacian_growth(quick: bool) -> Iterator[Count]:
+def laplacian_growth(size: Size) -> Iterator[Count]:
   yield from _flops(growth(), 1.1)
 
 
 @entry("flops of the biharmonic operator over those of plain nested jvp")
-def biharmonic_flops(quick: bool) -> Iterator[Count]:
+def biharmonic_flops(size: Size) -> Iterator[Count]:
   yield from _flops(biharmonic())
 
 
 @entry("run time of the biharmonic operator over that of plain nested jvp")
-def biharmonic_run(quick: bool) -> Iterator[Case]:
+def biharmonic_run(size: Size) -> Iterator[Case]:
   yield from _times(biharmonic())

@@ -6,21 +6,52 @@ from importlib import metadata
 import os
 import pathlib
 import platform
+import subprocess
+from typing import Any
 
 import jax
 
 _PACKAGES = ("jax_cse", "jax", "jaxlib", "numpy", "jet-array", "enzyme-ad",
              "folx", "diffrax")
+_ROOT = pathlib.Path(__file__).parents[2]
 
 
-def facts() -> Iterator[str]:
-  """A line each; a package that is not installed is said not to be."""
+def described() -> dict[str, Any]:
+  """Strings, but for `versions`, by package."""
   device = jax.devices()[0]
-  yield (f"{_processor()}, {len(os.sched_getaffinity(0))} cores, "
-         f"{device.platform} ({device.device_kind})")
-  yield f"{platform.system()}, Python {platform.python_version()}"
-  yield ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
-  yield datetime.date.today().isoformat()
+  return {
+      "date": datetime.date.today().isoformat(), "commit": _commit(),
+      "machine": f"{_processor()}, {len(os.sched_getaffinity(0))} cores",
+      "device": f"{device.platform} ({device.device_kind})",
+      "system": platform.system(), "python": platform.python_version(),
+      "versions": {name: _version(name) for name in _PACKAGES}}
+
+
+def facts(found: dict[str, Any]) -> Iterator[str]:
+  """A line each; a package that is not installed is said not to be."""
+  yield f"{found['machine']}, {found['device']}"
+  yield f"{found['system']}, Python {found['python']}"
+  yield ", ".join(f"{name} {version}"
+                  for name, version in found["versions"].items())
+  yield f"{found['date']}, commit {found['commit']}"
+
+
+def differences(a: dict[str, Any], b: dict[str, Any]) -> Iterator[str]:
+  """In what two runs were made on something else."""
+  flat = [{**found, **found["versions"]} for found in (a, b)]
+  for name in flat[1]:
+    if name not in ("date", "commit", "versions") and (
+        (before := flat[0].get(name)) != flat[1][name]):
+      yield f"{name}: {before}, now {flat[1][name]}"
+
+
+def _commit():
+  try:
+    return subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=_ROOT, check=True,
+        capture_output=True, text=True).stdout.strip()
+  except (OSError, subprocess.CalledProcessError):   # not a checkout
+    return "unknown"
 
 
 def _processor():

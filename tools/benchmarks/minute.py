@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from benchmarks import contenders
-from benchmarks.frame import Line, Ratio, entry, ratio
+from benchmarks.frame import Line, Size, entry, ratio
 from benchmarks.side_by_side import FUNCTIONS
 import jax_cse
 from programs import POINT
@@ -91,48 +91,49 @@ def _climb(name, limit, highest):
 def _lines(name, limit, turns, highest, ways) -> Iterator[Line]:
   order, (spent, value), why = _climb(name, limit, highest)
   plain = [spent]
-  yield Line(f"{name}, plain: order {order} in {spent:.1f} s, order "
-             f"{order + 1} {why}", {"ratio": "1", "times faster": "1"})
+  found = {"order": order, "plain takes": f"{spent:.1f} s"}
+  yield Line(f"{name}, plain", found | {
+      "ratio": f"order {order + 1}: {why}"}, ours=False)
   times: dict[str, list[float]] = {way: [] for way in ways}
   refused = {}
   for turn in range(turns):
     if turn and spent < _AGAIN_SECONDS:
-      found = _measure(name, "plain", order, 2 * limit)
-      assert not isinstance(found, str), found
-      plain.append(found[0])
+      took = _measure(name, "plain", order, 2 * limit)
+      assert not isinstance(took, str), took
+      plain.append(took[0])
     for way in ways:
       if way in refused or times[way][:1] > [_AGAIN_SECONDS]:
         continue
-      found = _measure(name, way, order, limit)
-      if isinstance(found, str):
-        refused[way] = found
-      elif not np.isclose(found[1], value, rtol=1e-2):
-        refused[way] = f"wrong value, {found[1]:.6g} for {value:.6g}"
+      took = _measure(name, way, order, limit)
+      if isinstance(took, str):
+        refused[way] = took
+      elif not np.isclose(took[1], value, rtol=1e-2):
+        refused[way] = f"wrong value, {took[1]:.6g} for {value:.6g}"
       else:
-        times[way].append(found[0])
+        times[way].append(took[0])
       assert (way not in refused or not contenders.is_ours(way)
               or "over" in refused[way]), (name, way, refused[way])
   plain += plain[-1:] * (turns - len(plain))
   ratios = {way: ratio(times[way], plain) for way in ways if way not in refused}
   for way in ways:
     if way in refused:
-      yield Line(f"{name}, {way}, order {order}",
-                 {"ratio": refused[way], "times faster": "-"})
+      yield Line(f"{name}, {way}", found | {"ratio": refused[way]})
       continue
-    found, ours = ratios[way], contenders.is_ours(way)
-    faster = Ratio(1 / found.median, 1 / found.high, 1 / found.low)
-    yield Line(f"{name}, {way}, order {order}",
-               {"ratio": found, "times faster": str(faster)},
-               {"ratio": contenders.marks(way, ratios)}, ours=ours)
+    yield Line(f"{name}, {way}", found | {"ratio": ratios[way]},
+               {"ratio": contenders.marks(way, ratios)},
+               ours=contenders.is_ours(way))
 
 
-@entry("first result at the largest order that plain nested jvp has in 60 s")
-def minute(quick: bool) -> Iterator[Line]:
-  if quick:
+@entry("first result at the largest order that plain nested jvp has in 10 s, "
+       "in full 60")
+def minute(size: Size) -> Iterator[Line]:
+  if size.quick:
     yield from _lines("thread", _LIMIT_SECONDS, 1, highest=2, ways=_WAYS[::3])
     return
-  for name in _NAMES:
-    yield from _lines(name, _LIMIT_SECONDS, _TURNS, 20, _WAYS)
+  limit, turns, names = (_LIMIT_SECONDS, _TURNS, _NAMES) if size.full else (
+      10., 1, _NAMES[:1])
+  for name in names:
+    yield from _lines(name, limit, turns, 20, _WAYS)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.frame import Case, enabled, entry
+from benchmarks.frame import Case, Size, enabled, entry
 import easy_odes
 import jax_cse
 
@@ -20,7 +20,7 @@ def training(way: str, order: int = 4) -> tuple[Callable[..., Any], tuple]:
 
 
 @entry("training an ODE with R_4: jax_cse over plain nested jvp and over jet")
-def ode_training(quick: bool) -> Iterator[Case]:
+def ode_training(size: Size) -> Iterator[Case]:
   def first(way):
     step, args = training(way)
     return jax.block_until_ready(step(*args))

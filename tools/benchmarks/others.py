@@ -6,12 +6,12 @@ import time
 
 import jax
 
-from benchmarks.frame import Case, Line, enabled, entry
+from benchmarks.frame import Case, Line, Size, enabled, entry
 from workloads.packages import PROGRAMS
 
 
 @entry("programs of other packages, to trace and to trace and lower, CPU time")
-def others(quick: bool) -> Iterator[Case | Line]:
+def others(size: Size) -> Iterator[Case | Line]:
   for name, program in PROGRAMS.items():
     missing = [package for package in program.packages
                if importlib.util.find_spec(package) is None]

@@ -6,16 +6,16 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from benchmarks.frame import Case, enabled, entry
+from benchmarks.frame import Case, Size, enabled, entry
 from benchmarks.large_networks import resnet, transformer
 import jax_cse
 
 
 @entry("tracing a program in which almost nothing is redundant")
-def overhead_of_tracing(quick: bool) -> Iterator[Case]:
+def overhead_of_tracing(size: Size) -> Iterator[Case]:
   networks = ({"2-layer transformer": transformer(layers=2),
                "ResNet-14": resnet((1, 1, 1, 1), width=8, classes=10, size=32)}
-              if quick else {"24-layer transformer": transformer(),
+              if size.quick else {"24-layer transformer": transformer(),
                              "ResNet-50": resnet()})
   for name, (loss, params, x) in networks.items():
     def trace(loss=loss, params=params, x=x):
@@ -25,13 +25,13 @@ def overhead_of_tracing(quick: bool) -> Iterator[Case]:
 
     plain, merged = len(trace().eqns), len(enabled(trace)().eqns)
     assert 0.85 * plain < merged <= plain, (name, plain, merged)
-    yield Case(f"value_and_grad of a {name}, {plain:,} equations",
-               trace, enabled(trace), limit=1.25)
+    yield Case(f"value_and_grad of a {name}", trace, enabled(trace), limit=1.25,
+               counts={"equations": plain})
 
 
 @entry("eager lax calls that miss, each on an array not seen before")
-def overhead_of_an_eager_miss(quick: bool) -> Iterator[Case]:
-  calls = 50 if quick else 2000
+def overhead_of_an_eager_miss(size: Size) -> Iterator[Case]:
+  calls = 50 if size.quick else 2000
   scalars = [jnp.float32(i) for i in range(calls)]
   rows = [jnp.arange(3.0) + i for i in range(calls)]
   matrices = [jnp.full((64, 64), 1.0 + i) for i in range(calls)]

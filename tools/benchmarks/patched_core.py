@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 import functools
 
-from benchmarks.frame import Case, entry
+from benchmarks.frame import Case, Size, entry
 from benchmarks.patched_processes import WORKLOADS, servers
 
 
 @entry("JAX with patches and no CSE, over a copy without patches")
-def patched_off(quick: bool) -> Iterator[Case]:
-  with servers() as (plain, patched):
+def patched_off(size: Size) -> Iterator[Case]:
+  with servers(13 if size.full else 3) as (plain, patched):
     for name in WORKLOADS:
       yield Case(name, functools.partial(plain, name),
-                 functools.partial(patched, name), limit=1.02, turns=156)
+                 functools.partial(patched, name), limit=1.02,
+                 turns=156 if size.full else 12)

@@ -68,18 +68,17 @@ WORKLOADS: dict[str, Callable[[], None]] = {
 }
 
 
-# Processes of one JAX differ by up to 5 %, now and then by 9. An odd number, so
-# that each of them goes first as often as second.
-_PROCESSES = 13
-
-
 @contextlib.contextmanager
-def servers() -> Iterator[tuple[Callable[[str], None], ...]]:
-  """Two functions that do a turn: on JAX without patches, on JAX with them."""
+def servers(processes: int) -> Iterator[tuple[Callable[[str], None], ...]]:
+  """Two functions that do a turn: on JAX without patches, on JAX with them.
+
+  Processes of one JAX differ by up to 5 %, now and then by 9. Of an odd number
+  each goes first as often as second.
+  """
   version, base = overlay.installed()
   with contextlib.ExitStack() as stack:
     yield tuple(
-        _in_turn([_server(stack, *jax_of) for _ in range(_PROCESSES)])
+        _in_turn([_server(stack, *jax_of) for _ in range(processes)])
         for jax_of in (
             (_overlay(f"{version}-unpatched", base, []), "False"),
             (_overlay(version, base, overlay.series(version)), "True")))

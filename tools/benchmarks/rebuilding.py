@@ -12,7 +12,7 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.frame import Case, Count, entry
+from benchmarks.frame import Case, Count, Size, entry
 import jax_cse
 from mixed_partials import GROW_LITTLE, mixed, point
 from workloads import printed_code
@@ -92,11 +92,11 @@ def _nested(fun, order):
 
 
 @entry("tracing derivatives over tracing plain nested jvp")
-def derivatives_traced(quick: bool) -> Iterator[Case]:
+def derivatives_traced(size: Size) -> Iterator[Case]:
   for name, fun, order in (("Runge-Kutta in a scan", _pendulum, 4),
                            ("recurrent network", _recurrent, 6),
                            ("likelihood by Cholesky", _likelihood, 4)):
-    order = 2 if quick else order
+    order = 2 if size.quick else order
     yield _case(f"{name}, order {order}",
                 _traced(_nested(fun, order), jnp.float32(.7)),
                 _traced(jax_cse.derivatives(fun, order), jnp.float32(.7)))
@@ -108,19 +108,19 @@ def _simplified(fun, x):
 
 
 @entry("tracing and cse_jaxpr over tracing, branches and carries")
-def rebuilt_traced(quick: bool) -> Iterator[Case]:
+def rebuilt_traced(size: Size) -> Iterator[Case]:
   for name, make, counts in (("branches", _branches, (10, 40)),
                              ("carries of a scan", _carries, (10, 40, 160))):
-    for count in counts[:1] if quick else counts:
+    for count in counts[:1] if size.quick else counts:
       yield _case(f"{count} {name}", _traced(make(count), jnp.float32(.3)),
                   _simplified(make(count), jnp.float32(.3)))
 
 
 @entry("cse of printed code and its Jacobian over plain: traced, and in all to "
        "the first result")
-def printed_jacobian(quick: bool) -> Iterator[Case]:
+def printed_jacobian(size: Size) -> Iterator[Case]:
   y = jnp.linspace(.5, 1.5, 13)
-  for terms in (10,) if quick else (60, 240):
+  for terms in size.of((10,), (60,), (60, 240)):
     fun = printed_code.printed(printed_code.reactions, 12, terms)
     jacobian = lambda fun=fun: jax.jacfwd(lambda y: fun(y))
     for what, run in (("traced", lambda f: jax.jit(f).trace(y)),
@@ -133,15 +133,14 @@ def printed_jacobian(quick: bool) -> Iterator[Case]:
 
 
 @entry("equations of the mixed partial by 8 arguments over those by 4")
-def mixed_partials(quick: bool) -> Iterator[Count]:
+def mixed_partials(size: Size) -> Iterator[Count]:
   # In mode "exact" 0*x is no zero, and others grow as the subsets do.
   for mode, names in (("ring", GROW_LITTLE),
                       ("exact", ("product", "loop", "composition"))):
     for name in names:
-      def size(count, fun=GROW_LITTLE[name], mode=mode):
+      def equations(count, fun=GROW_LITTLE[name], mode=mode):
         with jax_cse.enabled(mode):
           return jax_cse.count_primitives(mixed(fun, count))(
               *point(count)).total()
-      few, many = map(size, (2, 4) if quick else (4, 8))
-      yield Count(f"{name}, {mode}: {few} equations, {many}", max(few, 1), many,
-                  limit=4, ours=False)
+      few, many = map(equations, (2, 4) if size.quick else (4, 8))
+      yield Count(f"{name}, {mode}", max(few, 1), many, limit=4, ours=False)

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks import contenders
 from benchmarks.contests import Contest
-from benchmarks.frame import entry
+from benchmarks.frame import Size, entry
 from jax_cse.report import blowup
 from programs import PROGRAMS
 from specs import SMOOTH
@@ -43,10 +43,10 @@ def contest(name, fun, order, points, **options):
 
 
 @entry("stages of nested jvp at many points, every way over plain")
-def side_by_side(quick: bool) -> Iterator[Contest]:
-  if quick:
+def side_by_side(size: Size) -> Iterator[Contest]:
+  if size.quick:
     yield contest("thread", blowup.function, 3, 10)
     return
   for name, fun in FUNCTIONS.items():
-    for order in (3, 6):
+    for order in (3, 6) if size.full else (3,):
       yield contest(name, fun, order, _POINTS[name], budget=8)

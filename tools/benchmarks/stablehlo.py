@@ -7,7 +7,7 @@ from jax import lax
 
 from benchmarks import contenders
 from benchmarks.contests import operations
-from benchmarks.frame import Line, Ratio, enabled, entry
+from benchmarks.frame import Line, Size, enabled, entry
 import jax_cse
 from jax_cse.report import blowup
 from jax_cse.report.order_counts import nested_jvp
@@ -24,11 +24,12 @@ def _nested_grad(fun, order):
 
 
 @entry("StableHLO operations before XLA, every way over plain")
-def stablehlo_operations(quick: bool) -> Iterator[Line]:
+def stablehlo_operations(size: Size) -> Iterator[Line]:
   for name, fun in (
-      ("tanh, nested jvp", nested_jvp(lax.tanh, 3 if quick else 7)),
-      ("tanh, nested grad", _nested_grad(lax.tanh, 2 if quick else 6)),
-      ("thread, nested jvp", nested_jvp(blowup.function, 3 if quick else 7))):
+      ("tanh, nested jvp", nested_jvp(lax.tanh, 3 if size.quick else 7)),
+      ("tanh, nested grad", _nested_grad(lax.tanh, 2 if size.quick else 6)),
+      ("thread, nested jvp",
+       nested_jvp(blowup.function, 3 if size.quick else 7))):
     ways = {
         "plain": lambda fun=fun: _operations(fun, 0.5),
         "memo": enabled(lambda fun=fun: _operations(lambda t: fun(t), 0.5)),
@@ -43,12 +44,11 @@ def stablehlo_operations(quick: bool) -> Iterator[Line]:
           raise
         refused[way] = type(e).__name__
     assert counts["memo"] <= counts["plain"], (name, counts)
-    ratios = {way: Ratio(*(count / counts["plain"],) * 3)
-              for way, count in counts.items()}
+    ratios = {way: count / counts["plain"] for way, count in counts.items()}
     for way in ways:
       ours = contenders.is_ours(way)
       yield Line(f"{name}, {way}", {
-          "operations": refused.get(way) or f"{counts[way]:,}",
+          "operations": refused.get(way) or counts[way],
           "ratio": ratios[way] if way in ratios and way != "plain" else "-"},
                  {"ratio": contenders.marks(way, ratios)} if ours else {},
                  ours=ours)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from benchmarks.frame import BEHIND, SLOWER, Line, Ratio
 
+# The name of the line of an entry that raised.
+ENDED = "ended here"
 _NAME, _CELL = 56, 24
 
 
@@ -31,7 +33,10 @@ def row(line: Line) -> str:
 
 
 def _cell(line, column):
-  return f"{line.cells[column]}{line.losses.get(column, '')}"
+  found = line.cells[column]
+  text = (f"{found:,}" if isinstance(found, int)
+          else f"{found:.3g}" if isinstance(found, float) else found)
+  return f"{text}{line.losses.get(column, '')}"
 
 
 def losses(sections: Iterable[Section]) -> Iterator[str]:
@@ -40,16 +45,18 @@ def losses(sections: Iterable[Section]) -> Iterator[str]:
               line.losses.get(column, ""))
              for section in sections for line in section.lines if line.ours
              for column, found in line.cells.items()
-             if isinstance(found, Ratio)]
+             if isinstance(found, (Ratio, float))]
   slower = [f for f in figures if SLOWER in f[2]]
   behind = [f for f in figures if BEHIND in f[2]]
-  always = sum(found.low > 1 for _, found, _ in slower)
+  always = sum((found.low if isinstance(found, Ratio) else found) > 1
+               for _, found, _ in slower)
   yield (f"{len(figures)} figures of jax_cse. {SLOWER} slower than the "
          f"control: {len(slower)}, in every turn: {always}. {BEHIND} slower "
          f"than the best of the others: {len(behind)}.")
   for name, found, marks in figures:
     if marks:
-      yield f"{marks:2} {name}: {found}"
+      text = found if isinstance(found, Ratio) else f"{found:.3g}"
+      yield f"{marks:2} {name}: {text}"
 
 
 def markdown(facts: Iterable[str], sections: list[Section]) -> str:

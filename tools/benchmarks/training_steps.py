@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax
 
-from benchmarks.frame import SLOWER, Line, entry
+from benchmarks.frame import SLOWER, Line, Size, entry
 from benchmarks.ways import compared, measured, Way
 import jax_cse
 from workloads import equations
@@ -49,15 +49,14 @@ def _runs(way, params) -> bool:
   return True
 
 
-def lines(name: str, activation: str, quick: bool) -> Iterator[Line]:
+def lines(name: str, activation: str, size: Size) -> Iterator[Line]:
   equation = equations.EQUATIONS[name]
-  sizes = workload.SMALL if quick else SIZES
+  sizes = workload.SMALL if size.quick else SIZES
   params, points = equations.problem(equation, sizes)
   ways = [way for way in _ways(
       equation, equations.ACTIVATIONS[activation], points)
           if _runs(way, params)]
-  found = list(measured(ways, params, 1 if quick else _TURNS,
-                        1 if quick else _RUNS))
+  found = list(measured(ways, params, _TURNS, _RUNS, size))
   yield from compared(
       f"{name}, {activation}", found, SLOWER, (2e-3, 1e-6),
       lambda way: way.endswith(("enabled", "cse")))
@@ -67,11 +66,13 @@ class _Problem(NamedTuple):
   name: str
   activation: str
 
-  def lines(self, quick: bool) -> Iterator[Line]:
-    yield from lines(self.name, self.activation, quick)
+  def lines(self, size: Size) -> Iterator[Line]:
+    yield from lines(self.name, self.activation, size)
 
 
 @entry("steps of training networks for equations, over plain nested grad")
-def training_steps(quick: bool) -> Iterator[_Problem]:
+def training_steps(size: Size) -> Iterator[_Problem]:
   for name, activation in PROBLEMS:
+    if activation == "sin" and not size.full:
+      continue
     yield _Problem(name, activation)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from benchmarks.frame import Case, Count, enabled, entry
+from benchmarks.frame import Case, Count, Size, enabled, entry
 import jax_cse
 
 _DIMENSIONS, _WIDTH = 16, 64
@@ -73,15 +73,15 @@ def programs() -> Iterator[Program]:
 
 
 @entry("equations of second derivatives of networks, CSE over plain")
-def vector_counts(quick: bool) -> Iterator[Count]:
+def vector_counts(size: Size) -> Iterator[Count]:
   for name, fun, args in programs():
     counts = [into(lambda fun=fun, args=args: jax_cse.count_primitives(fun)(
         *args).total())() for into in (lambda f: f, enabled)]
-    yield Count(f"{name}, {counts[0]:,} to {counts[1]:,}", *counts, limit=1)
+    yield Count(name, *counts, limit=1)
 
 
 @entry("time to the first second derivatives of networks, CSE over plain")
-def vector_first(quick: bool) -> Iterator[Case]:
+def vector_first(size: Size) -> Iterator[Case]:
   for name, fun, args in programs():
     first = lambda fun=fun, args=args: jax.block_until_ready(
         jax.jit(lambda *xs: fun(*xs))(*args))
@@ -89,7 +89,7 @@ def vector_first(quick: bool) -> Iterator[Case]:
 
 
 @entry("run time of second derivatives of networks, CSE over plain")
-def vector_run(quick: bool) -> Iterator[Case]:
+def vector_run(size: Size) -> Iterator[Case]:
   for name, fun, args in programs():
     compile_ = lambda fun=fun, args=args: jax.jit(
         lambda *xs: fun(*xs)).lower(*args).compile()

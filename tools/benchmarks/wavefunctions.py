@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 
-from benchmarks.frame import BEHIND, Line, entry
+from benchmarks.frame import BEHIND, Line, Size, entry
 from benchmarks.ways import compared, measured, Way
 import jax_cse
 from workloads import wavefunctions
@@ -39,22 +39,22 @@ def by_folx(fun, threshold):
 class _Network(NamedTuple):
   name: str
 
-  def lines(self, quick: bool) -> Iterator[Line]:
+  def lines(self, size: Size) -> Iterator[Line]:
     make, electrons = NETWORKS[self.name]
-    fun = make(electrons, layers=1, width=16) if quick else make(electrons)
-    points = wavefunctions.electrons(electrons, 2 if quick else _BATCH)
+    fun = make(electrons, layers=1, width=16) if size.quick else make(electrons)
+    points = wavefunctions.electrons(electrons, 2 if size.quick else _BATCH)
     ways = [Way("folx", jax.vmap(by_folx(fun, 0))),
             Way("value_grad_laplacian",
                 jax.vmap(jax_cse.value_grad_laplacian(fun)))]
     ways += [Way(f"folx, threshold {n}", jax.vmap(by_folx(fun, n)))
-             for n in (() if quick else _THRESHOLDS)]
-    found = list(measured(ways, points, 1 if quick else _TURNS,
-                          1 if quick else _RUNS))
+             # To trace these takes 10 to 24 times as long.
+             for n in size.of((), (), _THRESHOLDS)]
+    found = list(measured(ways, points, _TURNS, _RUNS, size))
     yield from compared(self.name, found, BEHIND, (1e-3, 0.),
                         lambda way: way == "value_grad_laplacian")
 
 
 @entry("value, gradient and Laplacian of wavefunctions, over those of folx")
-def wavefunction_energies(quick: bool) -> Iterator[_Network]:
+def wavefunction_energies(size: Size) -> Iterator[_Network]:
   for name in NETWORKS:
     yield _Network(name)

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from benchmarks.frame import Line, ratio, seconds, settle
+from benchmarks.frame import Line, middle, ratio, seconds, settle
+
+_COUNTS = "flops", "temporary memory"
 
 
 class Way(NamedTuple):
@@ -34,17 +36,17 @@ def _first(way, params):
   return compiled, result, (traced_at - start, time.process_time() - start)
 
 
-def measured(ways, params, turns, runs):
+def measured(ways, params, turns, runs, size):
   """Of each way: its name, its result, and by column flops, bytes of temporary
   memory, and times of the turns."""
   found, cold, warm = {}, {}, {}
   settle()
-  for turn in range(turns):
+  for turn in size.turns(turns, 1):
     for way in ways[::-1] if turn % 2 else ways:
       compiled, result, times = _first(way, params)
       found[way.name] = compiled, result
       cold.setdefault(way.name, []).append(times)
-  for _ in range(runs):
+  for _ in size.turns(runs, 5):
     for name, (compiled, _) in found.items():
       warm.setdefault(name, []).append(seconds(
           lambda c=compiled: jax.block_until_ready(c(params))))
@@ -69,8 +71,9 @@ def compared(title: str, found: Sequence[tuple[str, Any, dict]], mark: str,
     for a, b in zip(jax.tree.leaves(result), jax.tree.leaves(wanted)):
       assert np.abs(a - b).max() <= relative * np.abs(b).max() + absolute, (
           title, way)
-    ratios = {column: ratio(figures[column], control[column])
+    ratios = {column: figures[column][0] / control[column][0]
+              if column in _COUNTS else ratio(figures[column], control[column])
               for column in control}
     yield Line(f"{title}, {way}", dict(ratios), {
         column: mark for column, r in ratios.items()
-        if is_ours(way) and r.median > 1}, ours=is_ours(way))
+        if is_ours(way) and middle(r) > 1}, ours=is_ours(way))
