@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 import importlib
 import itertools
+import os
 import pathlib
 import sys
 import time
@@ -72,10 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   facts = list(machine.facts(described))
   print(*facts, "ratio: median of the candidate / median of the control (least "
         "to greatest of the turns)", sep="\n")
-  started = time.perf_counter()
+  started, worked = time.perf_counter(), _cpu_seconds()
   sections = [_run(name, options.size) for name in options.entries or ENTRIES]
-  facts.append(f"{time.perf_counter() - started:.0f} s for "
-               f"{len(sections)} entries")
+  facts.append(f"{time.perf_counter() - started:.0f} s, of the CPUs "
+               f"{_cpu_seconds() - worked:.0f}, for {len(sections)} entries")
   print("", *tables.losses(sections), "", facts[-1], sep="\n")
   if options.markdown:
     options.markdown.write_text(tables.markdown(facts, sections))
@@ -102,16 +103,22 @@ def _run(name, size):
   what, function = ENTRIES[name]
   print(f"\n{name}: {what}")
   section, columns = tables.Section(name, what, []), None
-  started = time.perf_counter()
+  started, worked = time.perf_counter(), _cpu_seconds()
   # A quick run is of the first rows.
-  for line in _lines(itertools.islice(function(size), 2 if size.quick else None),
-                     size):
+  rows = itertools.islice(function(size), 2 if size.quick else None)
+  for line in _lines(rows, size):
     if columns != (columns := tuple(line.cells)):
       print(tables.heading(line))
     print(tables.row(line), flush=True)
     section.lines.append(line)
-  print(f"  {time.perf_counter() - started:.0f} s")
+  print(f"  {time.perf_counter() - started:.0f} s, of the CPUs "
+        f"{_cpu_seconds() - worked:.0f}")
   return section
+
+
+def _cpu_seconds():
+  """Of this process and of those that it started and that ended."""
+  return sum(os.times()[:4])
 
 
 def _lines(items, size):
