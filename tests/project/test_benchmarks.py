@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import contenders, contests, large_networks, tables
+from benchmarks import (contenders, contests, history, large_networks, sizes,
+                        tables)
 from benchmarks import __main__ as command
 from benchmarks.contests import Contest
 from benchmarks.frame import (BEHIND, DEFAULT, ENTRIES, FULL, QUICK, SLOWER,
@@ -77,6 +78,25 @@ class FrameTest(absltest.TestCase):
     for candidate, missed in ((5, False), (6, True)):
       (line,) = Count("x", 2, candidate, limit=2.5).lines(FULL)
       self.assertEqual(line.missed, missed)
+
+
+class SizesTest(absltest.TestCase):
+
+  def test_a_full_run_has_all_turns_and_a_quick_one_one(self):
+    self.assertLen([*FULL.turns(7)], 7)
+    self.assertLen([*QUICK.turns(7)], 1)
+
+  def test_a_default_run_takes_turns_while_there_is_time(self):
+    times = iter([0., 0.1, 1., 5.])
+    with unittest.mock.patch.object(sizes.time, "perf_counter",
+                                    lambda: next(times)):
+      self.assertLen([*DEFAULT.turns(9, least=2)], 4)
+    self.assertLen([*DEFAULT._replace(seconds=-1.).turns(9, least=2)], 2)
+    self.assertLen([*DEFAULT.turns(3)], 3)
+
+  def test_there_is_one_choice_for_each_size(self):
+    self.assertEqual([size.of(1, 2, 3) for size in (QUICK, DEFAULT, FULL)],
+                     [1, 2, 3])
 
 
 class ContestTest(absltest.TestCase):
@@ -220,6 +240,27 @@ class CommandTest(parameterized.TestCase):
     self.assertEqual(status, 2)
     self.assertIn("there is no folder 'nowhere/at'", text)
 
+  def test_a_quick_run_is_no_figure(self):
+    status, text = run("--quick", "--write", "growth")
+    self.assertEqual(status, 2)
+    self.assertIn("what --quick measures is no figure", text)
+
+  def test_a_run_is_kept_and_compared_unless_it_is_quick(self):
+    path = pathlib.Path(self.enter_context(
+        tempfile.TemporaryDirectory())) / "runs.jsonl"
+    counts = iter([3, 3, 4])
+    def entry(size):
+      yield Count("row", 2, next(counts))
+    with unittest.mock.patch.dict(ENTRIES, {"made-up": ("", entry)}):
+      run("--quick", "--history", str(path), "made-up")
+      self.assertFalse(path.exists())
+      self.assertIn("made-up: no run before",
+                    run("--history", str(path), "made-up")[1])
+      text = run("--history", str(path), "made-up")[1]
+    self.assertIn("row, candidate: 3 to 4", text)
+    self.assertIn(jax.__version__, history.read(path)[0]["versions"]["jax"])
+    self.assertLen(history.read(path), 2)
+
   def test_an_entry_that_fails_does_not_end_the_others(self):
     def fails(size):
       yield Count("first", 1, 1)
@@ -228,7 +269,7 @@ class CommandTest(parameterized.TestCase):
       yield Count("second", 1, 1)
     with unittest.mock.patch.dict(ENTRIES, {"fails": ("", fails),
                                             "good": ("", good)}):
-      status, text = run("fails", "good")
+      status, text = run("--quick", "fails", "good")
     self.assertEqual(status, 1)
     self.assertRegex(text, r"(?s)first .*ended here +TypeError  MISSED.*second")
 
@@ -239,7 +280,8 @@ class CommandTest(parameterized.TestCase):
       "nested-jvp", "growth-of-tracing", "stages", "side-by-side",
       "stablehlo-operations", "growth", "minute", "derivatives-run",
       "derivatives-first", "linear-time", "over-tracing", "explicit-over-memo",
-      "vector-counts")
+      "vector-counts", "derivatives-counts", "mixed-partials",
+      "tracing-instructions", "training-steps", "collapsed-operators")
   def test_runs(self, name):
     with tempfile.TemporaryDirectory() as folder:
       path = pathlib.Path(folder) / "tables.md"

@@ -74,7 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   print(*facts, "ratio: median of the candidate / median of the control (least "
         "to greatest of the turns)", sep="\n")
   started, worked = time.perf_counter(), _cpu_seconds()
-  sections = [_run(name, options.size) for name in options.entries or ENTRIES]
+  sections = []
+  for name in options.entries or ENTRIES:
+    sections.append(_run(name, options.size))
+    # After each, so that a run that is interrupted leaves what it measured.
+    if options.write and not figures.write(described, options.size.name,
+                                           sections[-1]):
+      print(f"{name} ended early: its figures are left as they were")
   facts.append(f"{time.perf_counter() - started:.0f} s, of the CPUs "
                f"{_cpu_seconds() - worked:.0f}, for {len(sections)} entries")
   print("", *tables.losses(sections), "", facts[-1], sep="\n")
@@ -94,8 +100,6 @@ def _keep(options, described, sections):
   history.append(options.history, run)
   print(f"history: {options.history}")
   if options.write:
-    for name in figures.write(described, options.size.name, sections):
-      print(f"{name} ended early: its figures are left as they were")
     documents.main()
 
 

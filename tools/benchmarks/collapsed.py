@@ -6,6 +6,7 @@ operator in 5. Over folx and over plain nested `jvp`.
 """
 
 from collections.abc import Iterator
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -29,7 +30,7 @@ def _network(dimension, widths):
   sizes = [dimension, *widths]
   layers = [((rng.randn(n, m) / n**0.5).astype("float32"),
              (rng.randn(m) / n**0.5).astype("float32"))
-            for n, m in zip(sizes, sizes[1:])]
+            for n, m in itertools.pairwise(sizes)]
 
   def fun(x):
     for w, b in layers[:-1]:

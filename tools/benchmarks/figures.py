@@ -3,7 +3,6 @@
 A row of the file is a line of an entry, so that a difference can be read.
 """
 
-from collections.abc import Iterator
 import json
 import pathlib
 from typing import Any
@@ -14,21 +13,20 @@ from benchmarks.tables import ENDED, Section
 PATH = pathlib.Path(__file__).parents[2] / "docs" / "figures.json"
 
 
-def write(described: dict[str, Any], size: str, sections: list[Section],
-          path: pathlib.Path = PATH) -> Iterator[str]:
-  """Replaces the entries that were run; yields those that ended early."""
+def write(described: dict[str, Any], size: str, section: Section,
+          path: pathlib.Path = PATH) -> bool:
+  """Replaces the figures of an entry, unless it ended early."""
+  if any(line.name == ENDED for line in section.lines):
+    return False
   found = json.loads(path.read_text()) if path.exists() else {}
-  for section in sections:
-    if any(line.name == ENDED for line in section.lines):
-      yield section.name
-      continue
-    flag = "" if size == "default" else f" --{size}"
-    found[section.name] = {
-        "command": f"tools/bench{flag} {section.name}", **described,
-        "lines": {line.name: {column: _rounded(cell) for column, cell
-                              in line.cells.items() if cell != ""}
-                  for line in section.lines}}
+  flag = "" if size == "default" else f" --{size}"
+  found[section.name] = {
+      "command": f"tools/bench{flag} {section.name}", **described,
+      "lines": {line.name: {column: _rounded(cell) for column, cell
+                            in line.cells.items() if cell != ""}
+                for line in section.lines}}
   path.write_text(text(found))
+  return True
 
 
 def _rounded(cell):

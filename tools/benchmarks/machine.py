@@ -13,6 +13,8 @@ import jax
 
 _PACKAGES = ("jax_cse", "jax", "jaxlib", "numpy", "jet-array", "enzyme-ad",
              "folx", "diffrax")
+# What a time depends on, beside versions of packages.
+_ON = "machine", "device", "system", "python"
 _ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -38,11 +40,11 @@ def facts(found: dict[str, Any]) -> Iterator[str]:
 
 def differences(a: dict[str, Any], b: dict[str, Any]) -> Iterator[str]:
   """In what two runs were made on something else."""
-  flat = [{**found, **found["versions"]} for found in (a, b)]
-  for name in flat[1]:
-    if name not in ("date", "commit", "versions") and (
-        (before := flat[0].get(name)) != flat[1][name]):
-      yield f"{name}: {before}, now {flat[1][name]}"
+  before, now = ({**{name: found.get(name) for name in _ON},
+                  **found["versions"]} for found in (a, b))
+  for name in now:
+    if before.get(name) != now[name]:
+      yield f"{name}: {before.get(name)}, now {now[name]}"
 
 
 def _commit():

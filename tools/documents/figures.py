@@ -7,7 +7,7 @@ A table stands between two marks, and is laid out in `figure_tables`:
 
 A figure in a sentence stands before its mark. GitHub and Sphinx show no mark:
 
-    takes 0.20<!-- =training-steps: beam, tanh, grad, enabled: run --> of the time
+    takes 0.20<!-- =training-steps: beam, tanh, jet: run --> of the time
 
 A reference has an entry of the benchmarks, a line, which may be a pattern, a
 column, and a form before them: `range derivatives-run: *: ratio`.
@@ -128,7 +128,7 @@ def _parts(reference: str) -> tuple[str, str, str, str]:
 
 
 def _cell(figures: Figures, row: str, column: str) -> str:
-  """The text of all references in one cell; a part that is missing is blank."""
+  """What there is of the references in one cell."""
   texts = []
   for reference in (column.replace("{}", row) if "{}" in column
                     else row.replace("{}", column)).split("; "):
@@ -136,7 +136,7 @@ def _cell(figures: Figures, row: str, column: str) -> str:
       texts.append(figures.text(reference))
     except Missing:
       texts.append("")
-  return ", ".join(texts) if any(texts) else ""
+  return ", ".join(text for text in texts if text not in ("", "-"))
 
 
 def _rows(figures: Figures, table: Table) -> Iterator[tuple[str, str]]:
@@ -175,11 +175,12 @@ def table(figures: Figures, name: str) -> str:
 
 def entries(made: Table) -> list[str]:
   """The entries that a table is of, each once."""
-  texts = [*made.rows.values(), *made.columns.values()]
+  texts = [text for text in (*made.rows.values(), *made.columns.values())
+           if "{}" in text or "*" in text or text.count(": ") > 1]
   return list(dict.fromkeys(
-      entry for text in texts
-      for entry in re.findall(r"(?:^|; |\s)([a-z][a-z-]+): ", text)
-      if "{}" in text or "*" in text or text.count(": ") > 1))
+      re.split(r"^\w+ (?=[a-z-]+: )", reference)[-1].split(": ")[0]
+      for text in texts for reference in text.split("; ")
+      if reference != "{}"))
 
 
 def _source(figures, made) -> str:
