@@ -3,7 +3,10 @@
 import collections
 import contextlib
 import io
+import os
 import pathlib
+import subprocess
+import sys
 import tempfile
 import unittest.mock
 
@@ -229,6 +232,14 @@ class CommandTest(parameterized.TestCase):
     self.assertEqual(status, 0)
     self.assertEqual([line.split()[0] for line in text.splitlines()],
                      list(ENTRIES))
+
+  def test_without_a_device_nothing_is_measured(self):
+    tool = pathlib.Path(command.__file__).parents[1] / "device_bench"
+    ran = subprocess.run([tool, "--quick"], capture_output=True, text=True,
+                         env={**os.environ, "PYTHON": sys.executable,
+                              "JAX_PLATFORMS": "cpu"})
+    self.assertEqual((ran.returncode, ran.stdout), (
+        0, "JAX finds no device but the CPU; --anyway measures on that\n"))
 
   def test_an_unknown_entry_is_an_error(self):
     status, text = run("overhead")

@@ -76,8 +76,8 @@ class RenderTest(absltest.TestCase):
 | beam | 0.25 | 3 |
 | plate | 0.004, KeyError |  |
 
-`tools/bench times` and `tools/bench --full counts`, 2026-01-02 and 2026-01-03, \
-JAX 0.10.2, 2 cores.
+`tools/bench times` and `tools/bench --full counts`, 2026-01-02 and \
+2026-01-03, JAX 0.10.2, 2 cores.
 <!-- end figures -->
 after
 """)
