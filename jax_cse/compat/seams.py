@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import jax
+from jax._src import api
 from jax._src import core
 from jax._src.interpreters import ad
 from jax._src.interpreters import batching
@@ -26,6 +28,11 @@ EXITS = (
 )
 # The functions that `vjp` and `linearize` are made of.
 LINEARIZE, TRANSPOSE = (ad, "linearize"), (ad, "backward_pass3")
+# By which `grad`, `jacfwd`, `jacrev` and `hessian` take derivatives, and the
+# names that users call.
+REVERSE = ((api, "vjp"), (jax, "vjp"))
+FORWARD = ((api, "_jvp"),)
+LINEAR = ((jax, "linearize"),)
 # Whether this JAX was patched to ask at these places (`patches/`).
 IS_PATCHED = hasattr(core, "cse")
 

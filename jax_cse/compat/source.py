@@ -48,16 +48,18 @@ def user_frame(eqn) -> tuple[str, int, str] | None:
   return frame and (frame.file_name, frame.start_line, frame.function_name)
 
 
-def calling_frame() -> tuple[str, int, str] | None:
+def calling_frame(outermost: types.CodeType | None = None
+                  ) -> tuple[str, int, str] | None:
   """File, line and function of the user's that called the running code.
 
-  Installed packages are passed over, unless there is nothing else. (JAX's own
-  view of the stack ends where the traced function begins.)
+  Installed packages are passed over, unless there is nothing else. Who called
+  `outermost` is not looked at. (JAX's own view of the stack ends where the
+  traced function begins.)
   """
   frame: types.FrameType | None = sys._getframe()
   found = None
   installed = tuple(sysconfig.get_paths()[x] for x in ("purelib", "platlib"))
-  while frame is not None:
+  while frame is not None and frame.f_code is not outermost:
     code = frame.f_code
     if source_info_util.is_user_filename(code.co_filename):
       place = code.co_filename, frame.f_lineno, code.co_name

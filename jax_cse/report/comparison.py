@@ -8,7 +8,7 @@ Limits: a body of a call or a loop is looked at by itself, as when merging.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +23,9 @@ from jax_cse.rebuild import simplification
 from jax_cse.report import duplicates
 from jax_cse.report import findings
 from jax_cse.report import naming
-from jax_cse.report.redundancy_report import Finding, Redundancy
+from jax_cse.report import traceable
+from jax_cse.report.redundancy_report import Advice, Finding, Redundancy
+from jax_cse.report.traceable import Traceable
 
 
 class Comparison(NamedTuple):
@@ -37,6 +39,7 @@ class Comparison(NamedTuple):
     findings: the findings, in the order of their numbers, each with the
       `Duplicate`s that it stands for.
     unread: equations as traced that no result depends on.
+    program: what it was traced from; None if that is not known.
   """
   name: str
   mode: str
@@ -44,16 +47,15 @@ class Comparison(NamedTuple):
   merged: Any
   findings: list[tuple[Finding, list[Any]]]
   unread: int
+  program: Traceable | None = None
 
   def flops(self) -> tuple[Any, Any, Any]:
     """XLA's count: as traced, compiled, and compiled after CSE."""
     with contexts.disabled():
-      lowered, other = (jit(core.jaxpr_as_fun(x)).lower(*x.in_avals)
-                        for x in (self.plain, self.merged))
-      traced, compiled, after = (
-          work(stage.cost_analysis()) for stage in (
-              lowered, lowered.compile(), other.compile()))
-      return traced, compiled, after
+      lowered = _lowered(self.plain)
+      return (work(lowered.cost_analysis()),
+              work(lowered.compile().cost_analysis()),
+              compiled_flops(self.merged))
 
   def counts(self) -> list[tuple[str, int, int]]:
     """Each primitive, how many without CSE and with it; the largest fall first.
@@ -63,14 +65,15 @@ class Comparison(NamedTuple):
                    for name in plain | merged),
                   key=lambda row: (row[2] - row[1], -row[1], row[0]))
 
-  def report(self, flops: tuple[Any, Any, Any]) -> Redundancy:
+  def report(self, flops: tuple[Any, Any, Any],
+             advice: Sequence[Advice] = ()) -> Redundancy:
     """What a person reads."""
     found = [finding for finding, _ in self.findings]
     return Redundancy(
         self.name, self.mode,
         [f for f in found if f.reason is None],
         [f for f in found if f.reason is not None],
-        _size(self.plain), _size(self.merged), flops, self.unread)
+        size(self.plain), size(self.merged), flops, self.unread, advice)
 
 
 def of(fun: Callable, mode: str) -> Callable[..., Comparison]:
@@ -86,7 +89,8 @@ def of(fun: Callable, mode: str) -> Callable[..., Comparison]:
   modes.validate(mode)
 
   def compare(*args, **kwargs):
-    return of_jaxpr(naming.name_of(fun), plainly(fun)(*args, **kwargs), mode)
+    closed_jaxpr, program = traceable.traced(fun, args, kwargs)
+    return of_jaxpr(naming.name_of(fun), closed_jaxpr, mode, program)
 
   return compare
 
@@ -100,13 +104,24 @@ def plainly(fun: Callable) -> Callable[..., Any]:
   return make
 
 
-def of_jaxpr(name: str, traced, mode: str) -> Comparison:
+def of_jaxpr(name: str, traced, mode: str,
+             program: Traceable | None = None) -> Comparison:
   """The same for a closed jaxpr that is there already."""
   with contexts.disabled():
     plain = jaxprs.drop_dead_equations(traced)
     return Comparison(name, mode, plain, simplification.simplify(plain, mode),
                       findings.grouped(duplicates.find(plain, mode)),
-                      _size(traced) - _size(plain))
+                      size(traced) - size(plain), program)
+
+
+def compiled_flops(closed_jaxpr) -> float | None:
+  """XLA's count for a program that it compiles; None if it has none."""
+  with contexts.disabled():
+    return work(_lowered(closed_jaxpr).compile().cost_analysis())
+
+
+def _lowered(closed_jaxpr):
+  return jit(core.jaxpr_as_fun(closed_jaxpr)).lower(*closed_jaxpr.in_avals)
 
 
 def work(cost: Any) -> float | None:
@@ -119,5 +134,6 @@ def _primitives(closed_jaxpr) -> Counter[str]:
   return Counter(eqn.primitive.name for eqn in equations(closed_jaxpr.jaxpr))
 
 
-def _size(closed_jaxpr) -> int:
+def size(closed_jaxpr) -> int:
+  """How many equations there are, inner ones included."""
   return _primitives(closed_jaxpr).total()

@@ -28,12 +28,12 @@ def grouped(found: Iterable[Duplicate]
     groups.setdefault(key, []).append(duplicate)
   findings = []
   for (line, first, reason, is_given), group in groups.items():
-    flops, nbytes = map(sum, zip(*(
+    work, nbytes = map(sum, zip(*(
         [n * d.times for n in _cost(d.eqn)] for d in group)))
     findings.append((Finding(
         line, first, Counter(d.eqn.primitive.name for d in group),
         sum(1 + _size_inside(d.eqn) for d in group),
-        flops, nbytes, reason, is_given), group))
+        work, nbytes, reason, is_given), group))
   return sorted(findings, reverse=True, key=lambda pair: (
       pair[0].reason is None, pair[0].flops, pair[0].nbytes,
       pair[0].equations))
@@ -45,6 +45,11 @@ def line_of(eqn) -> Line | None:
   return found and Line(*found)
 
 
+def flops(closed_jaxpr) -> int:
+  """Floating-point operations of a program, all steps of each `scan`."""
+  return sum(_cost(eqn)[0] for eqn in closed_jaxpr.jaxpr.eqns)
+
+
 def _size_inside(eqn) -> int:
   """How many equations are in its body, if it is a call or a loop."""
   return sum(1 for inner in compat.jaxprs_in_params(eqn.params)
@@ -53,12 +58,12 @@ def _size_inside(eqn) -> int:
 
 def _cost(eqn) -> tuple[int, int]:
   """Flops and bytes of one run."""
-  flops = costs.flops(eqn)
+  work = costs.flops(eqn)
   inside = [sum(_cost(e)[0] for e in inner.eqns)
             for inner in compat.jaxprs_in_params(eqn.params)]
   # One branch of a `cond` runs.
-  flops += eqn.params.get("length", 1) * (
+  work += eqn.params.get("length", 1) * (
       max(inside) if "branches" in eqn.params else sum(inside))
-  return flops, sum(
+  return work, sum(
       v.aval.size * v.aval.dtype.itemsize for v in eqn.outvars
       if hasattr(v.aval, "dtype"))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 from jax_cse.foundation import inputs
+from jax_cse.report import advice
 from jax_cse.report import comparison
 from jax_cse.report.redundancy_report import Redundancy
 
@@ -44,6 +45,7 @@ def redundancy(fun: Callable[_P, Any], mode: str = "exact", *,
 
   def report(*args: _P.args, **kwargs: _P.kwargs) -> Redundancy:
     found = compare(*args, **kwargs)
-    return found.report(found.flops() if compiled else (None,) * 3)
+    flops = found.flops() if compiled else (None,) * 3
+    return found.report(flops, advice.of(found, flops[1]))
 
   return report

@@ -9,6 +9,7 @@ import textwrap
 from typing import NamedTuple
 
 UNKNOWN = "a line that is not known"
+WHOLE = "the function as a whole"
 
 
 class Line(NamedTuple):
@@ -58,6 +59,30 @@ class Finding(NamedTuple):
   is_given: bool = False
 
 
+class Advice(NamedTuple):
+  """A change that pays: the other program was made and counted.
+
+  What is saved is relative to what is left of the program when duplicates are
+  merged, so it comes on top of the findings.
+
+  Attributes:
+    line: where the change is; None if it is the function as a whole.
+    seen: what is there.
+    write: what to write instead.
+    equations: how many fewer there are then; negative if there are more.
+    flops: how many fewer; by XLA's count of the compiled programs, or by this
+      package's, as in a `Finding`, if nothing was compiled or there are loops,
+      of which XLA counts one step.
+    share: the same as a part of the flops.
+  """
+  line: Line | None
+  seen: str
+  write: str
+  equations: int
+  flops: int
+  share: float
+
+
 class Redundancy(NamedTuple):
   """A report; prints as a table, and shows as one in a notebook.
 
@@ -74,6 +99,7 @@ class Redundancy(NamedTuple):
       CSE leaves. None for what XLA does not say or was not asked.
     unread: equations as traced on which no result depends. Nobody computes
       them, with CSE or without.
+    advice: changes that pay, that which saves most first.
   """
   name: str
   mode: str
@@ -83,6 +109,7 @@ class Redundancy(NamedTuple):
   merged: int
   flops: tuple[float | None, float | None, float | None]
   unread: int = 0
+  advice: Sequence[Advice] = ()
 
   def _summary(self) -> list[str]:
     lines = [(f"{self.name}, mode {self.mode!r}: {self.plain:,} equations, "
@@ -98,14 +125,18 @@ class Redundancy(NamedTuple):
   def __str__(self) -> str:
     lines = self._summary()
     if self.findings:
-      lines.append(f"{'equations':>10}{'flops':>12}{'bytes':>12}"
-                   "  computed again")
+      lines.append(_row("equations", "flops", "bytes", "computed again"))
     for finding in self.findings:
       lines += _lines(finding)
     if self.not_merged:
       lines.append("not merged:")
     for finding in self.not_merged:
       lines += _lines(finding)
+    if self.advice:
+      lines += ["what would pay:", _row("equations", "flops", "",
+                                        "saved, over what is left")]
+    for advice in self.advice:
+      lines += _advised(advice)
     return "\n".join(lines)
 
   def __repr__(self) -> str:
@@ -119,6 +150,18 @@ class Redundancy(NamedTuple):
         "primitives", "not merged since it"))
     return ("".join(f"<p>{html.escape(line)}</p>" for line in self._summary())
             + f"<table><thead><tr>{head}</tr></thead><tbody>"
+            + "".join(f"<tr>{row}</tr>" for row in rows) + "</tbody></table>"
+            + self._advice_as_html())
+
+  def _advice_as_html(self) -> str:
+    if not self.advice:
+      return ""
+    head = "".join(f"<th>{name}</th>" for name in (
+        "equations saved", "flops saved", "share", "line", "seen", "write"))
+    rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in (
+        *_saved(advice), described(advice.line, WHOLE), advice.seen,
+        advice.write)) for advice in self.advice]
+    return (f"<p>What would pay:</p><table><thead><tr>{head}</tr></thead><tbody>"
             + "".join(f"<tr>{row}</tr>" for row in rows) + "</tbody></table>")
 
 
@@ -126,9 +169,9 @@ def _cells(finding: Finding) -> list[str]:
   """A row of the table."""
   return [*(f"{n:,}" for n in (finding.equations, finding.flops,
                                finding.nbytes)),
-          _described(finding.line),
+          described(finding.line),
           "what it was given" if finding.is_given else
-          _described(finding.first),
+          described(finding.first),
           ", ".join(f"{name} {n}" if n > 1 else name
                     for name, n in finding.primitives.most_common()),
           finding.reason or ""]
@@ -139,12 +182,27 @@ def _lines(finding: Finding) -> list[str]:
   equations, flops, nbytes, again, before, primitives, reason = _cells(finding)
   if not finding.is_given:
     before = f"what was computed at {before}"
-  lines = [f"{equations:>10}{flops:>12}{nbytes:>12}  {again}  ({primitives})",
-           f"{'':36}again {before}"]
-  return lines + [f"{'':36}since it {reason}"] * bool(reason)
+  lines = [_row(equations, flops, nbytes, f"{again}  ({primitives})"),
+           _row("", "", "", f"again {before}")]
+  return lines + [_row("", "", "", f"since it {reason}")] * bool(reason)
 
 
-def _described(line: Line | None) -> str:
+def _advised(advice: Advice) -> list[str]:
+  return [_row(*_saved(advice), described(advice.line, WHOLE)),
+          _row("", "", "", advice.seen),
+          _row("", "", "", f"write {advice.write}")]
+
+
+def _saved(advice: Advice) -> tuple[str, str, str]:
+  return (f"{advice.equations:,}", f"{advice.flops:,}", f"{advice.share:.0%}")
+
+
+def _row(equations: str, flops: str, nbytes: str, text: str) -> str:
+  return f"{equations:>10}{flops:>12}{nbytes:>12}  {text}"
+
+
+def described(line: Line | None, otherwise: str = UNKNOWN) -> str:
+  """A line and its text, or what is said in its place."""
   if line is None:
-    return UNKNOWN
+    return otherwise
   return f"{line}  {textwrap.shorten(line.text, 60, placeholder=' ...')}"
