@@ -88,10 +88,12 @@ def substituted(closed_jaxpr, variables: dict):
   return with_equations(closed_jaxpr, eqns, read(jaxpr.outvars))
 
 
-def with_equations(x, eqns, outvars):
-  """The same jaxpr, closed or not, with other equations and results."""
+def with_equations(x, eqns, outvars, effects=None):
+  """The same jaxpr, closed or not, with other equations and results, and other
+  effects if any are given."""
   jaxpr, consts = open_jaxpr(x)
-  new = jaxpr.replace(eqns=eqns, outvars=outvars)
+  new = jaxpr.replace(eqns=eqns, outvars=outvars,
+                      effects=jaxpr.effects if effects is None else effects)
   return compat.closed(new, consts) if x is not jaxpr else new
 
 

@@ -14,7 +14,8 @@ import weakref
 
 from jax_cse import compat
 
-_CALLBACK = "a callback fires once for every call"
+CALLBACK = "a callback fires once for every call"
+EFFECTS = "has effects"
 _STATEFUL = "draws from a state that its operands do not show"
 _BARRIER = "a barrier is there to keep computations apart"
 _OPAQUE = "a foreign kernel is opaque"
@@ -23,8 +24,8 @@ _ALLOCATION = "every allocation is its own"
 _ASYNC = "a start and its end belong together"
 _GRID = "its value depends on the grid it runs in"
 _STATE = "reads or writes a reference"
-_KEYS = "a check of key reuse counts how often a key is consumed"
-_RULE = "carries a rule of the user's that is not a value"
+KEYS = "a check of key reuse counts how often a key is consumed"
+RULE = "carries a rule of the user's that is not a value"
 
 # Why a bind is made as if there were no table, whatever the primitive.
 PARTIALLY_EVALUATED = "in partial evaluation, and is looked up when bound again"
@@ -45,23 +46,23 @@ INSIDE_BARRIER = "is part of what a barrier computes again"
 
 # Excluded everywhere.
 NEVER: dict[str, str] = {
-    "pure_callback": _CALLBACK,
-    "io_callback": _CALLBACK,
-    "debug_callback": _CALLBACK,
-    "debug_print": _CALLBACK,
-    "inspect_sharding": _CALLBACK,
+    "pure_callback": CALLBACK,
+    "io_callback": CALLBACK,
+    "debug_callback": CALLBACK,
+    "debug_print": CALLBACK,
+    "inspect_sharding": CALLBACK,
     "rng_uniform": _STATEFUL,
     "rng_bit_generator": _STATEFUL,
     "prng_random_bits": _STATEFUL,
     "prng_split": _STATEFUL,
     "prng_join": _STATEFUL,
-    "random_bits": _KEYS,
-    "random_clone": _KEYS,
-    "random_fold_in": _KEYS,
-    "random_seed": _KEYS,
-    "random_split": _KEYS,
-    "random_unwrap": _KEYS,
-    "random_wrap": _KEYS,
+    "random_bits": KEYS,
+    "random_clone": KEYS,
+    "random_fold_in": KEYS,
+    "random_seed": KEYS,
+    "random_split": KEYS,
+    "random_unwrap": KEYS,
+    "random_wrap": KEYS,
     "optimization_barrier": _BARRIER,
     "remat2": "rematerialization computes again on purpose",
     "remat_opt": "rematerialization computes again on purpose",
@@ -95,8 +96,8 @@ NEVER: dict[str, str] = {
     "ppermute_done": _ASYNC,
     "psum_done": _ASYNC,
     "reduce_scatter_done": _ASYNC,
-    "custom_lin": _RULE,
-    "call_hi_primitive_linearized": _RULE,
+    "custom_lin": RULE,
+    "call_hi_primitive_linearized": RULE,
     "unreachable": "marks a point of the program, computes nothing",
     "stage": "lifts a value into a trace, computes nothing",
 }
@@ -115,7 +116,7 @@ EVALUATED_BARRIERS = frozenset({"remat2", "remat_opt"})
 def reason_against(primitive: compat.Primitive) -> str | None:
   """Why `primitive` is never merged, or None if it may be."""
   if primitive in compat.CALLS_OF_FUNCTIONS:
-    return _RULE
+    return RULE
   return _reason_in_itself(primitive)
 
 
@@ -145,7 +146,7 @@ def reason_inside(jaxpr: compat.Jaxpr) -> str | None:
 
 def _look_inside(jaxpr):
   if not compat.benign(jaxpr.effects):
-    return "has effects"
+    return EFFECTS
   for eqn in jaxpr.eqns:
     if eqn.primitive not in compat.CALLS_OF_FUNCTIONS:
       reason = _reason_in_itself(eqn.primitive)

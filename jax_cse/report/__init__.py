@@ -1,6 +1,9 @@
 """What a program computes twice, told and drawn.
 
     duplicates, findings, comparison                       what is found
+    derivative_calls, traceable                            traced, with lines
+    advice                                                 what would pay
+    nested_derivatives, hessian_traces, known_parts, given_up    and where
     redundancy, redundancy_report                          the report of it
     recording, run_report, report_page, source_listing     the page of a run
     run_comparison, comparison_table, gain                 is it worth it?

@@ -3,20 +3,24 @@
     of(comparison, flops)      each change that saves a tenth of the flops
 
 A change is looked for where the derivatives that the function takes have its
-form, see `derivative_calls`. It is tried: the function is traced once more, with
-the change made. What cannot be traced again or is no cheaper gives no advice.
+form, see `derivative_calls`, or a call or a loop is left alone. It is tried:
+the function is traced once more, with the change made. What cannot be traced
+again or is no cheaper gives no advice.
 """
 
 from collections.abc import Callable, Iterator
+import functools
 import itertools
 from typing import NamedTuple
 
+from jax_cse import compat
 from jax_cse.compat import jaxprs
 from jax_cse.foundation import counting
 from jax_cse.memo import contexts
 from jax_cse.rebuild import simplification
 from jax_cse.report import comparison
 from jax_cse.report import findings
+from jax_cse.report import given_up
 from jax_cse.report import hessian_traces
 from jax_cse.report import nested_derivatives
 from jax_cse.report.comparison import Comparison
@@ -45,47 +49,49 @@ def of(found: Comparison, compiled_flops: float | None) -> list[Advice]:
     found: the program.
     compiled_flops: of it as it is, by XLA; None if nothing is to be compiled.
   """
-  if found.program is None:
-    return []
   # XLA counts one step of a loop.
   by_xla = compiled_flops is not None and not _has_loops(found.plain)
-  base = _work(found.plain, compiled_flops if by_xla else None)
+  base = functools.cache(lambda: _work(found.plain))
   advice = []
-  for change in _changes(found.program):
+  for change in _changes(found):
+    compiled = compiled_flops if by_xla and change.compiles else None
     try:
-      other = jaxprs.drop_dead_equations(change.make())
-      flops = comparison.compiled_flops(other) if by_xla else None
-      work = _work(other, flops)
-    except Exception:   # of the program, which may not be traced again
+      work = _work(jaxprs.drop_dead_equations(change.make()),
+                   compiled is not None)
+    except (Exception, SystemExit):   # of the program, which is traced again
       continue
-    saved = base.flops - work.flops
-    if saved > 0 and saved >= _LEAST * base.flops:
+    before = base() if compiled is None else base()._replace(flops=compiled)
+    saved = before.flops - work.flops
+    if saved > 0 and saved >= _LEAST * before.flops:
       advice.append(Advice(
           change.line, change.seen, change.write,
-          base.equations - work.equations, round(saved), saved / base.flops))
+          before.equations - work.equations, round(saved),
+          saved / before.flops))
   return sorted(advice, key=lambda x: -x.flops)
 
 
-def _changes(program) -> Iterator[Change]:
-  for kind in KINDS:
-    changes = itertools.islice(kind(program), _MOST)
-    while True:
-      try:
-        change = next(changes, None)
-      except Exception:   # to look for it takes traces as well
-        break
-      if change is None:
-        break
-      yield change
+def _changes(found) -> Iterator[Change]:
+  for look, where in [(kind, found.program) for kind in KINDS] + [
+      (given_up.changes, found)]:
+    if where is None:
+      continue
+    try:
+      yield from itertools.islice(look(where), _MOST)
+    except (Exception, SystemExit):   # to look for it takes traces as well
+      continue
 
 
 def _has_loops(closed_jaxpr) -> bool:
-  return any(eqn.primitive.name in ("scan", "while")
+  return any(eqn.primitive in (compat.scan_p, compat.while_p)
              for eqn in counting.equations(closed_jaxpr.jaxpr))
 
 
-def _work(closed_jaxpr, flops) -> Work:
+def _work(closed_jaxpr, compiles=False) -> Work:
+  # XLA inlines calls.
+  inlined = compat.closed(jaxprs.inlined(closed_jaxpr.jaxpr),
+                          closed_jaxpr.consts)
   with contexts.disabled():
-    merged = simplification.simplify(closed_jaxpr, "exact")
+    merged = simplification.simplify(inlined, "exact")
   return Work(comparison.size(merged),
-              findings.flops(merged) if flops is None else flops)
+              comparison.compiled_flops(closed_jaxpr) or 0 if compiles else
+              findings.flops(merged))

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 from jax import jit   # as it was imported, which nobody records
 from jax.extend import core
 
@@ -93,15 +92,6 @@ def of(fun: Callable, mode: str) -> Callable[..., Comparison]:
     return of_jaxpr(naming.name_of(fun), closed_jaxpr, mode, program)
 
   return compare
-
-
-def plainly(fun: Callable) -> Callable[..., Any]:
-  """`jax.make_jaxpr` without CSE."""
-  def make(*args, **kwargs):
-    with contexts.disabled():
-      # A function of its own, so that no cache has a jaxpr of another mode.
-      return jax.make_jaxpr(lambda *xs, **ks: fun(*xs, **ks))(*args, **kwargs)
-  return make
 
 
 def of_jaxpr(name: str, traced, mode: str,

@@ -3,20 +3,21 @@
     closed_jaxpr, calls = watched(fun, args, kwargs)
     closed_jaxpr = replaced(fun, args, kwargs, answer)
 
-`jax.grad` and its like come to `jax.vjp` or `jax.jvp` when they are called. Both
-are replaced while a function is traced: each call is noted with the user's line
-and with the call in whose function it was made, or something else is computed in
-its place.
+`jax.grad` and its like come to `jax.vjp` or `jax.jvp` when they are called.
+Both are replaced while a function is traced: each call is noted with the user's
+line and with the call in whose function it was made, or something else is
+computed in its place.
 
-Limits: what got `jax.vjp` or `jax.linearize` under a name of its own before,
-calls the plain one. Inside of an `enabled()` in the function JAX may answer from
-a trace that it made before; nothing is noted then.
+Limits: what got `jax.vjp` or `jax.linearize` under a name of its own before
+calls the plain one. Inside of an `enabled()` in the function JAX may answer
+from a trace that it made before; nothing is noted then.
 """
 
 from collections.abc import Callable, Iterator
 import contextlib
 import functools
 import itertools
+import math
 import threading
 from typing import Any
 
@@ -51,7 +52,7 @@ class Call:
   @property
   def size(self) -> int:
     """How many numbers it is by."""
-    return sum(map(_size, self.shapes))
+    return sum(map(math.prod, self.shapes))
 
   @property
   def place(self) -> tuple:
@@ -60,30 +61,30 @@ class Call:
             *(call.line for call in self.all_around()))
 
   @property
+  def kind(self) -> tuple:
+    """The same, wherever it is called from."""
+    return self.how, self.line, self.shapes
+
+  @property
   def order(self) -> int:
     """How many derivatives are one inside of the other, this one included."""
     return 1 + max((call.order for call in self.inside), default=0)
 
   def all_inside(self) -> "Iterator[Call]":
+    """Also those that are inside of these."""
     for call in self.inside:
       yield call
       yield from call.all_inside()
 
   def all_around(self) -> "Iterator[Call]":
+    """From the nearest outwards."""
     if self.around is not None:
       yield self.around
       yield from self.around.all_around()
 
 
-def _size(shape):
-  size = 1
-  for n in shape:
-    size *= n
-  return size
-
-
-# Takes the call, the plain derivative and its arguments, and gives what it is to
-# give, or None for what the plain one does.
+# Takes the call, the plain derivative and its arguments, and gives what that is
+# to give, or None for what it gives.
 Answer = Callable[..., Any]
 
 

@@ -28,12 +28,12 @@ def grouped(found: Iterable[Duplicate]
     groups.setdefault(key, []).append(duplicate)
   findings = []
   for (line, first, reason, is_given), group in groups.items():
-    work, nbytes = map(sum, zip(*(
+    flops_, nbytes = map(sum, zip(*(
         [n * d.times for n in _cost(d.eqn)] for d in group)))
     findings.append((Finding(
         line, first, Counter(d.eqn.primitive.name for d in group),
         sum(1 + _size_inside(d.eqn) for d in group),
-        work, nbytes, reason, is_given), group))
+        flops_, nbytes, reason, is_given), group))
   return sorted(findings, reverse=True, key=lambda pair: (
       pair[0].reason is None, pair[0].flops, pair[0].nbytes,
       pair[0].equations))
@@ -47,7 +47,12 @@ def line_of(eqn) -> Line | None:
 
 def flops(closed_jaxpr) -> int:
   """Floating-point operations of a program, all steps of each `scan`."""
-  return sum(_cost(eqn)[0] for eqn in closed_jaxpr.jaxpr.eqns)
+  return sum(map(work, closed_jaxpr.jaxpr.eqns))
+
+
+def work(eqn) -> int:
+  """Floating-point operations of an equation, and inside of it."""
+  return _cost(eqn)[0]
 
 
 def _size_inside(eqn) -> int:

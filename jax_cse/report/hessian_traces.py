@@ -6,8 +6,8 @@ A Hessian, or what `jvp` of a gradient gives along each coordinate, is linear in
 the Jacobian of the gradient. So the gradient is put in the place of one with
 another Jacobian E, by `custom_jvp`, while the function is traced:
 
-    an operand    which shows whether more than the trace of E is read
-    L in a corner, L the Laplacian and zeros elsewhere, which then gives the same
+    an operand          shows whether more than the trace of E is read
+    L in a corner       and else zeros, L the Laplacian, gives the same then
 
 Nobody has to know how the sum was written: `jnp.trace` of `jax.hessian`, an
 `einsum`, a loop over unit vectors.
@@ -32,8 +32,8 @@ from jax_cse.transforms.laplacian import laplacian
 
 # Of the operand that shows what is read, n * n numbers are made.
 _MOST_COORDINATES = 512
-# A gradient with another Jacobian: takes the function, x, what else there is,
-# and a tangent of x, and gives that of the gradient.
+# Another Jacobian of a gradient: takes the function, x, what else there is, and
+# a tangent of x, and gives that of the gradient.
 _Jacobian = Callable[..., Any]
 
 

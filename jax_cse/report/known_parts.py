@@ -5,7 +5,7 @@
 What is computed of the first operand and constants alone is evaluated for both,
 and compared where it meets other operands, whose values are not known.
 
-Limits: a loop is followed if it has at most 64 steps, and a call; a branch and a
+Limits: a call is followed, and a loop of at most 64 steps; a branch and a
 `while` are not.
 """
 
@@ -95,7 +95,8 @@ def _equation(eqn, values):
 def _later(eqn, values):
   """The results of an equation on constants."""
   all_of = functools.cache(lambda: _bound(eqn, [x.value for x in values]))
-  return [_Constant(lambda i=i: all_of()[i]) for i in range(len(eqn.outvars))]
+  place = lambda i: _Constant(lambda: all_of()[i])
+  return [place(i) for i in range(len(eqn.outvars))]
 
 
 def _bound(eqn, values):

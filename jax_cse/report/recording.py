@@ -23,7 +23,7 @@ an array. So is a reference, and a function that reads or writes one cannot be
 traced again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import functools
 import inspect
@@ -34,8 +34,11 @@ from typing import Any, NamedTuple
 import jax
 
 from jax_cse import compat
+from jax_cse.report import advice
 from jax_cse.report import comparison
 from jax_cse.report import naming
+from jax_cse.report import traceable
+from jax_cse.report.redundancy_report import Advice
 from jax_cse.report.replaced_jit import replaced_jit
 
 # A program keeps what its function closes over, and takes compiling twice.
@@ -58,6 +61,7 @@ class Program(NamedTuple):
     called: from which file, line and function of the user's; None if that is
       not known.
     plain: its closed jaxpr without CSE, if it was traced meanwhile.
+    advice: which changes pay, if it was.
     x64: whether numbers had 64 bits where JAX was not told how many.
   """
   fun: Callable
@@ -65,6 +69,7 @@ class Program(NamedTuple):
   kwargs: dict[str, Any]
   called: tuple[str, int, str] | None
   plain: Any = None
+  advice: Sequence[Advice] = ()
   x64: bool = False
 
   @property
@@ -210,10 +215,12 @@ class Recording:
     if _calls_an_object(fun):
       on_arrays, arrays, _ = program.on_arrays()
       try:
-        plain = comparison.plainly(on_arrays)(*arrays)
+        plain, again = traceable.traced(on_arrays, tuple(arrays), {})
       except (Exception, SystemExit):   # of the program, which raises it again
         return
-      self.programs[place] = program._replace(plain=plain)
+      self.programs[place] = program._replace(
+          plain=plain, advice=advice.of(comparison.of_jaxpr(
+              program.name, plain, "exact", again), None))
 
 
 def _calls_an_object(fun):

@@ -161,8 +161,9 @@ class Redundancy(NamedTuple):
     rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in (
         *_saved(advice), described(advice.line, WHOLE), advice.seen,
         advice.write)) for advice in self.advice]
-    return (f"<p>What would pay:</p><table><thead><tr>{head}</tr></thead><tbody>"
-            + "".join(f"<tr>{row}</tr>" for row in rows) + "</tbody></table>")
+    return (f"<p>What would pay:</p><table><thead><tr>{head}</tr></thead>"
+            "<tbody>" + "".join(f"<tr>{row}</tr>" for row in rows)
+            + "</tbody></table>")
 
 
 def _cells(finding: Finding) -> list[str]:

@@ -18,7 +18,7 @@ from jax_cse.report.graph_pairs import GraphPair
 from jax_cse.report.graph_svg import svg
 from jax_cse.report.jaxpr_graph import MARKS, cut
 from jax_cse.report.redundancy_report import (
-    UNKNOWN, Finding, Line, Redundancy)
+    UNKNOWN, WHOLE, Finding, Line, Redundancy)
 from jax_cse.report.source_listing import File, listing
 
 _PAGE = pathlib.Path(__file__).parent / "page"
@@ -135,6 +135,7 @@ def render(run: Run) -> str:
   environment.filters["number"] = _number
   environment.globals |= {
       "marks": MARKS, "unknown": UNKNOWN, "ranked": seconds.ranked,
+      "whole": WHOLE,
       "inline": lambda name: Markup((_PAGE / name).read_text("utf-8"))}
   return environment.get_template("report.html").render(run=run)
 

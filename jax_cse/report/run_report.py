@@ -26,6 +26,7 @@ import jax
 from jax_cse import compat
 from jax_cse.foundation import version
 from jax_cse.memo.statistics import Statistics
+from jax_cse.report import advice
 from jax_cse.report import comparison
 from jax_cse.report import recording
 from jax_cse.report import report_page
@@ -119,8 +120,10 @@ def _entry(traced: recording.Program, mode: str) -> report_page.Entry:
   except Exception as e:   # of a compiler
     flops_error = _said(e)
   pairs = list(graph_pairs(found, names))
+  pays = (advice.of(found, flops[1]) if traced.plain is None
+          else traced.advice)
   return entry._replace(
-      report=found.report(flops), flops_error=flops_error,
+      report=found.report(flops, pays), flops_error=flops_error,
       counts=found.counts(), pairs=report_page.draw(pairs),
       number_of_pairs=len(pairs))
 

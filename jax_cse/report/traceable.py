@@ -28,11 +28,13 @@ class Change(NamedTuple):
   Attributes:
     line, seen, write: as of an `Advice`.
     make: gives the closed jaxpr of the changed program.
+    compiles: whether XLA can compile that.
   """
   line: Line | None
   seen: str
   write: str
   make: Callable[[], Any]
+  compiles: bool = True
 
 
 def traced(fun: Callable, args: tuple, kwargs: dict[str, Any]

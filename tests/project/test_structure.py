@@ -20,7 +20,7 @@ ROOT = pathlib.Path(jax_cse.__file__).parent
 
 # From the ground up: a folder imports only those before it.
 FOLDERS = ("foundation", "compat", "ring", "primitives", "numbering",
-           "directions", "rebuild", "memo", "checking", "report", "transforms",
+           "directions", "rebuild", "memo", "checking", "transforms", "report",
            "probe")
 
 TESTS = ROOT.parent / "tests"
