@@ -63,12 +63,31 @@ def _size_inside(eqn) -> int:
 
 def _cost(eqn) -> tuple[int, int]:
   """Flops and bytes of one run."""
-  work = costs.flops(eqn)
-  inside = [sum(_cost(e)[0] for e in inner.eqns)
-            for inner in compat.jaxprs_in_params(eqn.params)]
-  # One branch of a `cond` runs.
-  work += eqn.params.get("length", 1) * (
-      max(inside) if "branches" in eqn.params else sum(inside))
-  return work, sum(
+  return costs.flops(eqn) + _flops_inside(eqn), sum(
       v.aval.size * v.aval.dtype.itemsize for v in eqn.outvars
       if hasattr(v.aval, "dtype"))
+
+
+def _flops_inside(eqn) -> int:
+  if eqn.primitive is compat.scan_p:
+    return _of_steps(**eqn.params)
+  inside = [sum(map(work, inner.eqns))
+            for inner in compat.jaxprs_in_params(eqn.params)]
+  # One branch of a `cond` runs; of a linear solver, the one that solves.
+  return (max if "branches" in eqn.params
+          or eqn.primitive is compat.linear_solve_p else sum)(inside)
+
+
+def _of_steps(*, jaxpr, length, **params) -> int:
+  """All steps; what is the same in each step is computed once, as by XLA."""
+  jaxpr = jaxpr.jaxpr
+  num_consts, _ = compat.constants_and_carries(params)
+  moving = set(jaxpr.invars[num_consts:])
+  total = 0
+  for eqn in jaxpr.eqns:
+    moves = any(x in moving for x in eqn.invars
+                if type(x) is not compat.Literal)
+    if moves:
+      moving.update(eqn.outvars)
+    total += work(eqn) * (length if moves else 1)
+  return total
