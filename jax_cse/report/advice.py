@@ -42,6 +42,7 @@ class Work(NamedTuple):
   flops: float
 
 
+@contexts.disabled()
 def of(found: Comparison, compiled_flops: float | None) -> list[Advice]:
   """The changes that pay, that which saves most first.
 
@@ -90,8 +91,7 @@ def _work(closed_jaxpr, compiles=False) -> Work:
   # XLA inlines calls.
   inlined = compat.closed(jaxprs.inlined(closed_jaxpr.jaxpr),
                           closed_jaxpr.consts)
-  with contexts.disabled():
-    merged = simplification.simplify(inlined, "exact")
+  merged = simplification.simplify(inlined, "exact")
   return Work(comparison.size(merged),
               comparison.compiled_flops(closed_jaxpr) or 0 if compiles else
               findings.flops(merged))

@@ -10,7 +10,8 @@ computed in its place.
 
 Limits: what got `jax.vjp` or `jax.linearize` under a name of its own before
 calls the plain one. Inside of an `enabled()` in the function JAX may answer
-from a trace that it made before; nothing is noted then.
+from a trace that it made before; nothing is noted then. Nor is it on a JAX that
+has no such functions.
 """
 
 from collections.abc import Callable, Iterator
@@ -140,7 +141,7 @@ def _shapes(primals):
 _patch = patching.Patch([
     (*seam, _noting(how)) for how, seams in (
         ("reverse", compat.REVERSE), ("forward", compat.FORWARD),
-        ("linear", compat.LINEAR)) for seam in seams])
+        ("linear", compat.LINEAR)) for seam in seams if hasattr(*seam)])
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import functools
 from typing import Any
 
+import jax
 import numpy as np
 
 from jax_cse import compat
@@ -54,8 +55,9 @@ def reads_no_more(closed_jaxpr, first: Any, second: Any) -> bool:
   """Whether results are the same for two values of the first operand."""
   others = len(closed_jaxpr.jaxpr.invars) - 1
   try:
-    _check(_evaluated(closed_jaxpr, [_Pair(first, second)]
-                      + [_UNKNOWN] * others))
+    with jax.ensure_compile_time_eval():   # a trace may be under way
+      _check(_evaluated(closed_jaxpr, [_Pair(first, second)]
+                        + [_UNKNOWN] * others))
   except _Differs:
     return False
   return True

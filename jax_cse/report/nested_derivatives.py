@@ -26,14 +26,15 @@ def simplified_before(program: Traceable) -> Iterator[Change]:
     return
   loss = max(losses, key=lambda call: (call.order, call.size))
   inner = [call.line for call in loss.inside if call.line]
-  names = {line.function for line in inner if line.function[0] != "<"}
-  name = f" ({names.pop()})" if len(names) == 1 else ""
+  names = {line.function for line in inner}
+  only = names.pop() if len(names) == 1 else "<several>"
   yield Change(
       loss.line or next(iter(inner), None),
       f"a function with derivatives up to order {loss.order - 1} in it"
       f"{_at(inner)} is differentiated by {loss.size:,} numbers",
       '@jax_cse.enabled("ring") on the step, or @jax_cse.cse on the function '
-      f"with those derivatives in it{name}",
+      "with those derivatives in it"
+      + (f" ({only})" if only.isidentifier() else ""),
       functools.partial(_in_ring, program))
 
 

@@ -59,7 +59,8 @@ def by_gradient(params, t, x):
   u = lambda at: network(params, at[0], at[1])
   u_x = lambda at: jax.grad(u)(at)[1]
   u_xx = lambda at: jax.grad(u_x)(at)[1]
-  return u_xx(jnp.stack([t, x]))
+  u_xxx = lambda at: jax.grad(u_xx)(at)[1]
+  return u_xxx(jnp.stack([t, x]))
 
 
 def by_value_and_grad(params, t, x):

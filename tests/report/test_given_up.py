@@ -110,8 +110,9 @@ class GivenUpTest(parameterized.TestCase):
                      report.merged - followed.merged)
 
   # XLA merges a short call, and draws twice by one key no numbers.
-  @parameterized.parameters(twice(short), twice(branches), of_keys, of_references,
-                            once, twice(jax.checkpoint(loop)), loop)
+  @parameterized.parameters(
+      twice(short), twice(branches), of_keys, of_references, once,
+      twice(jax.checkpoint(loop)), loop)
   def test_nothing_pays(self, program):
     self.assertEmpty(jax_cse.redundancy(program, compiled=False)(X).advice)
 

@@ -13,7 +13,7 @@ from jax_cse.memo.statistics import Statistics
 from jax_cse.report import jaxpr_graph
 from jax_cse.report import report_page
 from jax_cse.report.jaxpr_graph import Graph
-from jax_cse.report.redundancy_report import Line
+from jax_cse.report.redundancy_report import Advice, Line
 from jax_cse.report.source_listing import listing
 from report_parts import Tags, chain, node
 
@@ -81,6 +81,18 @@ class PageTest(parameterized.TestCase):
     self.assertNotIn("seconds while it ran", Tags(report_page.render(run_of(
         entry))).text)
 
+  def test_what_would_pay(self):
+    report = jax_cse.redundancy(lambda x: x, compiled=False)(X)
+    entry = report_page.Entry("f", None, [], report=report)
+    self.assertNotIn("What would pay", Tags(report_page.render(
+        run_of(entry))).text.split("What is looked at")[0])
+    advice = [Advice(Line("/nowhere.py", 3, "f"), "this", "that", 1234, 56789,
+                     0.567), Advice(None, "other", "thing", -3, 1, 0.1)]
+    page = " ".join(Tags(report_page.render(run_of(entry._replace(
+        report=report._replace(advice=advice))))).text.split())
+    self.assertIn("1,234 56,789 57 % nowhere.py:3 thisthat -3 1 10 % the "
+                  "function as a whole otherthing", page)
+
   def test_everything_is_escaped(self):
     with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
       file.write(f"x = '{EVIL}'\n")
@@ -90,7 +102,8 @@ class PageTest(parameterized.TestCase):
           lambda x: lax.sin(x) * lax.sin(x))(X).findings[0]._replace(
               line=line, first=line)
       report = jax_cse.redundancy(lambda x: x)(X)._replace(
-          findings=[finding], not_merged=[finding._replace(reason=EVIL)])
+          findings=[finding], not_merged=[finding._replace(reason=EVIL)],
+          advice=[Advice(line, EVIL, EVIL, 1, 1, 0.5)])
       graph = Graph([node(EVIL, title=EVIL)], [], 1)
       stats = Statistics()
       stats.seconds[EVIL] = Seconds()

@@ -44,6 +44,24 @@ class RunTest(parameterized.TestCase):
     self.assertNotIn("could not be traced", page.text)
     self.assertIn(" with CSE. By XLA’s count ", " ".join(page.text.split()))
 
+  def test_what_would_pay(self):
+    def f(x):
+      h = jnp.tanh(x @ np.ones((6, 32), "float32"))
+      return jnp.tanh(h @ np.ones((32, 32), "float32")).sum()
+
+    class Object:
+      def __call__(self, x):
+        return jnp.trace(jax.hessian(f)(x))
+
+    def function(x):
+      return jnp.trace(jax.hessian(f)(x))
+    with self.written():
+      jax.jit(Object())(np.ones(6, "float32"))
+      jax.jit(function)(np.ones(6, "float32"))
+    page = Tags(self.out.read_text())
+    self.assertNotIn("could not be traced", page.text)
+    self.assertEqual(page.text.count("jax_cse.laplacian(f)(x)"), 2)
+
   def test_the_example(self):
     root = pathlib.Path(jax_cse.__file__).parent.parent
     path = root / "examples" / "twice.py"
@@ -54,7 +72,8 @@ class RunTest(parameterized.TestCase):
     text = " ".join(page.text.split())
     self.assertIn("3 of 3 jitted functions (one for each signature)", text)
     for name in ("1. swing: ", "2. attention: ", "3. train_step: ",
-                 "freqs_cos = jnp.tile(freqs_cos, (1, 2))"):
+                 "freqs_cos = jnp.tile(freqs_cos, (1, 2))",
+                 '@jax_cse.enabled("ring") on the step'):
       self.assertIn(name, text)
 
   def test_what_cannot_be_traced_again(self):
