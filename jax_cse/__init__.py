@@ -13,10 +13,10 @@ from jax_cse.memo.contexts import active_mode as active_mode
 from jax_cse.memo.contexts import disabled as disabled
 from jax_cse.memo.contexts import enabled as enabled
 from jax_cse.memo.contexts import follow_environment as _follow_environment
-from jax_cse.report.redundancy_report import Redundancy as Redundancy
+from jax_cse.findings.redundancy_report import Redundancy as Redundancy
 
 if TYPE_CHECKING:
-  from jax_cse.report.plot_counts import plot_counts as plot_counts
+  from jax_cse.orders.plot_counts import plot_counts as plot_counts
   from jax_cse.report.redundancy import redundancy as redundancy
   from jax_cse.transforms.cse import cse as cse
   from jax_cse.transforms.cse import cse_jaxpr as cse_jaxpr
@@ -38,7 +38,7 @@ _MODULE_OF = {
     "jarrett": "transforms.jarrett",
     "jet": "transforms.jet",
     "laplacian": "transforms.laplacian",
-    "plot_counts": "report.plot_counts",
+    "plot_counts": "orders.plot_counts",
     "polysimp": "transforms.cse",
     "pushfwd": "transforms.pushfwd",
     "redundancy": "report.redundancy",

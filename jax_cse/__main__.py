@@ -13,7 +13,7 @@ from jax_cse.foundation import modes
 from jax_cse.foundation import versions
 from jax_cse.foundation.active import here
 from jax_cse.memo.contexts import enable_process_wide
-from jax_cse.report import blowup
+from jax_cse.orders import blowup
 from jax_cse.report import running
 
 
@@ -133,8 +133,8 @@ def _validate_report(path: str) -> None:
 
 def _compare(options: argparse.Namespace, args: list[str]) -> None:
   versions.check(versions.PATCHED)
-  from jax_cse.report import comparison_table
-  from jax_cse.report import run_comparison
+  from jax_cse.gains import comparison_table
+  from jax_cse.gains import run_comparison
   named, _ = modes.from_environment()
   compared = run_comparison.compare(
       options.program, args, options.module, options.mode or named,

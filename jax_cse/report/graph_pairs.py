@@ -15,8 +15,8 @@ import itertools
 from typing import Any, NamedTuple
 
 from jax_cse import compat
-from jax_cse.report.comparison import Comparison
-from jax_cse.report.findings import line_of
+from jax_cse.findings.comparison import Comparison
+from jax_cse.findings.findings import line_of
 from jax_cse.report.jaxpr_graph import Graph, Mark, called, of_jaxpr
 
 

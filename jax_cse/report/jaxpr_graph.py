@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from jax_cse import compat
-from jax_cse.report.findings import line_of
+from jax_cse.findings.findings import line_of
 
 # 0.1 s to place on one core, 0.3 to 1 s for twice as many; and nobody sees
 # anything in more.

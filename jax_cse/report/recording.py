@@ -34,11 +34,11 @@ from typing import Any, NamedTuple
 import jax
 
 from jax_cse import compat
-from jax_cse.report import advice
-from jax_cse.report import comparison
-from jax_cse.report import naming
-from jax_cse.report import traceable
-from jax_cse.report.redundancy_report import Advice
+from jax_cse.advice import advice
+from jax_cse.findings import comparison
+from jax_cse.findings import naming
+from jax_cse.findings import traceable
+from jax_cse.findings.redundancy_report import Advice
 from jax_cse.report.replaced_jit import replaced_jit
 
 # A program keeps what its function closes over, and takes compiling twice.

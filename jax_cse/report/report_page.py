@@ -17,7 +17,7 @@ from jax_cse.memo.statistics import Statistics
 from jax_cse.report.graph_pairs import GraphPair
 from jax_cse.report.graph_svg import svg
 from jax_cse.report.jaxpr_graph import MARKS, cut
-from jax_cse.report.redundancy_report import (
+from jax_cse.findings.redundancy_report import (
     UNKNOWN, WHOLE, Finding, Line, Redundancy)
 from jax_cse.report.source_listing import File, listing
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 import linecache
 from typing import NamedTuple
 
-from jax_cse.report.redundancy_report import Finding
+from jax_cse.findings.redundancy_report import Finding
 
 AROUND = 3
 

@@ -11,7 +11,7 @@ from jax.test_util import check_grads
 import numpy as np
 
 import jax_cse
-from jax_cse.report.order_counts import nested_jvp
+from jax_cse.orders.order_counts import nested_jvp
 import programs
 from programs import POINT, PROGRAMS, REVERSIBLE
 

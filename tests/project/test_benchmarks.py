@@ -22,8 +22,8 @@ from benchmarks import __main__ as command
 from benchmarks.contests import Contest
 from benchmarks.frame import (BEHIND, DEFAULT, ENTRIES, FULL, QUICK, SLOWER,
                               Case, Count, Line, Ratio, ratio)
-from jax_cse.report import blowup
-from jax_cse.report import order_counts
+from jax_cse.orders import blowup
+from jax_cse.orders import order_counts
 import jax_cse
 
 

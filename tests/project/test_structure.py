@@ -20,8 +20,8 @@ ROOT = pathlib.Path(jax_cse.__file__).parent
 
 # From the ground up: a folder imports only those before it.
 FOLDERS = ("foundation", "compat", "ring", "primitives", "numbering",
-           "directions", "rebuild", "memo", "checking", "transforms", "report",
-           "probe")
+           "directions", "rebuild", "memo", "checking", "transforms",
+           "findings", "advice", "report", "gains", "orders", "probe")
 
 TESTS = ROOT.parent / "tests"
 # Tests of more than one folder, and what tests share.

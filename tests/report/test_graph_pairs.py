@@ -6,7 +6,7 @@ import jax
 from jax import lax
 import numpy as np
 
-from jax_cse.report import comparison
+from jax_cse.findings import comparison
 from jax_cse.report.graph_pairs import graph_pairs
 from specs import COMPOSITIONS, SPECS
 

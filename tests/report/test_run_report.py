@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse.report import comparison
+from jax_cse.findings import comparison
 from jax_cse.report import report_page
 from jax_cse.report import run_report
 from report_parts import Tags

@@ -12,7 +12,7 @@ import jax
 
 from benchmarks.frame import Count, Size, enabled, entry
 from benchmarks.large_networks import resnet, transformer
-from jax_cse.report.order_counts import nested_jvp
+from jax_cse.orders.order_counts import nested_jvp
 from programs import POINT, PROGRAMS
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from benchmarks.frame import BEHIND, SLOWER, Ratio, middle
 import jax_cse
-from jax_cse.report import order_counts
+from jax_cse.orders import order_counts
 
 # Names of ways, of this project and others, in the order in which they are
 # printed. A contest says which of them it has no form of.

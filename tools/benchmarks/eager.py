@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.frame import Case, Size, enabled, entry
 import jax_cse
-from jax_cse.report import blowup
-from jax_cse.report import order_counts
+from jax_cse.orders import blowup
+from jax_cse.orders import order_counts
 from specs import SMOOTH
 
 

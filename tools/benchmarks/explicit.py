@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from benchmarks.frame import Case, Size, enabled, entry
 import jax_cse
-from jax_cse.report import blowup
-from jax_cse.report.order_counts import nested_jvp
+from jax_cse.orders import blowup
+from jax_cse.orders.order_counts import nested_jvp
 from specs import SMOOTH
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.frame import Line, Size, entry, seconds
 import jax_cse
-from jax_cse.report import order_counts
+from jax_cse.orders import order_counts
 from programs import POINT, PROGRAMS
 from specs import SPECS
 

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 from benchmarks.frame import SLOWER, Line, Size, entry, ratio
 import jax_cse
-from jax_cse.report.order_counts import nested_jvp
+from jax_cse.orders.order_counts import nested_jvp
 from programs import POINT, PROGRAMS
 from specs import SPECS
 

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import contenders
 from benchmarks.contests import Contest
 from benchmarks.frame import Size, entry
-from jax_cse.report import blowup
+from jax_cse.orders import blowup
 from programs import PROGRAMS
 from specs import SMOOTH
 

@@ -9,8 +9,8 @@ from benchmarks import contenders
 from benchmarks.contests import operations
 from benchmarks.frame import Line, Size, enabled, entry
 import jax_cse
-from jax_cse.report import blowup
-from jax_cse.report.order_counts import nested_jvp
+from jax_cse.orders import blowup
+from jax_cse.orders.order_counts import nested_jvp
 
 
 def _operations(fun, *args) -> int:

@@ -18,9 +18,10 @@ PACKAGE = ROOT / "jax_cse"
 # Where a folder stands: a column and a row, from the ground up.
 PLACES = {
     "foundation": (0, 0), "compat": (0, 1), "ring": (2, 1),
-    "primitives": (1, 2), "numbering": (1, 3), "rebuild": (1, 4),
-    "memo": (1, 5), "checking": (2, 6), "report": (0, 7),
-    "transforms": (2, 7)}
+    "primitives": (1, 2), "numbering": (1, 3), "directions": (1, 4),
+    "rebuild": (1, 5), "memo": (1, 6), "findings": (0, 7), "checking": (2, 7),
+    "transforms": (2, 8), "orders": (0, 8), "advice": (1, 9), "report": (1, 10),
+    "gains": (1, 11)}
 _WIDTH, _HEIGHT = 1.7, 0.6
 _BLUE, _GREY = "#0072B2", "#777777"
 
@@ -47,7 +48,7 @@ def direct(needs: dict[str, set[str]]) -> list[tuple[str, str]]:
 
 
 def draw() -> Figure:
-  fig = Figure(figsize=(6.5, 8), layout="constrained")
+  fig = Figure(figsize=(6.5, 11), layout="constrained")
   ax: Any = fig.subplots()
   at = {folder: (2.4 * column, 1.3 * row)
         for folder, (column, row) in PLACES.items()}
@@ -62,7 +63,8 @@ def draw() -> Figure:
         (x - _WIDTH / 2, y - _HEIGHT / 2), _WIDTH, _HEIGHT, facecolor="white",
         edgecolor=_BLUE, linewidth=1.5, boxstyle="round,pad=0.05"))
     ax.text(x, y, f"{folder}/", ha="center", va="center", fontsize=12)
-  ax.set(xlim=(-1.2, 6), ylim=(-0.6, 9.7), aspect="equal")
+  top = max(y for _, y in at.values())
+  ax.set(xlim=(-1.2, 6), ylim=(-0.6, top + 0.6), aspect="equal")
   ax.axis("off")
   return fig
 

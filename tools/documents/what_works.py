@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks import contenders
 import jax_cse
-from jax_cse.report import blowup
-from jax_cse.report import order_counts
+from jax_cse.orders import blowup
+from jax_cse.orders import order_counts
 from programs import POINT, PROGRAMS
 
 _V = np.array([0.5, 2.0, 1.2, 0.7])

@@ -19,12 +19,12 @@ from jax_cse.foundation import modes
 from jax_cse.foundation.counting import equations
 from jax_cse.memo import contexts
 from jax_cse.rebuild import simplification
-from jax_cse.report import duplicates
-from jax_cse.report import findings
-from jax_cse.report import naming
-from jax_cse.report import traceable
-from jax_cse.report.redundancy_report import Advice, Finding, Redundancy
-from jax_cse.report.traceable import Traceable
+from jax_cse.findings import duplicates
+from jax_cse.findings import findings
+from jax_cse.findings import naming
+from jax_cse.findings import traceable
+from jax_cse.findings.redundancy_report import Advice, Finding, Redundancy
+from jax_cse.findings.traceable import Traceable
 
 
 class Comparison(NamedTuple):

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse.report import blowup
-from jax_cse.report import order_counts
-from jax_cse.report import order_figure
+from jax_cse.orders import blowup
+from jax_cse.orders import order_counts
+from jax_cse.orders import order_figure
 from programs import PROGRAMS
 
 thread = blowup.function

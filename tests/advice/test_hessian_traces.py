@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse.report import advice
-from jax_cse.report import comparison
-from jax_cse.report import hessian_traces
-from jax_cse.report import traceable
+from jax_cse.advice import advice
+from jax_cse.findings import comparison
+from jax_cse.advice import hessian_traces
+from jax_cse.findings import traceable
 
 N = 6
 W = [np.random.RandomState(n).randn(n, m).astype("float32") / n**0.5

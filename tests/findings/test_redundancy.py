@@ -15,11 +15,11 @@ import numpy as np
 
 import checking
 import jax_cse
-from jax_cse.report import comparison
-from jax_cse.report import duplicates
-from jax_cse.report import findings
-from jax_cse.report import naming
-from jax_cse.report.redundancy_report import Line
+from jax_cse.findings import comparison
+from jax_cse.findings import duplicates
+from jax_cse.findings import findings
+from jax_cse.findings import naming
+from jax_cse.findings.redundancy_report import Line
 import op_by_op
 from specs import COMPOSITIONS, SPECS
 

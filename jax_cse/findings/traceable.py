@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jax_cse.report import derivative_calls
-from jax_cse.report.derivative_calls import Call
-from jax_cse.report.redundancy_report import Line
+from jax_cse.findings import derivative_calls
+from jax_cse.findings.derivative_calls import Call
+from jax_cse.findings.redundancy_report import Line
 
 
 class Traceable(NamedTuple):

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse.report import advice
-from jax_cse.report import comparison
-from jax_cse.report import nested_derivatives
-from jax_cse.report.redundancy_report import Advice, Line
+from jax_cse.advice import advice
+from jax_cse.findings import comparison
+from jax_cse.advice import nested_derivatives
+from jax_cse.findings.redundancy_report import Advice, Line
 
 RING = '@jax_cse.enabled("ring")'
 WIDTHS = (2, 16, 16, 1)

@@ -9,8 +9,8 @@ import numpy as np
 
 import jax_cse
 from jax_cse.memo.seconds import Seconds
-from jax_cse.report import measured_run
-from jax_cse.report import timed_calls
+from jax_cse.gains import measured_run
+from jax_cse.gains import timed_calls
 
 X = np.ones(3, "float32")
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jax_cse.report import order_counts
-from jax_cse.report.order_counts import WAYS
+from jax_cse.orders import order_counts
+from jax_cse.orders.order_counts import WAYS
 
 POINT = 1.1
 
@@ -106,7 +106,7 @@ def figure(measurements: list[Measurement]):
   Returns:
     A matplotlib figure with one panel a way. Needs the extra `plot`.
   """
-  from jax_cse.report import order_figure
+  from jax_cse.orders import order_figure
   return order_figure.draw_counts("0.3 sin(t) t$^{10}$", [
       order_counts.OrderCounts(order_counts.TITLES[way], {
           m.order: m.counts for m in measurements if m.way == way})

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from jax_cse.memo import contexts
-from jax_cse.report import derivative_calls
-from jax_cse.report.derivative_calls import Call
-from jax_cse.report.redundancy_report import Line
-from jax_cse.report.traceable import Change, Traceable
+from jax_cse.findings import derivative_calls
+from jax_cse.findings.derivative_calls import Call
+from jax_cse.findings.redundancy_report import Line
+from jax_cse.findings.traceable import Change, Traceable
 
 
 def simplified_before(program: Traceable) -> Iterator[Change]:

@@ -27,7 +27,7 @@ import jax
 from jax_cse import compat
 from jax_cse.compat import patching
 from jax_cse.memo import contexts
-from jax_cse.report.redundancy_report import Line
+from jax_cse.findings.redundancy_report import Line
 
 _numbers = itertools.count()
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse.report import timed_calls
+from jax_cse.gains import timed_calls
 
 X = np.ones(3, "float32")
 

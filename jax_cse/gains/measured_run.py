@@ -1,6 +1,6 @@
 """One run of a program, measured: a process that `run_comparison` starts.
 
-    python -m jax_cse.report.measured_run SETTINGS [ARGS...]
+    python -m jax_cse.gains.measured_run SETTINGS [ARGS...]
 
 `SETTINGS` are `Settings` as JSON. What was measured is written as JSON, a
 `Figures`. The environment says with which mode the program runs.
@@ -18,10 +18,10 @@ from jax import monitoring
 
 from jax_cse.memo import contexts
 from jax_cse.memo import seconds
-from jax_cse.report import comparison
+from jax_cse.findings import comparison
 from jax_cse.report import running
-from jax_cse.report import timed_calls
-from jax_cse.report.redundancy_report import Redundancy
+from jax_cse.gains import timed_calls
+from jax_cse.findings.redundancy_report import Redundancy
 
 _CACHE_HIT = "/jax/compilation_cache/cache_hits"
 

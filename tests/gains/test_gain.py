@@ -3,8 +3,8 @@
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from jax_cse.report import gain
-from jax_cse.report.gain import INDIFFERENT, LATER, LEAVE_OFF, WORTH_IT
+from jax_cse.gains import gain
+from jax_cse.gains.gain import INDIFFERENT, LATER, LEAVE_OFF, WORTH_IT
 
 
 def way(name, later_calls=100, **parts):

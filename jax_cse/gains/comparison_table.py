@@ -5,9 +5,9 @@ import pathlib
 import statistics
 from typing import Any
 
-from jax_cse.report import gain
-from jax_cse.report.measured_run import Figures
-from jax_cse.report.run_comparison import PLAIN, Compared
+from jax_cse.gains import gain
+from jax_cse.gains.measured_run import Figures
+from jax_cse.gains.run_comparison import PLAIN, Compared
 
 # Functions that are shown, those first that take longest without CSE.
 _MOST_FUNCTIONS = 12

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from jax_cse.foundation import modes
-from jax_cse.report import naming
-from jax_cse.report import order_counts
+from jax_cse.findings import naming
+from jax_cse.orders import order_counts
 
 MAX_EQUATIONS = 20_000   # seconds to trace
 
 
 def _order_figure() -> Any:
   try:
-    from jax_cse.report import order_figure
+    from jax_cse.orders import order_figure
   except ModuleNotFoundError as e:
     if (e.name or "").partition(".")[0] != "matplotlib":
       raise

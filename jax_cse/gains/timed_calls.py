@@ -35,8 +35,8 @@ import jax
 from jax_cse import compat
 from jax_cse.foundation.counting import equations
 from jax_cse.memo import seconds
-from jax_cse.report import comparison
-from jax_cse.report import naming
+from jax_cse.findings import comparison
+from jax_cse.findings import naming
 from jax_cse.report.replaced_jit import replaced_jit
 
 

@@ -18,14 +18,14 @@ from jax_cse.compat import jaxprs
 from jax_cse.foundation import counting
 from jax_cse.memo import contexts
 from jax_cse.rebuild import simplification
-from jax_cse.report import comparison
-from jax_cse.report import findings
-from jax_cse.report import given_up
-from jax_cse.report import hessian_traces
-from jax_cse.report import nested_derivatives
-from jax_cse.report.comparison import Comparison
-from jax_cse.report.redundancy_report import Advice
-from jax_cse.report.traceable import Change, Traceable
+from jax_cse.findings import comparison
+from jax_cse.findings import findings
+from jax_cse.advice import given_up
+from jax_cse.advice import hessian_traces
+from jax_cse.advice import nested_derivatives
+from jax_cse.findings.comparison import Comparison
+from jax_cse.findings.redundancy_report import Advice
+from jax_cse.findings.traceable import Change, Traceable
 
 # What must be saved, as a part of the flops.
 _LEAST = 0.1
