@@ -161,6 +161,7 @@ def table(figures: Figures, name: str) -> str:
   if name not in TABLES:
     raise Missing(f"no table {name!r}; there are: {', '.join(TABLES)}")
   made = TABLES[name]
+  source = _source(figures, made)   # which all entries are there for
   rows = [[title, *(_cell(figures, key, column)
                     for column in made.columns.values())]
           for title, key in _rows(figures, made)]
@@ -170,7 +171,7 @@ def table(figures: Figures, name: str) -> str:
   lines = [[made.heading, *made.columns],
            ["---", *("---:" for _ in made.columns)], *rows]
   return "".join(f"| {' | '.join(cells)} |\n" for cells in lines) + (
-      f"\n{_source(figures, made)}\n")
+      f"\n{source}\n")
 
 
 def entries(made: Table) -> list[str]:
