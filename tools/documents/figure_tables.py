@@ -137,16 +137,16 @@ TABLES = {
             "operations": "biharmonic-flops: {}: ratio",
             "run": "spread biharmonic-run: {}: ratio"}),
     "large-laplacian": Table("Laplacian, 50 dimensions, over folx", {
-        "`laplacian`": "Laplacian, 50 dimensions, laplacian",
-        "plain nested `jvp`": "Laplacian, 50 dimensions, nested jvp"},
-                             _OPERATORS),
+        "`laplacian`": "Laplacian, 50 dimensions, 16 points, laplacian",
+        "plain nested `jvp`": "Laplacian, 50 dimensions, 16 points, nested jvp"
+    }, _OPERATORS),
     "large-biharmonic": Table(
         "biharmonic operator, 5 dimensions, over plain nested `jvp`", {
-            "`laplacian` twice": "biharmonic, 5 dimensions, laplacian twice",
-            "`cse` of nested `jvp`":
-                "biharmonic, 5 dimensions, cse of nested jvp",
-            "jet": "biharmonic, 5 dimensions, jet",
-            "folx twice": "biharmonic, 5 dimensions, folx twice"}, _OPERATORS),
+            title: f"biharmonic, 5 dimensions, 16 points, {way}"
+            for title, way in (("`laplacian` twice", "laplacian twice"),
+                               ("`cse` of nested `jvp`", "cse of nested jvp"),
+                               ("jet", "jet"), ("folx twice", "folx twice"))},
+        _OPERATORS),
     "mixed-partials": Table("equations of the mixed partial", {
         "network": "network, ring", "softmax": "softmax, ring",
         "norm": "norm, ring", "dot product": "dot product, ring",
