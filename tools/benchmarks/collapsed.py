@@ -75,8 +75,8 @@ class _Operator(NamedTuple):
     found = list(measured(ways, x, _TURNS, _RUNS, size))
     mark = BEHIND if ways[0].name == "folx" else SLOWER
     yield from compared(
-        f"{self.name}, {dimension} dimensions, {self.points} points", found, mark, (1e-2, 1e-4),
-        lambda way: way.startswith(("laplacian", "cse")))
+        f"{self.name}, {dimension} dimensions, {self.points} points", found,
+        mark, (1e-2, 1e-4), lambda way: way.startswith(("laplacian", "cse")))
 
 
 @entry("Laplacian and biharmonic of a large network, over folx and nested jvp")
