@@ -21,7 +21,8 @@ _ENTRY = {"command": "tools/bench times", "date": "2026-01-02",
           "lines": {
               "beam, ours": {"run": [0.25, 0.2, 0.3], "flops": 0.5, "n": 1200},
               "plate, ours": {"run": [0.004, 0.004, 0.004], "flops": 2.0},
-              "plate, jet": {"run": "KeyError"}}}
+              "plate, jet": {"run": "KeyError"},
+              "a: b, theirs": {"run": 1.5}}}
 _OTHER = {**_ENTRY, "command": "tools/bench --full counts",
           "date": "2026-01-03", "lines": {"beam": {"n": 3}}}
 FIGURES = figures.Figures({"times": _ENTRY, "counts": _OTHER})
@@ -38,6 +39,7 @@ class ReferenceTest(parameterized.TestCase):
       ("fasters times: beam, ours: run", "4.00 (3.33 to 5.00)"),
       ("times: plate, ours: run", "0.004"),
       ("times: plate, jet: run", "KeyError"),
+      ("times: a: b, theirs: run", "1.50"),
       ("range times: *, ours: flops", "0.50 to 2.00"),
       ("mean times: *, ours: flops", "1.00"))
   def test_text(self, reference, wanted):

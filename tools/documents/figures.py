@@ -30,7 +30,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _BLOCK = re.compile(r"^<!-- figures: (.+?) -->\n(.*?)^<!-- end figures -->$",
                     re.MULTILINE | re.DOTALL)
 _NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
-_MARK = r"<!-- =(?:(\w+) )?(\S+): (.+?): (.+?) -->"
+_MARK = r"<!-- =(?:(\w+) )?(\S+): (.+): (.+?) -->"
 
 
 class Missing(ValueError):
