@@ -124,7 +124,7 @@ class StoreTest(absltest.TestCase):
     self.assertEqual(found["counts"], {
         "command": "tools/bench counts", **described,
         "lines": {"a": {"n": 2}, "b": {"r": [1.235, 1., 2.], "f": 0.1235}}})
-    self.assertEqual(path.read_text().count("\n"), 17)
+    self.assertEqual(path.read_text().count("\n"), 18)
 
 
 class DocumentsTest(absltest.TestCase):

@@ -25,7 +25,7 @@ def others(size: Size) -> Iterator[Case | Line]:
       return jax.jit(lambda *xs: fun(*xs)).trace(*operands)
 
     lower = lambda trace=trace: trace().lower()
-    for what, run, limit in (("traced", trace, 1.3),
-                             ("traced and lowered", lower, None)):
+    ways = (("traced", trace, 1.3), ("traced and lowered", lower, None))
+    for what, run, limit in ways if size.full else ways[:1]:
       yield Case(f"{name}, {what}", run, enabled(run), limit, turns=5,
                  prepare=jax.clear_caches, clock=time.process_time)

@@ -187,8 +187,7 @@ TABLES = {
                         "jet": _stage("jet"), "jet-array": _stage("jet-array"),
                         "Enzyme-JAX": _stage("Enzyme-JAX")}),
     "others": Table("program", {"*": "others: *, traced"}, {
-        "traced": "spread others: {}, traced: ratio",
-        "traced and lowered": "others: {}, traced and lowered: ratio"}),
+        "traced": "spread others: {}, traced: ratio"}),
     "vector-counts": Table("equations, plain and with CSE", {
         title: f"vector-counts: {operator} of {{}}: control; "
                f"vector-counts: {operator} of {{}}: candidate"
