@@ -99,7 +99,8 @@ def _assert_close(a, b):
 @entry("nested jvp evaluated eagerly, from the second time on")
 def nested_jvp_eagerly(size: Size) -> Iterator[Case]:
   yield from _eagerly(size.of((2,), (2, 4, 6), range(2, 8)), lambda: None,
-                      # Without CSE the sixth of a million takes 2 s, the seventh 15.
+                      # Without CSE the sixth of a million takes 2 s, the next
+                      # 15.
                       lambda order: 7 if order < 7 else 3, size.of(6, 4, 6))
 
 

@@ -19,6 +19,7 @@ import json
 import math
 import pathlib
 import re
+import sys
 from typing import Any
 
 from documents.figure_tables import TABLES, Table
@@ -220,7 +221,11 @@ def main() -> None:
   figures = read()
   for page in PAGES:
     before = page.read_text()
-    if (after := rendered(before, figures)) != before:
+    try:
+      after = rendered(before, figures)
+    except ValueError as e:
+      sys.exit(f"{page.relative_to(ROOT)}: {e}")
+    if after != before:
       page.write_text(after)
       print(f"written: {page.relative_to(ROOT)}")
 
