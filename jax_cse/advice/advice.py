@@ -11,7 +11,7 @@ again or is no cheaper gives no advice.
 from collections.abc import Callable, Iterator
 import functools
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
@@ -31,9 +31,10 @@ from jax_cse.findings.traceable import Change, Traceable
 _LEAST = 0.1
 # Programs that are made of one kind.
 _MOST = 4
-KINDS: tuple[Callable[[Traceable], Iterator[Change]], ...] = (
-    nested_derivatives.simplified_before, nested_derivatives.forwards,
-    hessian_traces.changes)
+# What mode "ring" does by itself, and what else may pay.
+IN_RING: tuple[Callable[[Traceable], Iterator[Change]], ...] = (
+    nested_derivatives.simplified_before, nested_derivatives.forwards)
+KINDS = (*IN_RING, hessian_traces.changes)
 
 
 class Work(NamedTuple):
@@ -43,18 +44,20 @@ class Work(NamedTuple):
 
 
 @contexts.disabled()
-def of(found: Comparison, compiled_flops: float | None) -> list[Advice]:
+def of(found: Comparison, compiled_flops: float | None,
+       mode: str | None = None) -> list[Advice]:
   """The changes that pay, that which saves most first.
 
   Args:
     found: the program.
     compiled_flops: of it as it is, by XLA; None if nothing is to be compiled.
+    mode: that it runs in already.
   """
   # XLA counts one step of a loop.
   by_xla = compiled_flops is not None and not _has_loops(found.plain)
   base = functools.cache(lambda: _work(found.plain))
   advice = []
-  for change in _changes(found):
+  for change in _changes(found, mode):
     compiled = compiled_flops if by_xla and change.compiles else None
     try:
       work = _work(jaxprs.drop_dead_equations(change.make()),
@@ -71,11 +74,12 @@ def of(found: Comparison, compiled_flops: float | None) -> list[Advice]:
   return sorted(advice, key=lambda x: -x.flops)
 
 
-def _changes(found) -> Iterator[Change]:
-  for look, where in [(kind, found.program) for kind in KINDS] + [
-      (given_up.changes, found)]:
-    if where is None:
-      continue
+def _changes(found, mode) -> Iterator[Change]:
+  kinds: list[tuple[Callable, Any]] = [(given_up.changes, found)]
+  if found.program is not None:
+    kinds += [(kind, found.program) for kind in KINDS
+              if mode != "ring" or kind not in IN_RING]
+  for look, where in kinds:
     try:
       yield from itertools.islice(look(where), _MOST)
     except (Exception, SystemExit):   # to look for it takes traces as well

@@ -39,6 +39,7 @@ from jax_cse.findings import comparison
 from jax_cse.findings import naming
 from jax_cse.findings import traceable
 from jax_cse.findings.redundancy_report import Advice
+from jax_cse.memo import contexts
 from jax_cse.report.replaced_jit import replaced_jit
 
 # A program keeps what its function closes over, and takes compiling twice.
@@ -62,6 +63,7 @@ class Program(NamedTuple):
       not known.
     plain: its closed jaxpr without CSE, if it was traced meanwhile.
     advice: which changes pay, if it was.
+    mode: that it was traced in; None without CSE.
     x64: whether numbers had 64 bits where JAX was not told how many.
   """
   fun: Callable
@@ -70,6 +72,7 @@ class Program(NamedTuple):
   called: tuple[str, int, str] | None
   plain: Any = None
   advice: Sequence[Advice] = ()
+  mode: str | None = None
   x64: bool = False
 
   @property
@@ -209,7 +212,8 @@ class Recording:
         self.left_out += 1
         return
       self._keys.add(key)
-      program = Program(fun, args, kwargs, compat.calling_frame(), x64=x64)
+      program = Program(fun, args, kwargs, compat.calling_frame(), x64=x64,
+                        mode=contexts.active_mode())
       place = len(self.programs)
       self.programs.append(program)
     if _calls_an_object(fun):
@@ -220,7 +224,7 @@ class Recording:
         return
       self.programs[place] = program._replace(
           plain=plain, advice=advice.of(comparison.of_jaxpr(
-              program.name, plain, "exact", again), None))
+              program.name, plain, "exact", again), None, program.mode))
 
 
 def _calls_an_object(fun):

@@ -120,7 +120,7 @@ def _entry(traced: recording.Program, mode: str) -> report_page.Entry:
   except Exception as e:   # of a compiler
     flops_error = _said(e)
   pairs = list(graph_pairs(found, names))
-  pays = (advice.of(found, flops[1]) if traced.plain is None
+  pays = (advice.of(found, flops[1], traced.mode) if traced.plain is None
           else traced.advice)
   return entry._replace(
       report=found.report(flops, pays), flops_error=flops_error,

@@ -204,6 +204,9 @@ class AdviceTest(parameterized.TestCase):
 
   def test_where_the_line_is_there_already(self):
     step = jax.value_and_grad(loss(by_argnums))
+    found = comparison.of(step, "exact")(PARAMS, T, X)
+    self.assertNotEmpty(advice.of(found, None))
+    self.assertEmpty(advice.of(found, None, "ring"))
     self.assertEmpty(advised(jax_cse.enabled("ring")(step), PARAMS, T, X))
 
   @parameterized.parameters(by_argnums, by_lambda, by_value_and_grad)

@@ -1,5 +1,6 @@
 """The page that `run --report` writes, from a program that runs."""
 
+import functools
 import pathlib
 import runpy
 import tempfile
@@ -61,6 +62,26 @@ class RunTest(parameterized.TestCase):
     page = Tags(self.out.read_text())
     self.assertNotIn("could not be traced", page.text)
     self.assertEqual(page.text.count("jax_cse.laplacian(f)(x)"), 2)
+
+  def test_what_is_done_already_would_not_pay(self):
+    def network(w, x):
+      return jnp.tanh(jnp.tanh(x * w[0]) @ w[1]).sum()
+
+    def third(w, x):
+      u = functools.partial(network, w)
+      return jax.grad(jax.grad(jax.grad(u)))(x)
+
+    def step(w, x):
+      return jax.grad(third)(w, x)
+    w = np.ones(8, "float32"), np.ones((8, 8), "float32")
+    for around, said in ((jax_cse.disabled(), True),
+                         (jax_cse.enabled("ring"), False)):
+      with self.written():
+        with around:
+          jax.jit(step)(w, 0.5)
+      page = Tags(self.out.read_text())
+      self.assertNotIn("could not be traced", page.text)
+      self.assertEqual('enabled("ring") on the step' in page.text, said)
 
   def test_the_example(self):
     root = pathlib.Path(jax_cse.__file__).parent.parent

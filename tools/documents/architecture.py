@@ -19,8 +19,8 @@ PACKAGE = ROOT / "jax_cse"
 PLACES = {
     "foundation": (0, 0), "compat": (0, 1), "ring": (2, 1),
     "primitives": (1, 2), "numbering": (1, 3), "directions": (1, 4),
-    "rebuild": (1, 5), "memo": (1, 6), "findings": (0, 7), "checking": (2, 7),
-    "transforms": (2, 8), "orders": (0, 8), "advice": (1, 9), "report": (1, 10),
+    "rebuild": (1, 5), "memo": (1, 6), "findings": (0, 8), "checking": (2, 7),
+    "transforms": (2, 8), "orders": (0, 9), "advice": (1, 9), "report": (1, 10),
     "gains": (1, 11)}
 _WIDTH, _HEIGHT = 1.7, 0.6
 _BLUE, _GREY = "#0072B2", "#777777"
