@@ -3,6 +3,7 @@
 import importlib as _importlib
 from typing import TYPE_CHECKING, Any
 
+from jax_cse.findings.redundancy_report import Redundancy as Redundancy
 from jax_cse.foundation import versions as _versions
 from jax_cse.foundation.counting import count_primitives as count_primitives
 from jax_cse.foundation.errors import CheckFailed as CheckFailed
@@ -13,7 +14,6 @@ from jax_cse.memo.contexts import active_mode as active_mode
 from jax_cse.memo.contexts import disabled as disabled
 from jax_cse.memo.contexts import enabled as enabled
 from jax_cse.memo.contexts import follow_environment as _follow_environment
-from jax_cse.findings.redundancy_report import Redundancy as Redundancy
 
 if TYPE_CHECKING:
   from jax_cse.orders.plot_counts import plot_counts as plot_counts

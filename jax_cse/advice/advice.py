@@ -14,18 +14,18 @@ import itertools
 from typing import Any, NamedTuple
 
 from jax_cse import compat
-from jax_cse.compat import jaxprs
-from jax_cse.foundation import counting
-from jax_cse.memo import contexts
-from jax_cse.rebuild import simplification
-from jax_cse.findings import comparison
-from jax_cse.findings import findings
 from jax_cse.advice import given_up
 from jax_cse.advice import hessian_traces
 from jax_cse.advice import nested_derivatives
+from jax_cse.compat import jaxprs
+from jax_cse.findings import comparison
+from jax_cse.findings import findings
 from jax_cse.findings.comparison import Comparison
 from jax_cse.findings.redundancy_report import Advice
 from jax_cse.findings.traceable import Change, Traceable
+from jax_cse.foundation import counting
+from jax_cse.memo import contexts
+from jax_cse.rebuild import simplification
 
 # What must be saved, as a part of the flops.
 _LEAST = 0.1

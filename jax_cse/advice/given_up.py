@@ -15,13 +15,13 @@ from typing import Any
 
 from jax_cse import compat
 from jax_cse.compat import jaxprs
-from jax_cse.foundation import counting
-from jax_cse.numbering import keys
-from jax_cse.primitives import exclusions
 from jax_cse.findings import findings
 from jax_cse.findings.comparison import Comparison
 from jax_cse.findings.redundancy_report import Line
 from jax_cse.findings.traceable import Change
+from jax_cse.foundation import counting
+from jax_cse.numbering import keys
+from jax_cse.primitives import exclusions
 
 # What XLA merges itself, but for loops.
 _MERGED_BY_XLA = exclusions.RULE, exclusions.KEYS

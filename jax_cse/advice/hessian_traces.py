@@ -24,8 +24,8 @@ from jax.custom_derivatives import SymbolicZero
 import jax.numpy as jnp
 import numpy as np
 
-from jax_cse.findings import derivative_calls
 from jax_cse.advice import known_parts
+from jax_cse.findings import derivative_calls
 from jax_cse.findings.derivative_calls import Call
 from jax_cse.findings.traceable import Change, Traceable
 from jax_cse.transforms.laplacian import laplacian

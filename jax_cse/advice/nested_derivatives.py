@@ -11,11 +11,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jax_cse.memo import contexts
 from jax_cse.findings import derivative_calls
 from jax_cse.findings.derivative_calls import Call
 from jax_cse.findings.redundancy_report import Line
 from jax_cse.findings.traceable import Change, Traceable
+from jax_cse.memo import contexts
 
 
 def simplified_before(program: Traceable) -> Iterator[Change]:

@@ -15,16 +15,16 @@ from jax import jit   # as it was imported, which nobody records
 from jax.extend import core
 
 from jax_cse.compat import jaxprs
-from jax_cse.foundation import modes
-from jax_cse.foundation.counting import equations
-from jax_cse.memo import contexts
-from jax_cse.rebuild import simplification
 from jax_cse.findings import duplicates
 from jax_cse.findings import findings
 from jax_cse.findings import naming
 from jax_cse.findings import traceable
 from jax_cse.findings.redundancy_report import Advice, Finding, Redundancy
 from jax_cse.findings.traceable import Traceable
+from jax_cse.foundation import modes
+from jax_cse.foundation.counting import equations
+from jax_cse.memo import contexts
+from jax_cse.rebuild import simplification
 
 
 class Comparison(NamedTuple):

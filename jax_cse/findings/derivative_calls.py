@@ -26,8 +26,8 @@ import jax
 
 from jax_cse import compat
 from jax_cse.compat import patching
-from jax_cse.memo import contexts
 from jax_cse.findings.redundancy_report import Line
+from jax_cse.memo import contexts
 
 _numbers = itertools.count()
 

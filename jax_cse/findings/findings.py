@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 from jax_cse import compat
-from jax_cse.foundation.counting import equations
-from jax_cse.primitives import costs
 from jax_cse.findings.duplicates import Duplicate
 from jax_cse.findings.redundancy_report import Finding, Line
+from jax_cse.foundation.counting import equations
+from jax_cse.primitives import costs
 
 
 def grouped(found: Iterable[Duplicate]

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 from jax import monitoring
 
+from jax_cse.findings import comparison
+from jax_cse.findings.redundancy_report import Redundancy
+from jax_cse.gains import timed_calls
 from jax_cse.memo import contexts
 from jax_cse.memo import seconds
-from jax_cse.findings import comparison
 from jax_cse.report import running
-from jax_cse.gains import timed_calls
-from jax_cse.findings.redundancy_report import Redundancy
 
 _CACHE_HIT = "/jax/compilation_cache/cache_hits"
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from jax_cse.foundation import modes
 from jax_cse.gains import gain
-from jax_cse.report import running
 from jax_cse.gains.measured_run import Figures, Settings
+from jax_cse.report import running
 
 PLAIN, AS_WRITTEN = "plain", "as written"
 # Which of them a program gains by is not known before: a training step with

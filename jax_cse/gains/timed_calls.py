@@ -33,10 +33,10 @@ from typing import Any, NamedTuple
 import jax
 
 from jax_cse import compat
-from jax_cse.foundation.counting import equations
-from jax_cse.memo import seconds
 from jax_cse.findings import comparison
 from jax_cse.findings import naming
+from jax_cse.foundation.counting import equations
+from jax_cse.memo import seconds
 from jax_cse.report.replaced_jit import replaced_jit
 
 

@@ -8,8 +8,8 @@ It needs the extra `plot`: pip install 'jax_cse[plot]'.
 from collections.abc import Callable
 from typing import Any
 
-from jax_cse.foundation import modes
 from jax_cse.findings import naming
+from jax_cse.foundation import modes
 from jax_cse.orders import order_counts
 
 MAX_EQUATIONS = 20_000   # seconds to trace

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from jax_cse.foundation import inputs
 from jax_cse.advice import advice
 from jax_cse.findings import comparison
 from jax_cse.findings.redundancy_report import Redundancy
+from jax_cse.foundation import inputs
 
 _P = ParamSpec("_P")
 

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from jax_cse.findings.redundancy_report import (
+    UNKNOWN, WHOLE, Finding, Line, Redundancy)
 from jax_cse.memo import seconds
 from jax_cse.memo.statistics import Statistics
 from jax_cse.report.graph_pairs import GraphPair
 from jax_cse.report.graph_svg import svg
 from jax_cse.report.jaxpr_graph import MARKS, cut
-from jax_cse.findings.redundancy_report import (
-    UNKNOWN, WHOLE, Finding, Line, Redundancy)
 from jax_cse.report.source_listing import File, listing
 
 _PAGE = pathlib.Path(__file__).parent / "page"

@@ -24,14 +24,14 @@ import traceback
 import jax
 
 from jax_cse import compat
-from jax_cse.foundation import version
-from jax_cse.memo.statistics import Statistics
 from jax_cse.advice import advice
 from jax_cse.findings import comparison
+from jax_cse.findings.redundancy_report import Line
+from jax_cse.foundation import version
+from jax_cse.memo.statistics import Statistics
 from jax_cse.report import recording
 from jax_cse.report import report_page
 from jax_cse.report.graph_pairs import graph_pairs
-from jax_cse.findings.redundancy_report import Line
 
 # The most that is said about an error, in characters.
 _LONGEST = 2000

@@ -14,8 +14,8 @@ import numpy as np
 
 import jax_cse
 from jax_cse.advice import advice
-from jax_cse.findings import comparison
 from jax_cse.advice import nested_derivatives
+from jax_cse.findings import comparison
 from jax_cse.findings.redundancy_report import Advice, Line
 
 RING = '@jax_cse.enabled("ring")'

@@ -11,8 +11,8 @@ import numpy as np
 
 import jax_cse
 from jax_cse.advice import advice
-from jax_cse.findings import comparison
 from jax_cse.advice import hessian_traces
+from jax_cse.findings import comparison
 from jax_cse.findings import traceable
 
 N = 6

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
-from jax_cse.findings import derivative_calls
 from jax_cse.advice import known_parts
+from jax_cse.findings import derivative_calls
 
 X = np.ones(3, "float32")
 

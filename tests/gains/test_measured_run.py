@@ -8,9 +8,9 @@ from jax import lax
 import numpy as np
 
 import jax_cse
-from jax_cse.memo.seconds import Seconds
 from jax_cse.gains import measured_run
 from jax_cse.gains import timed_calls
+from jax_cse.memo.seconds import Seconds
 
 X = np.ones(3, "float32")
 

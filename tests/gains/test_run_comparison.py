@@ -11,8 +11,8 @@ from absl.testing import parameterized
 from jax_cse.gains import comparison_table
 from jax_cse.gains import gain
 from jax_cse.gains import run_comparison
-from jax_cse.report import running
 from jax_cse.gains.measured_run import Figures
+from jax_cse.report import running
 
 LINES = {"exact": "a.py:1 computes again", "ring": "a.py:2 computes again"}
 

@@ -8,12 +8,12 @@ from jax import lax
 import numpy as np
 
 import jax_cse
+from jax_cse.findings.redundancy_report import Advice, Line
 from jax_cse.memo.seconds import Seconds
 from jax_cse.memo.statistics import Statistics
 from jax_cse.report import jaxpr_graph
 from jax_cse.report import report_page
 from jax_cse.report.jaxpr_graph import Graph
-from jax_cse.findings.redundancy_report import Advice, Line
 from jax_cse.report.source_listing import listing
 from report_parts import Tags, chain, node
 
