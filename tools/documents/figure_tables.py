@@ -3,17 +3,22 @@
 A cell is made of references, as `figures` reads them, with `; ` between them.
 The key of the row stands for {} in the column, or where the column has no {}
 that of the column in the row. A row of the title `*` is one for each line of an
-entry that fits a pattern; what the star stands for is its title and key.
+entry that fits a pattern; what the star stands for is its title and key. A row
+of several references has one for each column.
 """
 
 from typing import NamedTuple
 
 
 class Table(NamedTuple):
-  """A heading over the titles, and rows and columns by their titles."""
+  """A heading over the titles, and rows and columns by their titles.
+
+  `words`: what stands in a last column, by row; its title comes first.
+  """
   heading: str
-  rows: dict[str, str]
+  rows: dict[str, str | tuple[str, ...]]
   columns: dict[str, str]
+  words: tuple[str, dict[str, str]] | None = None
 
 
 def _of(entry: str, *columns: str, form: str = "") -> str:
@@ -25,10 +30,7 @@ def _of(entry: str, *columns: str, form: str = "") -> str:
 _ORDERS = {"order 2": "2", "4": "4", "6": "6", "8": "8"}
 _PROBLEMS = {
     "Navier-Stokes in u, v, p": "Navier-Stokes, tanh",
-    "plate, u_xxxx + 2 u_xxyy + u_yyyy": "plate, tanh",
     "Kuramoto-Sivashinsky": "Kuramoto-Sivashinsky, tanh",
-    "... with silu": "Kuramoto-Sivashinsky, silu",
-    "beam, u_tt + u_xxxx": "beam, tanh",
     "Korteweg-de Vries": "Korteweg-de Vries, tanh",
     "Helmholtz, u_xx + u_yy": "Helmholtz, tanh",
     "Helmholtz with silu": "Helmholtz, silu"}
@@ -48,6 +50,18 @@ def _stage(way: str) -> str:
   return _of("stages", *(f"{{}}, {way}: {column}" for column in (
       "trace", "first result")))
 
+
+# Kinds of programs.
+_TRAINING = "training with second to fourth derivatives in the loss"
+_NEURAL_ODE = "training a neural ODE with its fourth derivative in the loss"
+_ENERGIES = "value, gradient and Laplacian of wavefunctions, over folx"
+_ALL_ORDERS = "all derivatives up to an order, over jet (a run: mean)"
+_HIGH_ORDERS = "nested `jvp` of orders 4, 6, 8"
+_LOOPS_OF_ORDER_4 = "fourth nested `jvp` of loops, branches, linear algebra"
+_PRINTED = "Jacobians of equations of motion that sympy printed"
+_SECOND = "Hessians, Hessian-vector products, gradient penalties of networks"
+_PACKAGES = "samplers, solvers, training of other packages: traced, lowered"
+_EAGER = "small eager operations"
 
 _LOOPS = {
     "equations, plain, order 4": "growth-of-tracing: {}: plain, order 4",
@@ -76,16 +90,63 @@ TABLES = {
             "`cse`, nested jvp": _step("jvp, cse"),
             "plain nested jvp": _step("jvp"), "jet": _step("jet"),
             "folx": _step("folx")}),
+    "operators": Table("", {
+        "value, gradient, Laplacian of FermiNets of 4 and 8 electrons, over "
+        "folx": "range wavefunction-energies: FermiNet*, "
+                "value_grad_laplacian: {}",
+        "... of a PsiFormer of 4 electrons": "wavefunction-energies: "
+            "PsiFormer, 4 electrons, value_grad_laplacian: {}",
+        "Laplacian of a tanh network, over folx": (
+            "laplacian-flops: tanh network, laplacian: ratio", "", "",
+            "spread laplacian-run: tanh network, laplacian: ratio"),
+        "biharmonic operator of a network, over nested `jvp`": (
+            "biharmonic-flops: laplacian twice: ratio", "", "",
+            "spread biharmonic-run: laplacian twice: ratio"),
+        "... jet's, over nested `jvp`": (
+            "biharmonic-flops: jet: ratio", "", "",
+            "spread biharmonic-run: jet: ratio")}, {
+                "operations": "flops", "memory": "temporary memory",
+                "time to the first result": "first result", "a run": "run"}),
+    "for-me": Table("your program, with CSE over without", {
+        _TRAINING: (
+            "range training-steps: *, grad, enabled: first result",
+            "range training-steps: *, grad, enabled: run"),
+        _NEURAL_ODE: (
+            "ode-training: until the first step is done, over nested jvp: "
+            "ratio", "ode-training: a step, over nested jvp: ratio"),
+        _ENERGIES: (
+            "range wavefunction-energies: *, value_grad_laplacian: "
+            "first result",
+            "range wavefunction-energies: *, value_grad_laplacian: run"),
+        _ALL_ORDERS: ("range derivatives-first: *: ratio",
+                      "mean derivatives-run: *: ratio"),
+        _HIGH_ORDERS: (_of("nested-jvp", *(
+            f"trace, lower, compile, order {n}: ratio" for n in (4, 6, 8))),
+                       ""),
+        _LOOPS_OF_ORDER_4: ("range stages: *, memo: first result", ""),
+        _PRINTED: ("range workloads: pendulum*, memo: first result",
+                   "range workloads: pendulum*, memo: run"),
+        _SECOND: ("range vector-first: *: ratio", "range vector-run: *: ratio"),
+        _PACKAGES: ("range others: *, traced and lowered: ratio", ""),
+        _EAGER: ("", "range overhead-of-an-eager-miss: *: ratio")}, {
+            "time to the first result": "", "a run": ""}, ("verdict", {
+                _TRAINING: 'worth it: `enabled("ring")` around the step',
+                _NEURAL_ODE: "worth it: `enabled()`",
+                _ENERGIES: "worth it: `value_grad_laplacian`",
+                _ALL_ORDERS: "worth it: `derivatives`, `jet`",
+                _HIGH_ORDERS: "worth it from order 4 on",
+                _LOOPS_OF_ORDER_4: "worth it from order 5 on, where the plain "
+                                   "one grows on",
+                _PRINTED: "worth it, if sympy's own `cse` was not asked",
+                _SECOND: "indifferent; third ones gain a little",
+                _PACKAGES: "leave it off",
+                _EAGER: "leave it off"})),
     "gains": Table("nested `jvp` of the thread's function", {
         "equations, plain": "nested-jvp: trace, order {}: plain",
         "equations, with CSE": "nested-jvp: trace, order {}: CSE",
         "equations, `jax.experimental.jet`": "nested-jvp: trace, order {}: jet",
-        "time to trace from cold caches, CSE / plain":
-            "nested-jvp: trace, order {}: ratio",
-        "... to trace, lower and compile":
-            "nested-jvp: trace, lower, compile, order {}: ratio",
-        "... to trace with warm caches":
-            "nested-jvp: trace with warm caches, order {}: ratio"}, _ORDERS),
+        "time to trace, lower and compile, CSE / plain":
+            "nested-jvp: trace, lower, compile, order {}: ratio"}, _ORDERS),
     "minute": Table("times as fast as plain", {"*": "minute: *, plain"}, {
         "order": "minute: {}, plain: order",
         "plain": "minute: {}, plain: plain takes",

@@ -13,7 +13,7 @@ A reference has an entry of the benchmarks, a line, which may be a pattern, a
 column, and a form before them: `range derivatives-run: *: ratio`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import fnmatch
 import json
 import math
@@ -128,11 +128,19 @@ def _parts(reference: str) -> tuple[str, str, str, str]:
   return form, *rest   # type: ignore[return-value]
 
 
-def _cell(figures: Figures, row: str, column: str) -> str:
+def _references(row: str | tuple[str, ...], columns: Sequence[str]
+                ) -> list[list[str]]:
+  """Those of each cell of a row."""
+  cells = row if isinstance(row, tuple) else (
+      column.replace("{}", row) if "{}" in column else row.replace("{}", column)
+      for column in columns)
+  return [cell.split("; ") if cell else [] for cell in cells]
+
+
+def _cell(figures: Figures, references: list[str]) -> str:
   """What there is of the references in one cell."""
   texts = []
-  for reference in (column.replace("{}", row) if "{}" in column
-                    else row.replace("{}", column)).split("; "):
+  for reference in references:
     try:
       texts.append(figures.text(reference))
     except Missing:
@@ -140,10 +148,11 @@ def _cell(figures: Figures, row: str, column: str) -> str:
   return ", ".join(text for text in texts if text not in ("", "-"))
 
 
-def _rows(figures: Figures, table: Table) -> Iterator[tuple[str, str]]:
+def _rows(figures: Figures, table: Table
+          ) -> Iterator[tuple[str, str | tuple[str, ...]]]:
   """Titles and keys; a title with a star is one for each line that fits."""
   for title, key in table.rows.items():
-    if title != "*":
+    if title != "*" or isinstance(key, tuple):
       yield title, key
       continue
     entry, pattern = key.split(": ", 1)
@@ -163,26 +172,29 @@ def table(figures: Figures, name: str) -> str:
     raise Missing(f"no table {name!r}; there are: {', '.join(TABLES)}")
   made = TABLES[name]
   source = _source(figures, made)   # which all entries are there for
-  rows = [[title, *(_cell(figures, key, column)
-                    for column in made.columns.values())]
+  columns = tuple(made.columns.values())
+  rows = [[title, *(_cell(figures, cell) for cell in _references(key, columns))]
           for title, key in _rows(figures, made)]
   for title, *cells in [*rows, *zip(made.columns, *(r[1:] for r in rows))]:
     if not any(cells):
       raise Missing(f"table {name!r} has nothing in {title!r}")
   lines = [[made.heading, *made.columns],
            ["---", *("---:" for _ in made.columns)], *rows]
+  if made.words:
+    title, words = made.words
+    lines = [[*line, last] for line, last in zip(
+        lines, [title, "---", *(words[row[0]] for row in rows)])]
   return "".join(f"| {' | '.join(cells)} |\n" for cells in lines) + (
       f"\n{source}\n")
 
 
 def entries(made: Table) -> list[str]:
   """The entries that a table is of, each once."""
-  texts = [text for text in (*made.rows.values(), *made.columns.values())
-           if "{}" in text or "*" in text or text.count(": ") > 1]
+  columns = tuple(made.columns.values())
   return list(dict.fromkeys(
       re.split(r"^\w+ (?=[a-z-]+: )", reference)[-1].split(": ")[0]
-      for text in texts for reference in text.split("; ")
-      if reference != "{}"))
+      for row in made.rows.values() for cell in _references(row, columns)
+      for reference in cell))
 
 
 def _source(figures, made) -> str:

@@ -1,4 +1,4 @@
-"""The tables of JAX's releases in the README and in docs/versions.md.
+"""The tables of JAX's releases in docs/versions.md.
 
 The releases are those of `jax_cse/foundation/releases.py`. What changed in JAX
 is what the comments in `jax_cse/compat/` say, the first sentence after each
@@ -63,12 +63,11 @@ def written(text: str) -> str:
   return text
 
 
-PAGES = (ROOT / "README.md", ROOT / "docs" / "versions.md")
+PAGE = ROOT / "docs" / "versions.md"
 
 
 def main() -> None:
-  for page in PAGES:
-    page.write_text(written(page.read_text()))
+  PAGE.write_text(written(PAGE.read_text()))
 
 
 if __name__ == "__main__":
