@@ -112,12 +112,12 @@ TABLES = {
             "range training-steps: *, grad, enabled: first result",
             "range training-steps: *, grad, enabled: run"),
         _NEURAL_ODE: (
-            "ode-training: until the first step is done, over nested jvp: "
-            "ratio", "ode-training: a step, over nested jvp: ratio"),
-        _ENERGIES: (
-            "range wavefunction-energies: *, value_grad_laplacian: "
-            "first result",
-            "range wavefunction-energies: *, value_grad_laplacian: run"),
+            _of("ode-training",
+                "until the first step is done, over nested jvp: ratio"),
+            _of("ode-training", "a step, over nested jvp: ratio")),
+        _ENERGIES: tuple(
+            _of("wavefunction-energies", f"*, value_grad_laplacian: {column}",
+                form="range") for column in ("first result", "run")),
         _ALL_ORDERS: ("range derivatives-first: *: ratio",
                       "mean derivatives-run: *: ratio"),
         _HIGH_ORDERS: (_of("nested-jvp", *(
