@@ -200,6 +200,8 @@ def _validate(options: argparse.Namespace) -> None:
     if options.json is not None and not options.json.parent.is_dir():
       raise ValueError(
           f"--json: there is no folder {str(options.json.parent)!r}")
+    if options.json is not None and options.json.is_dir():
+      raise ValueError(f"--json: {str(options.json)!r} is a folder")
   if options.command == "blowup" and options.order < 1:
     raise ValueError(f"--order must be 1 or more; got {options.order}")
 

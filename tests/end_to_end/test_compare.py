@@ -145,6 +145,7 @@ class CompareTest(parameterized.TestCase):
       (("--turns", "x", "flat.py"), "invalid int value: 'x'"),
       (("--mode=fast", "flat.py"), "'ring'; got 'fast'"),
       (("--json=no/out.json", "flat.py"), "--json: there is no folder 'no'"),
+      (("--json=..", "flat.py"), "'..' is a folder"),
       (("none.py",), "there is no script 'none.py'"),
       (("-m", "no.such"), "No module named 'no'"), ((), "SCRIPT"))
   def test_bad_arguments(self, args, message):
