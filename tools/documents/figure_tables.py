@@ -7,6 +7,7 @@ entry that fits a pattern; what the star stands for is its title and key. A row
 of several references has one for each column.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -16,7 +17,7 @@ class Table(NamedTuple):
   `words`: what stands in a last column, by row; its title comes first.
   """
   heading: str
-  rows: dict[str, str | tuple[str, ...]]
+  rows: Mapping[str, str | tuple[str, ...]]
   columns: dict[str, str]
   words: tuple[str, dict[str, str]] | None = None
 
