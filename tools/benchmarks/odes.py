@@ -29,7 +29,8 @@ def ode_training(size: Size) -> Iterator[Case]:
   theirs = ("nested jvp", "jet")
   for way in theirs:
     yield Case(f"until the first step is done, over {way}",
-               functools.partial(first, way), ours, limit=1, turns=5,
+               functools.partial(first, way), ours, limit=1,
+               turns=5 if size.full else 1,   # of 20 s
                prepare=jax.clear_caches)
   with jax_cse.enabled():
     step, args = training("nested jvp")
