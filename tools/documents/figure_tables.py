@@ -61,7 +61,7 @@ _HIGH_ORDERS = "nested `jvp` of orders 4, 6, 8"
 _LOOPS_OF_ORDER_4 = "fourth nested `jvp` of loops, branches, linear algebra"
 _PRINTED = "Jacobians of equations of motion that sympy printed"
 _SECOND = "Hessians, Hessian-vector products, gradient penalties of networks"
-_PACKAGES = "samplers, solvers, training of other packages: traced, lowered"
+_PACKAGES = "samplers, solvers, training of other packages, to trace"
 _EAGER = "small eager operations"
 
 _LOOPS = {
@@ -128,7 +128,7 @@ TABLES = {
         _PRINTED: ("range workloads: pendulum*, memo: first result",
                    "range workloads: pendulum*, memo: run"),
         _SECOND: ("range vector-first: *: ratio", "range vector-run: *: ratio"),
-        _PACKAGES: ("range others: *, traced and lowered: ratio", ""),
+        _PACKAGES: ("range others: *, traced: ratio", ""),
         _EAGER: ("", "range overhead-of-an-eager-miss: *: ratio")}, {
             "time to the first result": "", "a run": ""}, ("verdict", {
                 _TRAINING: 'worth it: `enabled("ring")` around the step',
