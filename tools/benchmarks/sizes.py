@@ -40,4 +40,4 @@ class Size(NamedTuple):
       yield turn
 
 
-QUICK, DEFAULT, FULL = Size("quick", 0.), Size("default", 2.), Size("full", 0.)
+QUICK, DEFAULT, FULL = Size("quick", 0.), Size("default", 1.5), Size("full", 0.)
