@@ -69,6 +69,9 @@ class PagesTest(parameterized.TestCase):
           doctest.OutputChecker().check_output(wanted, got, _FLAGS),
           f"{command}\nwanted:\n{wanted}\ngot:\n{got}")
 
+  def test_the_readme_is_read_in_a_minute(self):
+    self.assertLess(len((ROOT / "README.md").read_text().splitlines()), 150)
+
   def test_pages_that_teach_have_examples(self):
     for name in ("README.md", "docs/tutorial.md", "docs/how_it_works.md"):
       text = (ROOT / name).read_text()

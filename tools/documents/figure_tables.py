@@ -47,11 +47,6 @@ def _workload(way: str) -> str:
       "equations", "first result", "run")))
 
 
-def _stage(way: str) -> str:
-  return _of("stages", *(f"{{}}, {way}: {column}" for column in (
-      "trace", "first result")))
-
-
 # Kinds of programs.
 _TRAINING = "training with second to fourth derivatives in the loss"
 _NEURAL_ODE = "training a neural ODE with its fourth derivative in the loss"
@@ -64,11 +59,6 @@ _SECOND = "Hessians, Hessian-vector products, gradient penalties of networks"
 _PACKAGES = "samplers, solvers, training of other packages, to trace"
 _EAGER = "small eager operations"
 
-_LOOPS = {
-    "equations, plain, order 4": "growth-of-tracing: {}: plain, order 4",
-    "with CSE": "growth-of-tracing: {}: order 4",
-    "with CSE, order 8": "growth-of-tracing: {}: order 8",
-    "time to trace, order 8 over 4": "spread growth-of-tracing: {}: ratio"}
 _OPERATORS = {
     "operations": "collapsed-operators: {}: flops",
     "temporary memory": "collapsed-operators: {}: temporary memory",
@@ -133,7 +123,7 @@ TABLES = {
             "time to the first result": "", "a run": ""}, ("verdict", {
                 _TRAINING: 'worth it: `enabled("ring")` around the step',
                 _NEURAL_ODE: "worth it: `enabled()`",
-                _ENERGIES: "worth it: `value_grad_laplacian`",
+                _ENERGIES: "as fast, in less memory: `value_grad_laplacian`",
                 _ALL_ORDERS: "worth it: `derivatives`, `jet`",
                 _HIGH_ORDERS: "worth it from order 4 on",
                 _LOOPS_OF_ORDER_4: "worth it from order 5 on, where the plain "
@@ -225,29 +215,6 @@ TABLES = {
             "jet-array": _workload("jet-array"),
             "Enzyme-JAX": _workload("Enzyme-JAX"), "folx": _workload("folx"),
             "sympy's own `cse`": _workload("printed cse")}),
-    "printed-code": Table("Jacobian of printed code", {
-        "equations of motion, pendulum of 3 links": "pendulum of 3 links",
-        "40 reactions of 10 species": "40 reactions of 10 species"}, {
-            "equations, plain": "workloads: {}, plain: equations",
-            "`enabled()`": "workloads: {}, memo: equations",
-            "`cse`": "workloads: {}, explicit: equations",
-            "time to the first result, `enabled()` / plain":
-                "workloads: {}, memo: first result",
-            "run, `cse` / plain": "workloads: {}, explicit: run",
-            "sympy's own `cse`: first result":
-                "workloads: {}, printed cse: first result"}),
-    "loops": Table("nested `jvp`", {
-        name: name for name in ("scan", "while_loop", "cond", "custom_jvp",
-                                "cholesky", "det")}, _LOOPS),
-    "growth-of-tracing": Table(
-        "nested `jvp`", {"*": "growth-of-tracing: *"}, _LOOPS),
-    "stages": Table("trace, first result, over plain",
-                    {"*": "stages: *, memo"}, {
-                        "`enabled()`": _stage("memo"),
-                        "`cse`": _stage("explicit"),
-                        "`derivatives`": _stage("derivatives"),
-                        "jet": _stage("jet"), "jet-array": _stage("jet-array"),
-                        "Enzyme-JAX": _stage("Enzyme-JAX")}),
     "others": Table("program", {"*": "others: *, traced"}, {
         "traced": "spread others: {}, traced: ratio"}),
     "vector-counts": Table("equations, plain and with CSE", {
@@ -270,8 +237,6 @@ TABLES = {
             for title, column in (("`derivatives`", "candidate"),
                                   ("jet", "control"))
             for order in (2, 4, 8, 10)}),
-    "patched-off": Table("with patches and no CSE", {"*": "patched-off: *"}, {
-        "over a copy without": "spread patched-off: {}: ratio"}),
     "costs": Table("", {
         "tracing a transformer and a ResNet-50, where nothing is computed "
         "twice": _of("overhead-of-tracing",
