@@ -146,6 +146,17 @@ class DocumentsTest(absltest.TestCase):
       self.assertContainsSubset(figures.entries(table), self.FOUND.found, name)
       figures.table(self.FOUND, name)
 
+  def test_verdicts_agree_with_the_figures(self):
+    rows = figures.table(self.FOUND, "for-me").splitlines()[2:-2]
+    for row in rows:
+      *cells, verdict = row.strip("| ").split(" | ")
+      found = [float(x) for cell in cells[1:]
+               for x in re.findall(r"\d+\.\d+", cell)]
+      if "worth it" in verdict:
+        self.assertLess(min(found), 0.9, row)
+      if verdict == "leave it off":
+        self.assertGreater(min(found), 1, row)
+
   def test_each_table_names_its_command_and_date(self):
     for name, table in TABLES.items():
       last = figures.table(self.FOUND, name).splitlines()[-1]
