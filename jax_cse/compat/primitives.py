@@ -17,6 +17,7 @@ from jax._src.lax import fft
 from jax._src.lax import lax
 from jax._src.lax import linalg
 from jax._src.lax import slicing
+from jax._src.lax import special
 from jax._src.lax import windowed_reductions
 
 from jax_cse.compat.settings import VERSION
@@ -66,6 +67,12 @@ ELEMENTWISE = frozenset({
     lax.exp_p, lax.log_p, lax.sin_p, lax.cos_p, lax.tanh_p, lax.real_p,
     lax.imag_p, lax.conj_p, lax.abs_p, lax.sign_p, one_minus_square_p,
 })
+# JAX's own operations on arrays: no primitive of a package or a user's, no
+# callback and no kernel.
+OF_LAX = frozenset(
+    x for module in (ad_util, control_flow, convolution, fft, lax, linalg,
+                     slicing, special, windowed_reductions)
+    for x in vars(module).values() if isinstance(x, Primitive))
 # Elementwise as well, though JAX batches them by rules of their own.
 _ELEMENTWISE_BESIDE = frozenset({
     add_any_p, convert_element_type_p, select_n_p, ad_checkpoint.name_p})
