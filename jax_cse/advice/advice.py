@@ -5,7 +5,7 @@
 A change is looked for where the derivatives that the function takes have its
 form, see `derivative_calls`, or a call or a loop is left alone. It is tried:
 the function is traced once more, with the change made. What cannot be traced
-again or is no cheaper gives no advice.
+again, has no count or is no cheaper gives no advice.
 """
 
 from collections.abc import Callable, Iterator
@@ -60,8 +60,10 @@ def of(found: Comparison, compiled_flops: float | None,
   for change in _changes(found, mode):
     compiled = compiled_flops if by_xla and change.compiles else None
     try:
-      work = _work(jaxprs.drop_dead_equations(change.make()),
-                   compiled is not None)
+      other = jaxprs.drop_dead_equations(change.make())
+      work = _work(other)
+      if compiled is not None:
+        work = work._replace(flops=_compiled_flops(other))
     except (Exception, SystemExit):   # of the program, which is traced again
       continue
     before = base() if compiled is None else base()._replace(flops=compiled)
@@ -91,11 +93,16 @@ def _has_loops(closed_jaxpr) -> bool:
              for eqn in counting.equations(closed_jaxpr.jaxpr))
 
 
-def _work(closed_jaxpr, compiles=False) -> Work:
+def _work(closed_jaxpr) -> Work:
   # XLA inlines calls.
   inlined = compat.closed(jaxprs.inlined(closed_jaxpr.jaxpr),
                           closed_jaxpr.consts)
   merged = simplification.simplify(inlined, "exact")
-  return Work(comparison.size(merged),
-              comparison.compiled_flops(closed_jaxpr) or 0 if compiles else
-              findings.flops(merged))
+  return Work(comparison.size(merged), findings.flops(merged))
+
+
+def _compiled_flops(closed_jaxpr) -> float:
+  flops = comparison.compiled_flops(closed_jaxpr)
+  if flops is None:
+    raise ValueError("XLA has no count for it")
+  return flops

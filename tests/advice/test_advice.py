@@ -245,6 +245,19 @@ class AdviceTest(parameterized.TestCase):
         found.flops, report.flops[1] - comparison.compiled_flops(other),
         delta=0.001 * report.flops[1])
 
+  def test_a_change_that_xla_has_no_count_for(self):
+    step = jax.value_and_grad(loss(by_argnums))
+    found = comparison.of(step, "exact")(PARAMS, T, X)
+    with mock.patch.object(comparison, "compiled_flops", return_value=None):
+      self.assertEmpty(advice.of(found, 1e6))
+
+  def test_the_program_enters_nothing(self):
+    step = jax.value_and_grad(loss(by_argnums))
+    with mock.patch.object(jax_cse.enabled, "_enter") as entered:
+      found = advised(step, PARAMS, T, X)
+    self.assertTrue(any(RING in a.write for a in found))
+    entered.assert_not_called()
+
   def test_loops_are_counted_by_us(self):
     def looped(params, t, x):
       return lax.map(lambda at: by_lambda(params, *at), (t, x))
