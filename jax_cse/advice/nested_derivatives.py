@@ -39,7 +39,7 @@ def simplified_before(program: Traceable) -> Iterator[Change]:
 
 
 def _in_ring(program):
-  with contexts.enabled("ring"):
+  with contexts.merging("ring"):
     return jax.make_jaxpr(lambda *xs, **ks: program.fun(*xs, **ks))(
         *program.args, **program.kwargs)
 

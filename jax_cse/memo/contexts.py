@@ -182,7 +182,27 @@ class _InertMemo:
     self.stats = Statistics()
 
 
-class enabled(_Context[Memo]):
+class merging(_Context[Memo]):
+  """`enabled()` for the package itself: it does not count as one that the
+  program entered, and `JAX_CSE` does not make it inert."""
+
+  def __init__(self, mode: str, max_bytes: int | None = None):
+    super().__init__()
+    self._mode = modes.validate(mode)
+    self._own = max_bytes is not None
+    self._max_bytes = eager_table.validate_max_bytes(max_bytes)
+
+  def _enter(self, entry: _Entry) -> Memo:
+    versions.check(versions.PATCHED)
+    memo_table = _rim()[0]
+    memo = here.cell.memo
+    if memo is None or memo.mode != self._mode or self._own:
+      memo = memo_table.Memo(self._mode, self._max_bytes)
+    entry.make(memo)
+    return memo
+
+
+class enabled(merging):
   """Merges common subexpressions as they are bound, on this thread.
 
   A primitive that is applied to the same values again returns its first result,
@@ -226,24 +246,12 @@ class enabled(_Context[Memo]):
   """
 
   def __init__(self, mode: str | None = None, *, max_bytes: int | None = None):
-    super().__init__()
     named, self._off = modes.from_environment()
-    if mode is None:
-      mode = named or modes.DEFAULT
-    self._mode = modes.validate(mode)
-    self._own = max_bytes is not None
-    self._max_bytes = eager_table.validate_max_bytes(max_bytes)
+    super().__init__(named or modes.DEFAULT if mode is None else mode,
+                     max_bytes)
 
   def _enter(self, entry: _Entry) -> Memo:
-    if self._off:
-      return _InertMemo()
-    versions.check(versions.PATCHED)
-    memo_table = _rim()[0]
-    memo = here.cell.memo
-    if memo is None or memo.mode != self._mode or self._own:
-      memo = memo_table.Memo(self._mode, self._max_bytes)
-    entry.make(memo)
-    return memo
+    return _InertMemo() if self._off else super()._enter(entry)
 
 
 class disabled(_Context[None]):
