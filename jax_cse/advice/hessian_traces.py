@@ -3,11 +3,14 @@
     changes(program)      each such place, and the program by `laplacian`
 
 A Hessian, or what `jvp` of a gradient gives along each coordinate, is linear in
-the Jacobian of the gradient. So the gradient is put in the place of one with
-another Jacobian E, by `custom_jvp`, while the function is traced:
+the Jacobian of the gradient. While the function is traced, the gradient gets
+another Jacobian, by `custom_jvp`, two times:
 
-    an operand          shows whether more than the trace of E is read
-    L in a corner       and else zeros, L the Laplacian, gives the same then
+    1. E, an operand. The program is evaluated for a random E of trace 0 and for
+       E = 0, as far as it depends on E alone. If nothing differs, only the
+       trace is read.
+    2. L, the Laplacian, in one corner and zeros elsewhere. Its trace is that
+       of the Hessian, so the program gives the same result.
 
 Nobody has to know how the sum was written: `jnp.trace` of `jax.hessian`, an
 `einsum`, a loop over unit vectors.
