@@ -64,6 +64,8 @@ class RenderTest(absltest.TestCase):
     self.enter_context(mock.patch.dict(TABLES, {
         "all": Table("", {"*": "times: *, ours"}, {
             "run": "times: {}, ours: run; times: {}, jet: run",
+            "flops, n, run": "times: {}, ours: flops; times: {}, ours: n; "
+                             "times: {}, ours: run",
             "count": "counts: {}: n"}),
         "across": Table("x", {"operations": "times: {}, ours: flops"},
                         {"a beam": "beam", "a plate": "plate"}),
@@ -73,10 +75,10 @@ class RenderTest(absltest.TestCase):
     text = "before\n<!-- figures: all -->\nold\n<!-- end figures -->\nafter\n"
     self.assertEqual(figures.rendered(text, FIGURES), """before
 <!-- figures: all -->
-|  | run | count |
-| --- | ---: | ---: |
-| beam | 0.25 | 3 |
-| plate | 0.004, KeyError |  |
+|  | run | flops, n, run | count |
+| --- | ---: | ---: | ---: |
+| beam | 0.25, - | 0.50, 1,200, 0.25 | 3 |
+| plate | 0.004, KeyError | 2.00, -, 0.004 |  |
 
 `tools/bench times` and `tools/bench --full counts`, 2026-01-02 and \
 2026-01-03, JAX 0.10.2, 2 cores.
@@ -103,6 +105,24 @@ after
                          f"1 to 3{both}; 5.", FIGURES),
         f"from 7 to 0.25{run}, 0.25 (0.20 to 0.30){spread}, of 4\n"
         f"0.50 to 2.00{both}; 5.")
+
+
+  def test_words_and_small_numbers_are_replaced(self):
+    run, word = "<!-- =times: beam, ours: run -->", (
+        "<!-- =times: plate, jet: run -->")
+    for old in ("KeyError", "wrong value", "1e-05", "1,200"):
+      self.assertEqual(figures.rendered(f"takes {old}{run} and {old}{word}.",
+                                        FIGURES),
+                       f"takes 0.25{run} and KeyError{word}.")
+
+  def test_a_mark_that_cannot_be_filled_is_an_error(self):
+    for text, message in (
+        ("0.5<!-- =rnage times: *, ours: flops -->", "no form 'rnage'"),
+        ("0.5<!-- =times: beam, ours -->", "not .FORM .ENTRY: LINE: COLUMN"),
+        ("0.5<!-- =times: none: run -->", "no figure 'times: none: run'"),
+        ("takes <!-- =times: beam, ours: run -->", "no figure stands before")):
+      with self.assertRaisesRegex(ValueError, message):
+        figures.rendered(text, FIGURES)
 
 
 class StoreTest(absltest.TestCase):

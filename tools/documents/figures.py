@@ -30,8 +30,12 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 _BLOCK = re.compile(r"^<!-- figures: (.+?) -->\n(.*?)^<!-- end figures -->$",
                     re.MULTILINE | re.DOTALL)
-_NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
+_NUMBER = r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?"
+_WORD = r"(?:wrong )?[A-Za-z]\w*"   # of a cell without a number
 _MARK = r"<!-- =(?:(\w+) )?(\S+): (.+): (.+?) -->"
+
+
+_ANY_MARK = re.compile("<!-- =(.*?) -->", re.DOTALL)
 
 
 class Missing(ValueError):
@@ -138,14 +142,15 @@ def _references(row: str | tuple[str, ...], columns: Sequence[str]
 
 
 def _cell(figures: Figures, references: list[str]) -> str:
-  """What there is of the references in one cell."""
+  """What there is of the references in one cell, and "-" for what is not; empty
+  if nothing is."""
   texts = []
   for reference in references:
     try:
       texts.append(figures.text(reference))
     except Missing:
-      texts.append("")
-  return ", ".join(text for text in texts if text not in ("", "-"))
+      texts.append("-")
+  return ", ".join(texts) if set(texts) - {"-"} else ""
 
 
 def _rows(figures: Figures, table: Table
@@ -213,16 +218,25 @@ def _source(figures, made) -> str:
 
 
 def rendered(text: str, figures: Figures) -> str:
-  """A page with its tables and figures as they should be."""
+  """A page with its tables and figures as they should be.
+
+  Raises:
+    ValueError: a table or a mark that cannot be filled.
+  """
   text = _BLOCK.sub(lambda block: (
       f"<!-- figures: {block[1]} -->\n{table(figures, block[1])}"
       "<!-- end figures -->"), text)
-  for form, (_, like) in FORMS.items():
-    named = f"{form} " if form else ""
-    text = re.sub(
-        rf"(?<![\w.,-]){like}(<!-- =({named}\S+: [^>]+?) -->)",
-        lambda found: figures.text(found[2]) + found[1], text)
-  return text
+  pieces: list[str] = []
+  end = 0
+  for mark in _ANY_MARK.finditer(text):
+    before = text[end:mark.start()]
+    like = FORMS[_parts(mark[1])[0]][1]
+    old = re.search(rf"(?<![\w.,-])(?:{like}|{_WORD})\Z", before)
+    if old is None:
+      raise ValueError(f"no figure stands before {mark[0]!r}")
+    pieces += before[:old.start()], figures.text(mark[1]), mark[0]
+    end = mark.end()
+  return "".join(pieces) + text[end:]
 
 
 def read(path: pathlib.Path = FIGURES) -> Figures:
