@@ -54,7 +54,8 @@ def measured(ways, params, turns, runs, size):
     compiled, result = found[way.name]
     trace, first = zip(*cold[way.name])
     yield way.name, result, {
-        "flops": [compiled.cost_analysis()["flops"]],
+        # XLA leaves out zeros.
+        "flops": [(compiled.cost_analysis() or {}).get("flops", 0.0)],
         "temporary memory": [compiled.memory_analysis().temp_size_in_bytes],
         "trace": trace, "first result": first, "run": warm[way.name]}
 
@@ -71,9 +72,17 @@ def compared(title: str, found: Sequence[tuple[str, Any, dict]], mark: str,
     for a, b in zip(jax.tree.leaves(result), jax.tree.leaves(wanted)):
       assert np.abs(a - b).max() <= relative * np.abs(b).max() + absolute, (
           title, way)
-    ratios = {column: figures[column][0] / control[column][0]
-              if column in _COUNTS else ratio(figures[column], control[column])
-              for column in control}
+    ratios = {column: (_over if column in _COUNTS else ratio)(
+        figures[column], control[column]) for column in control}
     yield Line(f"{title}, {way}", dict(ratios), {
         column: mark for column, r in ratios.items()
-        if is_ours(way) and middle(r) > 1}, ours=is_ours(way))
+        if is_ours(way) and (isinstance(r, str) or middle(r) > 1)},
+        ours=is_ours(way))
+
+
+def _over(found: Sequence[float], control: Sequence[float]) -> float | str:
+  """Of counts; of a word if the control takes nothing and this something."""
+  (n,), (base,) = found, control
+  if base:
+    return n / base
+  return f"{n:,} over 0" if n else 1.0
