@@ -1,5 +1,8 @@
 """The history of the benchmarks: what is kept of a run, and what changed."""
 
+import contextlib
+import io
+import json
 import pathlib
 import tempfile
 
@@ -7,7 +10,7 @@ from absl.testing import absltest
 
 from benchmarks import history
 from benchmarks.frame import Line, Ratio
-from benchmarks.tables import Section
+from benchmarks.tables import ENDED, Section
 
 _FACTS = {"date": "2026-01-01", "commit": "abc", "machine": "one, 2 cores",
           "versions": {"jax": "0.10.2"}}
@@ -25,6 +28,10 @@ def changes(before, now):
 
 class HistoryTest(absltest.TestCase):
 
+  def path(self):
+    return pathlib.Path(self.enter_context(
+        tempfile.TemporaryDirectory())) / "new" / "runs.jsonl"
+
   def test_counts_are_apart_from_times(self):
     found = run({"n": 3, "flops": 0.5, "run": Ratio(1., 0.5, 2.), "why": "-"})
     self.assertEqual(found["counts"], {"entry": {"a": {"n": 3, "flops": 0.5}}})
@@ -32,14 +39,51 @@ class HistoryTest(absltest.TestCase):
     self.assertEqual((found["commit"], found["size"]), ("abc", "default"))
 
   def test_a_run_is_a_line(self):
-    path = pathlib.Path(self.enter_context(
-        tempfile.TemporaryDirectory())) / "new" / "runs.jsonl"
+    path = self.path()
     self.assertEqual(history.read(path), [])
     runs = [run({"n": 1}), run({"n": 2})]
     for one in runs:
       history.append(path, one)
     self.assertEqual(history.read(path), runs)
     self.assertLen(path.read_text().splitlines(), 2)
+
+  def test_damaged_lines_are_named_and_left_out(self):
+    path, good = self.path(), run({"n": 1})
+    for bad in ("3", '{"date": "2026-01-01"}', '{"date": "2026', "\0"):
+      history.append(path, good)
+      with path.open("a") as file:
+        file.write(bad)   # with no end of its line
+    history.append(path, good)
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+      self.assertEqual(history.read(path), [good] * 5)
+    self.assertEqual(said.getvalue(), "".join(
+        f"{path}, line {n}: no run; left out\n" for n in (2, 4, 6, 8)))
+
+  def test_what_ended_early_is_left_out(self):
+    lines = [Line("a", {"n": 1}), Line("b", {"n": 2})]
+    whole, early = (history.record(_FACTS, "default", [
+        Section("entry", "what", section), Section("other", "", lines)])
+        for section in (lines, [lines[0], Line(ENDED, {"error": "E"})]))
+    self.assertEqual([*early["counts"]], ["other"])
+    self.assertEqual([*history.compared([whole], early)][1:],
+                     ["  nothing changed"])
+    # The next is compared with the one before.
+    self.assertEqual([*history.compared([whole, early], whole)],
+                     ["entry: since 2026-01-01, commit abc",
+                      "  nothing changed",
+                      "other: since 2026-01-01, commit abc",
+                      "  nothing changed"])
+
+  def test_where_nothing_can_be_kept(self):
+    path = self.path()
+    history.check(path)   # its folder is made
+    with self.assertRaisesRegex(ValueError, "runs.jsonl' is a folder"):
+      path.mkdir(parents=True)
+      history.check(path)
+    (path / "file").write_text(json.dumps({}))
+    history.check(path / "file")
+    with self.assertRaisesRegex(ValueError, "file' is a file"):
+      history.check(path / "file" / "runs.jsonl")
 
   def test_counts_that_changed_are_said(self):
     self.assertEqual(changes({"n": 3, "m": 1}, {"n": 4, "m": 1}),

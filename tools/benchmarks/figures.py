@@ -8,7 +8,7 @@ import pathlib
 from typing import Any
 
 from benchmarks.frame import Ratio
-from benchmarks.tables import ENDED, Section
+from benchmarks.tables import Section
 
 PATH = pathlib.Path(__file__).parents[2] / "docs" / "figures.json"
 
@@ -16,7 +16,7 @@ PATH = pathlib.Path(__file__).parents[2] / "docs" / "figures.json"
 def write(described: dict[str, Any], size: str, section: Section,
           path: pathlib.Path = PATH) -> bool:
   """Replaces the figures of an entry, unless it ended early."""
-  if any(line.name == ENDED for line in section.lines):
+  if section.ended_early:
     return False
   found = json.loads(path.read_text()) if path.exists() else {}
   flag = "" if size == "default" else f" --{size}"

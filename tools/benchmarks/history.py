@@ -7,7 +7,9 @@ changed if the ranges of its turns do not overlap.
 
 from collections.abc import Iterable, Iterator
 import json
+import os
 import pathlib
+import sys
 from typing import Any
 
 import platformdirs
@@ -16,6 +18,8 @@ from benchmarks import machine
 from benchmarks.frame import Ratio
 from benchmarks.tables import Section
 
+# What every run has, beside the machine.
+_KEYS = {"date", "commit", "versions", "size", "counts", "times"}
 # Instructions vary by some ten thousandths from process to process.
 _SAME = 1e-3
 
@@ -27,9 +31,14 @@ def default_path() -> pathlib.Path:
 
 def record(described: dict[str, Any], size: str,
            sections: Iterable[Section]) -> dict[str, Any]:
-  """A run: by entry, line and column its counts, and apart from them times."""
+  """A run: by entry, line and column its counts, and apart from them times.
+
+  An entry that ended early is left out: its other rows are not gone.
+  """
   kinds: dict[str, dict] = {"counts": {}, "times": {}}
   for section in sections:
+    if section.ended_early:
+      continue
     for found in kinds.values():
       found[section.name] = {}
     for line in section.lines:
@@ -41,16 +50,52 @@ def record(described: dict[str, Any], size: str,
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
-  """The runs of a file, the oldest first; none if there is no file."""
-  if not path.exists():
-    return []
-  return [json.loads(line) for line in path.read_text().splitlines() if line]
+  """The runs of a file, the oldest first; none if there is no file.
+
+  A line that is damaged, as an interrupt leaves it, is named and left out.
+  """
+  runs = []
+  for number, line in enumerate(_text(path).splitlines(), 1):
+    if line and (run := _run(line)) is None:
+      print(f"{path}, line {number}: no run; left out", file=sys.stderr)
+    elif line:
+      runs.append(run)
+  return runs
+
+
+def _text(path):
+  return path.read_text(errors="replace") if path.exists() else ""
+
+
+def _run(line):
+  try:
+    run = json.loads(line)
+  except ValueError:
+    return None
+  return run if isinstance(run, dict) and run.keys() >= _KEYS else None
+
+
+def check(path: pathlib.Path) -> None:
+  """Before anything is measured.
+
+  Raises:
+    ValueError: a run cannot be added to that file.
+  """
+  there = next(p for p in (path, *path.parents) if p.exists())
+  if path.is_dir() or (there != path and not there.is_dir()):
+    raise ValueError(f"{str(path)!r} cannot be a file: {str(there)!r} is a "
+                     + ("folder" if there == path else "file"))
+  if not os.access(there, os.W_OK):
+    raise ValueError(f"{str(there)!r} may not be written to")
 
 
 def append(path: pathlib.Path, run: dict[str, Any]) -> None:
   path.parent.mkdir(parents=True, exist_ok=True)
+  # After what an interrupt left, on a line of its own.
+  before = _text(path)
+  start = "\n" if before and not before.endswith("\n") else ""
   with path.open("a") as file:
-    file.write(json.dumps(run) + "\n")
+    file.write(f"{start}{json.dumps(run)}\n")
 
 
 def compared(runs: list[dict[str, Any]], run: dict[str, Any]) -> Iterator[str]:

@@ -21,6 +21,10 @@ class Section(NamedTuple):
   what: str
   lines: list[Line]
 
+  @property
+  def ended_early(self) -> bool:
+    return any(line.name == ENDED for line in self.lines)
+
 
 def heading(line: Line) -> str:
   """The columns of a line."""
