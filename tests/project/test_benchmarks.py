@@ -16,12 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import (contenders, contests, history, large_networks, sizes,
-                        tables)
+from benchmarks import (contenders, contests, figures, history,
+                        large_networks, machine, sizes, tables, ways)
 from benchmarks import __main__ as command
 from benchmarks.contests import Contest
-from benchmarks.frame import (BEHIND, DEFAULT, ENTRIES, FULL, QUICK, SLOWER,
-                              Case, Count, Line, Ratio, ratio)
+from benchmarks.frame import (BEHIND, ENTRIES, SLOWER, Case, Count, Line,
+                              Ratio, ratio)
+from benchmarks.sizes import DEFAULT, FULL, QUICK
 from jax_cse.orders import blowup
 from jax_cse.orders import order_counts
 import jax_cse
@@ -36,6 +37,13 @@ def run(*arguments):
     except SystemExit as e:
       status = e.code
   return status, out.getvalue()
+
+
+def device_bench(*arguments):
+  tool = pathlib.Path(command.__file__).parents[1] / "device_bench"
+  return subprocess.run(
+      [tool, *arguments], capture_output=True, text=True, env={
+          **os.environ, "PYTHON": sys.executable, "JAX_PLATFORMS": "cpu"})
 
 
 def contest(**ways):
@@ -177,6 +185,33 @@ class ContestTest(absltest.TestCase):
                      ["", "", SLOWER, ""])
 
 
+class WaysTest(absltest.TestCase):
+
+  def compared(self, *counts):
+    found = [(str(i), np.ones(1), {"flops": [n], "run": [1.]})
+             for i, n in enumerate(counts)]
+    return list(ways.compared("x", found, SLOWER, (0., 0.), lambda way: True))
+
+  def test_counts_over_the_first(self):
+    _, less, more = self.compared(4., 2., 8.)
+    self.assertEqual((less.cells["flops"], more.cells["flops"]), (0.5, 2.))
+    self.assertEqual((less.losses, more.losses), ({}, {"flops": SLOWER}))
+
+  def test_the_first_takes_nothing(self):
+    _, none, some = self.compared(0, 0, 1200)
+    self.assertEqual((none.cells["flops"], some.cells["flops"]),
+                     (1.0, "1,200 over 0"))
+    self.assertEqual((none.losses, some.losses), ({}, {"flops": SLOWER}))
+
+  def test_what_xla_leaves_out_is_none(self):
+    def way(name):
+      return ways.Way(name, lambda x: x[::-1])
+    found = list(ways.measured([way("a"), way("b")], np.ones(3, "float32"), 1,
+                               1, QUICK))
+    self.assertEqual([figures["flops"] for _, _, figures in found],
+                     [[0.0]] * 2)
+
+
 class TablesTest(absltest.TestCase):
 
   SECTIONS = [tables.Section("entry", "what it is", [
@@ -234,12 +269,53 @@ class CommandTest(parameterized.TestCase):
                      list(ENTRIES))
 
   def test_without_a_device_nothing_is_measured(self):
-    tool = pathlib.Path(command.__file__).parents[1] / "device_bench"
-    ran = subprocess.run([tool, "--quick"], capture_output=True, text=True,
-                         env={**os.environ, "PYTHON": sys.executable,
-                              "JAX_PLATFORMS": "cpu"})
+    ran = device_bench("--quick")
     self.assertEqual((ran.returncode, ran.stdout), (
         0, "JAX finds no device but the CPU; --anyway measures on that\n"))
+
+  @parameterized.parameters("--anyway --list", "--list --anyway")
+  def test_where_it_is_measured_anyway(self, arguments):
+    ran = device_bench(*arguments.split())
+    self.assertEqual(ran.returncode, 0, ran.stderr)
+    lines = ran.stdout.splitlines()[-len(ENTRIES):]   # a GPU is named before
+    self.assertEqual([line.split()[0] for line in lines], list(ENTRIES))
+
+  def test_an_entry_that_is_named_twice_runs_once(self):
+    runs = []
+    def entry(size):
+      runs.append(size)
+      yield Count("row", 2, 3)
+    with unittest.mock.patch.dict(ENTRIES, {"made-up": ("", entry)}):
+      run("--quick", "made-up", "made-up")
+    self.assertLen(runs, 1)
+
+  def test_what_a_device_measures_is_no_figure(self):
+    described = {**machine.described(), "device": "gpu (NVIDIA H200)"}
+    with (unittest.mock.patch.object(machine, "described",
+                                     return_value=described),
+          unittest.mock.patch.object(figures, "write") as write,
+          unittest.mock.patch.dict(ENTRIES, {"made-up": ("", None)})):
+      status, text = run("--write", "--history", os.devnull, "made-up")
+    self.assertEqual(status, 2)
+    self.assertIn("have figures of a CPU; this is of gpu (NVIDIA H200)", text)
+    write.assert_not_called()
+
+  def test_a_history_that_cannot_be_kept_is_an_error(self):
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    with unittest.mock.patch.dict(ENTRIES, {"made-up": ("", None)}):
+      status, text = run("--history", folder, "made-up")
+    self.assertEqual(status, 2)
+    self.assertRegex(text, "--history: .* is a folder")
+
+  def test_an_entry_that_ended_early_is_not_kept(self):
+    path = pathlib.Path(self.enter_context(
+        tempfile.TemporaryDirectory())) / "runs.jsonl"
+    def entry(size):
+      yield Count("row", 2, 3)
+      raise TypeError("a mistake")
+    with unittest.mock.patch.dict(ENTRIES, {"made-up": ("", entry)}):
+      run("--history", str(path), "made-up")
+    self.assertEqual(history.read(path)[0]["counts"], {})
 
   def test_an_unknown_entry_is_an_error(self):
     status, text = run("overhead")

@@ -12,7 +12,8 @@ import traceback
 
 import benchmarks
 from benchmarks import figures, history, machine, tables
-from benchmarks.frame import DEFAULT, ENTRIES, FULL, QUICK, Line
+from benchmarks.frame import ENTRIES, Line
+from benchmarks.sizes import DEFAULT, FULL, QUICK
 from documents import figures as documents
 
 # Importing one enters what it has.
@@ -69,13 +70,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(ENTRIES)}")
   if options.write and options.size is QUICK:
     parser.error("--write: what --quick measures is no figure; leave out one")
+  if options.size is not QUICK:
+    try:
+      history.check(options.history)
+    except ValueError as e:
+      parser.error(f"--history: {e}")
   described = machine.described()
+  if options.write and not described["device"].startswith("cpu "):
+    parser.error("--write: the documents have figures of a CPU; this is of "
+                 f"{described['device']}")
   facts = list(machine.facts(described))
   print(*facts, "ratio: median of the candidate / median of the control (least "
         "to greatest of the turns)", sep="\n")
   started, worked = time.perf_counter(), _cpu_seconds()
   sections = []
-  for name in options.entries or ENTRIES:
+  for name in dict.fromkeys(options.entries or ENTRIES):
     sections.append(_run(name, options.size))
     # After each, so that a run that is interrupted leaves what it measured.
     if options.write and not figures.write(described, options.size.name,
