@@ -10,8 +10,9 @@ import sys
 
 import jax
 
-from benchmarks.frame import Count, Size, enabled, entry
+from benchmarks.frame import Count, enabled, entry
 from benchmarks.large_networks import resnet, transformer
+from benchmarks.sizes import Size
 from jax_cse.orders.order_counts import nested_jvp
 from programs import POINT, PROGRAMS
 

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import contenders
-from benchmarks.frame import BEHIND, SLOWER, Line, Size, entry
+from benchmarks.frame import BEHIND, SLOWER, Line, entry
 from benchmarks.laplacians import by_folx
+from benchmarks.sizes import Size
 from benchmarks.ways import Way, compared, measured
 import jax_cse
 from workloads import operators

@@ -21,7 +21,8 @@ import jax
 import numpy as np
 
 from benchmarks import contenders
-from benchmarks.frame import Line, Size, ratio, seconds, settle
+from benchmarks.frame import Line, ratio, seconds, settle
+from benchmarks.sizes import Size
 import jax_cse
 
 STAGES = ("trace", "lower", "compile", "first result", "run")

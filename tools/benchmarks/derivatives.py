@@ -8,7 +8,8 @@ import jax
 from jax.experimental import jet
 import jax.numpy as jnp
 
-from benchmarks.frame import Case, Count, Size, entry, runs
+from benchmarks.frame import Case, Count, entry, runs
+from benchmarks.sizes import Size
 import jax_cse
 from programs import POINT
 from specs import SMOOTH

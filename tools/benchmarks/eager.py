@@ -7,7 +7,8 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.frame import Case, Size, enabled, entry
+from benchmarks.frame import Case, enabled, entry
+from benchmarks.sizes import Size
 import jax_cse
 from jax_cse.orders import blowup
 from jax_cse.orders import order_counts

@@ -7,7 +7,8 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from benchmarks.frame import Case, Size, enabled, entry
+from benchmarks.frame import Case, enabled, entry
+from benchmarks.sizes import Size
 import jax_cse
 from jax_cse.orders import blowup
 from jax_cse.orders.order_counts import nested_jvp

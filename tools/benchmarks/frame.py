@@ -19,10 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from benchmarks.sizes import DEFAULT as DEFAULT
-from benchmarks.sizes import FULL as FULL
-from benchmarks.sizes import QUICK as QUICK
-from benchmarks.sizes import Size as Size
+from benchmarks.sizes import Size
 import jax_cse
 
 

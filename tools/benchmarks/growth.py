@@ -14,7 +14,8 @@ import math
 import jax
 import numpy as np
 
-from benchmarks.frame import Line, Size, entry, seconds
+from benchmarks.frame import Line, entry, seconds
+from benchmarks.sizes import Size
 import jax_cse
 from jax_cse.orders import order_counts
 from programs import POINT, PROGRAMS

@@ -21,7 +21,8 @@ import time
 import jax
 import jax.numpy as jnp
 
-from benchmarks.frame import SLOWER, Line, Size, entry, ratio
+from benchmarks.frame import SLOWER, Line, entry, ratio
+from benchmarks.sizes import Size
 import jax_cse
 from jax_cse.orders.order_counts import nested_jvp
 from programs import POINT, PROGRAMS
@@ -94,7 +95,7 @@ def tracing_instructions(size: Size) -> Iterator[Line]:
     if valgrind:
       yield Line(name, {"plain": plain[0], "CSE": ours[0],
                         "ratio": ours[0] / plain[0]},
-                 {"ratio": SLOWER} if ours > plain else {})
+                 {"ratio": SLOWER} if ours[0] > plain[0] else {})
     else:
       over = ratio(ours, plain)
       yield Line(name, {"ratio": over, "of": "CPU time, no valgrind"},

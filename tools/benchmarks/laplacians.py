@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.frame import Case, Count, Size, entry, runs
+from benchmarks.frame import Case, Count, entry, runs
+from benchmarks.sizes import Size
 import jax_cse
 from workloads import operators
 from workloads import taylor

@@ -21,8 +21,9 @@ import jax
 import numpy as np
 
 from benchmarks import contenders
-from benchmarks.frame import Line, Size, entry, ratio
+from benchmarks.frame import Line, entry, ratio
 from benchmarks.side_by_side import FUNCTIONS
+from benchmarks.sizes import Size
 import jax_cse
 from programs import POINT
 

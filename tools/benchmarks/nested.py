@@ -7,7 +7,8 @@ import jax
 
 from benchmarks import contenders
 from benchmarks.contests import Contest
-from benchmarks.frame import Case, Size, enabled, entry
+from benchmarks.frame import Case, enabled, entry
+from benchmarks.sizes import Size
 import jax_cse
 from jax_cse.orders import blowup
 from jax_cse.orders import order_counts

@@ -7,7 +7,8 @@ from typing import Any
 
 import jax
 
-from benchmarks.frame import Case, Size, enabled, entry
+from benchmarks.frame import Case, enabled, entry
+from benchmarks.sizes import Size
 import easy_odes
 import jax_cse
 

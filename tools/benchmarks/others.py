@@ -6,7 +6,8 @@ import time
 
 import jax
 
-from benchmarks.frame import Case, Line, Size, enabled, entry
+from benchmarks.frame import Case, Line, enabled, entry
+from benchmarks.sizes import Size
 from workloads.packages import PROGRAMS
 
 

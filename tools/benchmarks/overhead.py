@@ -6,8 +6,9 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from benchmarks.frame import Case, Size, enabled, entry
+from benchmarks.frame import Case, enabled, entry
 from benchmarks.large_networks import resnet, transformer
+from benchmarks.sizes import Size
 import jax_cse
 
 

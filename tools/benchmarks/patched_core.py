@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 import functools
 
-from benchmarks.frame import Case, Size, entry
+from benchmarks.frame import Case, entry
 from benchmarks.patched_processes import WORKLOADS, servers
+from benchmarks.sizes import Size
 
 
 @entry("JAX with patches and no CSE, over a copy without patches")

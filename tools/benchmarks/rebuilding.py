@@ -12,7 +12,8 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.frame import Case, Count, Size, entry
+from benchmarks.frame import Case, Count, entry
+from benchmarks.sizes import Size
 import jax_cse
 from mixed_partials import GROW_LITTLE, mixed, point
 from workloads import printed_code

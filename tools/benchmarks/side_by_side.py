@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks import contenders
 from benchmarks.contests import Contest
-from benchmarks.frame import Size, entry
+from benchmarks.frame import entry
+from benchmarks.sizes import Size
 from jax_cse.orders import blowup
 from programs import PROGRAMS
 from specs import SMOOTH

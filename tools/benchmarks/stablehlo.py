@@ -7,7 +7,8 @@ from jax import lax
 
 from benchmarks import contenders
 from benchmarks.contests import operations
-from benchmarks.frame import Line, Size, enabled, entry
+from benchmarks.frame import Line, enabled, entry
+from benchmarks.sizes import Size
 import jax_cse
 from jax_cse.orders import blowup
 from jax_cse.orders.order_counts import nested_jvp

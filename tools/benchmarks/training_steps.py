@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import jax
 
-from benchmarks.frame import SLOWER, Line, Size, entry
+from benchmarks.frame import SLOWER, Line, entry
+from benchmarks.sizes import Size
 from benchmarks.ways import compared, measured, Way
 import jax_cse
 from workloads import equations

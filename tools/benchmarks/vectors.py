@@ -6,7 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from benchmarks.frame import Case, Count, Size, enabled, entry
+from benchmarks.frame import Case, Count, enabled, entry
+from benchmarks.sizes import Size
 import jax_cse
 
 _DIMENSIONS, _WIDTH = 16, 64

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from benchmarks.contests import Contest
-from benchmarks.frame import Size, entry
+from benchmarks.frame import entry
+from benchmarks.sizes import Size
 
 
 # In a run of the default size.
