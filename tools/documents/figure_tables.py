@@ -123,7 +123,8 @@ TABLES = {
             "time to the first result": "", "a run": ""}, ("verdict", {
                 _TRAINING: 'worth it: `enabled("ring")` around the step',
                 _NEURAL_ODE: "worth it: `enabled()`",
-                _ENERGIES: "about as fast, in less memory: `value_grad_laplacian`",
+                _ENERGIES: "about as fast, in less memory: "
+                           "`value_grad_laplacian`",
                 _ALL_ORDERS: "worth it: `derivatives`, `jet`",
                 _HIGH_ORDERS: "worth it from order 4 on",
                 _LOOPS_OF_ORDER_4: "worth it from order 5 on, where the plain "
