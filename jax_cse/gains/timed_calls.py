@@ -10,12 +10,13 @@ first ones of a signature; what they take besides is a first run. After such a
 call JAX's caches have the program, and it is looked at: equations, flops and
 temporary memory. That time is kept apart.
 
-Seconds are of processor time, on all cores, which other programs that run
-beside change least. On an accelerator later calls are seconds of the clock.
+Seconds are of processor time, on all cores, since other programs on the machine
+disturb it least. On an accelerator later calls are seconds of the clock.
 
 A call inside of another, or inside of a transformation, is a part of that. What
-is traced or compiled outside of any call, as by `lower` and `compile`, counts
-for the function of its name, if there is one.
+is lowered or compiled outside of any call counts for the function of its name
+that was traced or lowered by hand, or differentiated, before, unless another of
+that name is traced in between.
 
 Limits: what runs ahead of Python otherwise is waited for here. What is compiled
 by hand, or jitted by a name that got `jax.jit` before, is not timed when it
@@ -25,6 +26,7 @@ runs. Calls on several threads at once overlap.
 from collections.abc import Callable, Iterator
 import contextlib
 import inspect
+import re
 import threading
 import time
 import types
@@ -35,6 +37,7 @@ import jax
 from jax_cse import compat
 from jax_cse.findings import comparison
 from jax_cse.findings import naming
+from jax_cse.foundation import stages
 from jax_cse.foundation.counting import equations
 from jax_cse.memo import seconds
 from jax_cse.report.replaced_jit import replaced_jit
@@ -57,16 +60,17 @@ class Function:
 
   Attributes:
     name: its name, and its line if it is known.
+    told: its name as JAX tells it.
     took: what JAX took for it.
     first_calls, first: calls in which JAX traced or compiled something, and the
       seconds that they took besides.
     later_calls, later: the other calls, and their seconds.
-    programs: by the types of the arguments and the number of equations.
+    programs: by the types of the arguments and the text of the jaxpr.
     error: why one could not be looked at; None if all could.
   """
 
-  def __init__(self, name: str):
-    self.name = name
+  def __init__(self, name: str, line: str = ""):
+    self.name, self.told = name + line, name
     self.took = seconds.Seconds()
     self.first_calls = self.later_calls = 0
     self.first = self.later = 0.0
@@ -80,7 +84,7 @@ class Function:
       traced = jitted.trace(*args, **kwargs)
       jaxpr = traced.jaxpr
       size = sum(1 for _ in equations(jaxpr.jaxpr))
-      key = tuple(map(str, jaxpr.in_avals)), size
+      key = tuple(map(str, jaxpr.in_avals)), _text(jaxpr)
       self.programs.setdefault(key, Program(jaxpr, size))
       if is_compiled:
         compiled = traced.lower().compile()
@@ -91,11 +95,16 @@ class Function:
       self.error = f"{type(e).__name__}: {e}"[:200]
 
 
+def _text(jaxpr: Any) -> int:
+  """Equal for jaxprs of one text, but for the addresses of functions in it."""
+  return hash(re.sub(r"\b0x[0-9a-f]+", "", str(jaxpr)))
+
+
 class _Here(threading.local):
   """What a thread is in.
 
   Attributes:
-    function: that which is called; None outside of calls.
+    function: that which is called, or traced or lowered by hand; or None.
     staged: seconds that JAX took in this call.
     looks: whether a program is looked at, which is not counted.
   """
@@ -127,33 +136,53 @@ class Timing:
   def __init__(self) -> None:
     self.functions: dict[str, Function] = {}
     self.later = self.apart = self.apart_clock = 0.0
-    self._by_name: dict[str, Function] = {}
+    self._awaited: dict[str, Function] = {}   # to be compiled, by name
     self._here = _Here()
     self._lock = threading.Lock()
 
   def function(self, fun: Any) -> Function:
-    name = naming.name_of(fun)
+    made = Function(naming.name_of(fun), _line(fun))
     with self._lock:
-      function = self.functions.setdefault(
-          key := name + _line(fun), Function(key))
-      self._by_name[name] = function
-    return function
+      return self.functions.setdefault(made.name, made)
 
   def note(self, stage: str, name: str, took: float) -> None:
-    """A stage that JAX ended; see `seconds.listen`."""
+    """A stage that JAX ended; see `stages.listen`."""
     here = self._here
-    function = here.function or self._by_name.get(name)
-    if here.looks or function is None:
+    if here.looks:
       return
     if here.function is not None:
       here.staged = (here.staged or 0.0) + took
-    function.took.add(stage, took)
+    elif stage == "trace":   # of something else, which is compiled next
+      self._awaited.pop(name, None)
+    function = here.function or self._awaited.get(name)
+    if function is not None:
+      function.took.add(stage, took)
+
+  @contextlib.contextmanager
+  def aside(self, function: Function) -> Iterator[None]:
+    """What JAX does inside counts for a function that is not called as such.
+
+    So does what it compiles of it later.
+    """
+    here = self._here
+    if here.function is not None:
+      yield
+      return
+    here.begin(function)
+    try:
+      yield
+    finally:
+      here.end()
+      self._awaited[function.told] = function
 
   def call(self, function: Function, jitted: Any, args: tuple,
            kwargs: dict[str, Any]) -> Any:
     here = self._here
-    if here.function is not None or not compat.outside_transformations():
+    if here.function is not None:
       return jitted(*args, **kwargs)
+    if not compat.outside_transformations():
+      with self.aside(function):
+        return jitted(*args, **kwargs)
     here.begin(function)
     began, clock = time.process_time(), time.perf_counter()
     try:
@@ -213,12 +242,14 @@ class _Timed:
   # By name, since `isinstance(f, jax.stages.Wrapped)` looks for them.
 
   def trace(self, *args, **kwargs):
-    traced = self._jitted.trace(*args, **kwargs)
+    with self._timing.aside(self._function):
+      traced = self._jitted.trace(*args, **kwargs)
     self._look(args, kwargs)
     return traced
 
   def lower(self, *args, **kwargs):
-    lowered = self._jitted.lower(*args, **kwargs)
+    with self._timing.aside(self._function):
+      lowered = self._jitted.lower(*args, **kwargs)
     self._look(args, kwargs)
     return lowered
 
@@ -246,10 +277,13 @@ class _Timed:
 def timed() -> Iterator[Timing]:
   """Times what is given to `jax.jit` meanwhile."""
   timing = Timing()
-  seconds.listen(timing.note, time.process_time)
+  stop = stages.listen(timing.note, time.process_time)
 
   def make(plain: Callable, fun: Any, *args: Any, **kwargs: Any) -> Any:
     return _Timed(timing, fun, plain(fun, *args, **kwargs))
 
-  with replaced_jit(make):
-    yield timing
+  try:
+    with replaced_jit(make):
+      yield timing
+  finally:
+    stop()

@@ -1,11 +1,7 @@
 """What JAX took for each function: seconds to trace, lower and compile it.
 
-JAX tells when a stage begins and how long it took (`jax.monitoring`), on the
-thread that does it and by the name of the function. A function that is called
-inside of another one is traced as a part of that. But what is evaluated while a
-function is traced, as under `jax.ensure_compile_time_eval`, is compiled by
-itself: those seconds count for it and not for the function around, so that the
-sum over all functions is what passed.
+The seconds are those that `stages` tells, for the name of the function. A
+function that is called inside of another one is traced as a part of that.
 
 Limits: a name is all that JAX tells, so functions of one name are counted
 together. A stage counts where it ends: a `jit` around a function that enters
@@ -14,19 +10,13 @@ nothing is counted.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 import dataclasses
-import re
 import threading
 
-from jax import monitoring
-
+from jax_cse.foundation import stages
 from jax_cse.foundation.active import here
 
-_STAGES = {
-    "/jax/core/compile/jaxpr_trace_duration": "trace",
-    "/jax/core/compile/jaxpr_to_mlir_module_duration": "lower",
-    "/jax/core/compile/backend_compile_duration": "compile"}
 # Rows of a table; the others are summed.
 _MOST_ROWS = 30
 
@@ -84,45 +74,6 @@ def table(seconds: Mapping[str, Seconds]) -> list[str]:
       f"{row.compile:>10.3f}" for name, row in rows]
 
 
-class _Running(threading.local):
-  """The stages that run on this thread: when each began by the clock, and the
-  seconds of those inside of it."""
-
-  def __init__(self) -> None:
-    self.stages: list[list[float]] = []
-
-
-def listen(receive: Callable[[str, str, float], None],
-           clock: Callable[[], float] | None = None) -> None:
-  """From now on calls `receive(stage, function, seconds)` after each stage, on
-  the thread that did it, with the seconds that were not another's.
-
-  They are those that JAX tells, or go by `clock`.
-  """
-  running = _Running()
-
-  def begin(event: str, value: float, **kwargs: str | int) -> None:
-    if event in _STAGES:
-      running.stages.append([clock() if clock else 0.0, 0.0])
-
-  def end(event: str, duration_secs: float, **kwargs: str | int) -> None:
-    if event not in _STAGES:
-      return
-    took, inside = duration_secs, 0.0
-    if running.stages:   # or it began before anybody listened
-      began, inside = running.stages.pop()
-      took = clock() - began if clock else took
-    if running.stages:
-      running.stages[-1][1] += took
-    # "f" when it is traced, "jit(f)" later.
-    name = re.sub(r"^jit\((.*)\)$", r"\1", str(kwargs.get("fun_name", "?")))
-    receive(_STAGES[event], name, max(took - inside, 0.0))
-
-  # After an interrupt between the two, seconds of others are not taken off.
-  monitoring.register_event_duration_secs_listener(end)
-  monitoring.register_scalar_listener(begin)
-
-
 def _count(stage: str, function: str, seconds: float) -> None:
   memo = here.cell.memo
   if memo is not None:
@@ -136,12 +87,11 @@ _is_counting = False
 def count() -> None:
   """From now on the memo of the thread counts what a stage took.
 
-  That stays: a listener that is taken away while another thread calls all of
-  them would have it miss one. Without a memo it takes a microsecond a stage,
-  and no time when what was compiled runs.
+  That stays. Without a memo it takes a microsecond a stage, and no time when
+  what was compiled runs.
   """
   global _is_counting
   with _lock:
     if not _is_counting:
       _is_counting = True   # first: twice would be wrong
-      listen(_count)
+      stages.listen(_count)

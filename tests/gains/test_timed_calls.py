@@ -4,6 +4,7 @@ import copy
 import inspect
 import pickle
 import threading
+from unittest import mock
 
 from absl.testing import absltest
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
+from jax_cse.foundation import stages
 from jax_cse.gains import timed_calls
 
 X = np.ones(3, "float32")
@@ -54,13 +56,44 @@ class TimedCallsTest(absltest.TestCase):
       jitted(X)
     plain, merged = self.only().programs.values()
     self.assertEqual((plain.equations, merged.equations), (3, 2))
-    self.assertIn((("float32[3]",), 3), self.only().programs)
+    self.assertEqual({types for types, _ in self.only().programs},
+                     {("float32[3]",)})
     self.assertIsNotNone(plain.flops)
     self.assertIsNotNone(plain.temp_bytes)
-    self.assertEqual(self.only().took.times, 2)   # looking takes none
     jax.clear_caches()
     jitted(X)
     self.assertLen(self.only().programs, 2)
+
+  def test_looking_takes_nothing(self):
+    told, while_looking = [], []
+    self.addCleanup(stages.listen(lambda *stage: told.append(stage)))
+    look = self.timing.look
+
+    def noted(*args):
+      before = len(told)
+      look(*args)
+      while_looking.append(told[before:])
+    with mock.patch.object(self.timing, "look", noted):
+      jax.jit(double)(X)
+    self.assertEqual(while_looking, [[]])
+    self.assertLen(told, 3)
+
+  def test_programs_made_in_a_loop(self):
+    for i in range(5):
+      jax.jit(lambda x, i=i: x * i)(X)
+    self.assertEqual(self.only().first_calls, 5)
+    self.assertLen(self.only().programs, 5)
+
+  def test_one_program_has_one_text(self):
+    # Its jaxpr has functions in it, which are others when it is traced again.
+    jitted = jax.jit(jax.nn.relu)
+    outer = jax.jit(lambda x: jitted(x) + jax.nn.silu(x))
+    outer(X)
+    jax.clear_caches()
+    outer(X)
+    function = list(self.timing.functions.values())[-1]
+    self.assertEqual(function.first_calls, 2)
+    self.assertLen(function.programs, 1)
 
   def test_a_call_inside_of_another_is_a_part_of_it(self):
     inner = jax.jit(lambda x: x + 1)
@@ -77,6 +110,34 @@ class TimedCallsTest(absltest.TestCase):
     self.assertEqual(self.only().first_calls, 0)
     program, = self.only().programs.values()
     self.assertEqual((program.equations, program.flops), (3, None))
+
+  def test_two_of_one_name_compiled_by_hand(self):
+    first = jax.jit(lambda x: x + 1)
+    second = jax.jit(lambda x: x + 2)
+    for jitted in (first, second):
+      jitted.lower(X).compile()
+    for function in self.timing.functions.values():
+      self.assertEqual(function.took.stages,
+                       {"trace": 1, "lower": 1, "compile": 1})
+
+  def test_an_operation_by_itself_of_the_same_name(self):
+    def sin(x):
+      return x * 2
+    jitted = jax.jit(sin)
+    jitted(X)
+    jitted.lower(np.ones(5, "float32"))
+    jax.clear_caches()
+    jnp.sin(np.ones(7, "float32"))
+    self.assertEqual(self.only().took.stages, {
+        "trace": 2, "lower": 2, "compile": 1})
+
+  def test_what_is_compiled_of_a_derivative(self):
+    @jax.jit
+    def total(x):
+      return (lax.sin(x) * x).sum()
+    jax.grad(total)(X)
+    took = self.only().took.stages
+    self.assertGreaterEqual(min(took["lower"], took["compile"]), 2)
 
   def test_what_is_compiled_after_it_was_traced_by_hand(self):
     jitted = jax.jit(lambda x: x + 1)   # of which no cache knows

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
+from jax_cse.foundation import stages
 from jax_cse.memo import seconds
 
-TRACE, LOWER, COMPILE = seconds._STAGES
+TRACE, LOWER, COMPILE = stages.STAGES
 X = np.ones(3, "float32")
 
 
