@@ -19,6 +19,7 @@ import jax_cse
 from jax_cse import compat
 from jax_cse.compat import ad, batching, core
 from jax_cse.foundation import modes
+from jax_cse.memo import contexts
 
 X = jnp.arange(3.0)
 twice = lambda x: (lax.sin(x), lax.sin(x))
@@ -346,6 +347,11 @@ class EnvironmentTest(parameterized.TestCase):
       with jax_cse.enabled() as memo:
         self.assertEqual(traced_size(), 2)
       self.assertEqual(memo.stats.hits, 0)
+
+  def test_off_is_for_the_user(self):
+    with mock.patch.dict(os.environ, {"JAX_CSE": "off"}):
+      with contexts.inside("exact"):
+        self.assertEqual(traced_size(), 1)
 
   def test_a_whole_process(self):
     code = ("import jax_cse, jax\nfrom jax import lax\n"
