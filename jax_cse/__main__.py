@@ -23,7 +23,8 @@ def _parser() -> argparse.ArgumentParser:
   commands = parser.add_subparsers(dest="command", required=True)
 
   run = commands.add_parser(
-      "run", help="run a script or a module with CSE in the whole process",
+      "run", allow_abbrev=False,   # `_split` knows whole names
+      help="run a script or a module with CSE in the whole process",
       usage="python -m jax_cse run [--mode MODE] [--stats] "
       "[--report FILE.html] (SCRIPT | -m MODULE) [ARGS...]")
   run.add_argument("--mode", help="accepted: " + ", ".join(modes.MODES))
@@ -36,9 +37,10 @@ def _parser() -> argparse.ArgumentParser:
                    "the program has ended")
 
   compare = commands.add_parser(
-      "compare", help="run a script or a module without CSE and with it, and "
-      "say whether it is worth it; ends with status 1 if it is not, with 2 if "
-      "the program fails",
+      "compare", allow_abbrev=False,
+      help="run a script or a module without CSE and with it, and say whether "
+      "it is worth it; status 1 if CSE should be left off, 2 if the program "
+      "fails",
       usage="python -m jax_cse compare [--mode MODE] [--turns N] "
       "[--json FILE] (SCRIPT | -m MODULE) [ARGS...]")
   compare.add_argument("--mode", help="accepted: " + ", ".join(modes.MODES) +
@@ -119,16 +121,21 @@ def _validate_report(path: str) -> None:
   if missing:
     raise ValueError(f"--report needs {' and '.join(missing)}; to install what "
                      "it needs: pip install 'jax_cse[report]'")
-  folder = os.path.dirname(path) or "."
-  if not os.path.isdir(folder):
-    raise ValueError(f"--report: there is no folder {folder!r}")
-  if os.path.isdir(path):
-    raise ValueError(f"--report: {path!r} is a folder; it must be a file")
+  _validate_file("--report", path)
   # `run --report train.py data.csv` names the program as the page.
   if not path.lower().endswith((".html", ".htm")):
     raise ValueError(f"--report must end in .html or .htm; got {path!r}")
+
+
+def _validate_file(option: str, path: str) -> None:
+  """Raises a `ValueError` unless a file of that name can be written."""
+  folder = os.path.dirname(path) or "."
+  if not os.path.isdir(folder):
+    raise ValueError(f"{option}: there is no folder {folder!r}")
+  if os.path.isdir(path):
+    raise ValueError(f"{option}: {path!r} is a folder; it must be a file")
   if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-    raise ValueError(f"--report: {path!r} cannot be written")
+    raise ValueError(f"{option}: {path!r} cannot be written")
 
 
 def _compare(options: argparse.Namespace, args: list[str]) -> None:
@@ -139,9 +146,16 @@ def _compare(options: argparse.Namespace, args: list[str]) -> None:
   compared = run_comparison.compare(
       options.program, args, options.module, options.mode or named,
       options.turns)
+  # First, since it cannot be measured again; in whatever letters there are.
+  letters = sys.stdout.encoding or "utf-8"
+  print(comparison_table.text(compared).encode(
+      letters, "backslashreplace").decode(letters), flush=True)
   if options.json is not None:
-    options.json.write_text(compared.json())
-  print(comparison_table.text(compared))
+    try:
+      options.json.write_text(compared.json())
+    except OSError as e:
+      print(f"jax_cse: --json: {e}", file=sys.stderr)
+      raise SystemExit(2) from None
   raise SystemExit(compared.status)
 
 
@@ -197,11 +211,8 @@ def _validate(options: argparse.Namespace) -> None:
   if options.command == "compare":
     if options.turns < 2:
       raise ValueError(f"--turns must be 2 or more; got {options.turns}")
-    if options.json is not None and not options.json.parent.is_dir():
-      raise ValueError(
-          f"--json: there is no folder {str(options.json.parent)!r}")
-    if options.json is not None and options.json.is_dir():
-      raise ValueError(f"--json: {str(options.json)!r} is a folder")
+    if options.json is not None:
+      _validate_file("--json", str(options.json))
   if options.command == "blowup" and options.order < 1:
     raise ValueError(f"--order must be 1 or more; got {options.order}")
 

@@ -19,12 +19,13 @@ def run(program: str, args: Sequence[str], is_module: bool) -> None:
     NoProgram: there is none; and whatever the program raises.
   """
   sys.argv = [program, *args]
+  if not sys.flags.safe_path:   # `python -P` puts no folder first
+    sys.path[0] = (os.getcwd() if is_module
+                   else os.path.dirname(os.path.abspath(program)))
   try:
     if is_module:
-      sys.path[0] = os.getcwd()
       runpy.run_module(program, run_name="__main__", alter_sys=True)
     else:
-      sys.path[0] = os.path.dirname(os.path.abspath(program))
       runpy.run_path(program, run_name="__main__")
   except ImportError as e:
     # An error of the program itself has frames outside of `runpy`.

@@ -123,6 +123,8 @@ main(["run", "--report", "out.html", "script.py"])
       (("run", "--report", "script.py", "jitted.py"),
        "--report must end in .html or .htm; got 'script.py'"),
       (("run", "--mode", "fast", "script.py"), "'ring'; got 'fast'"),
+      (("run", "--mod", "exact", "script.py"),
+       "unrecognized arguments: --mod"),
       (("run",), "SCRIPT"),
       (("run", "none.py"), "there is no script 'none.py'"),
       (("run", "-m"), "SCRIPT"),
