@@ -1,6 +1,6 @@
 """What `compare` measured, as text: tables, failures and the verdict."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import pathlib
 import statistics
 from typing import Any
@@ -23,20 +23,24 @@ _ROWS: Sequence[tuple[str, str, Callable[[Any], str]]] = (
     ("temporary bytes", "temporary bytes", lambda x: f"{x:,.0f}"))
 _COUNTS = ("equations", "flops", "temporary bytes")
 _TIMES = ("to the first results", "a call")
+IN_PART = "Counts are of the functions that could be looked at in each way."
+# Figures by name, as a run gives them.
+_Functions = Mapping[str, Mapping[str, Any]]
 
 
 def text(compared: Compared) -> str:
   """All that a person reads."""
   lines = list(_failures(compared))
-  if compared.ways:
+  if PLAIN in compared.ways:
     lines += [*_whole(compared), *_functions(compared)]
   if compared.verdict is not None:
     lines += ["", str(compared.verdict)]
-    if compared.verdict.word == gain.WORTH_IT and "ring" in (
-        compared.verdict.way):
-      lines.append('Sums may round otherwise in mode "ring".')
+    if compared.verdict.word == gain.WORTH_IT and compared.mode != "exact":
+      lines.append(f'Sums may round otherwise in mode "{compared.mode}".')
     if compared.line:
       lines.append(f"To look at first: {compared.line}")
+    if compared.advice:
+      lines.append(f"What would pay: {compared.advice}")
   return "\n".join(lines)
 
 
@@ -44,7 +48,7 @@ def _failures(compared: Compared) -> Iterator[str]:
   for failure in compared.failures:
     yield f"{compared.program} failed, {failure.way}:"
     yield from (f"    {line}" for line in failure.output.splitlines())
-    if failure.way != PLAIN:
+    if PLAIN in compared.ways:
       yield "without CSE it did not."
 
 
@@ -56,7 +60,7 @@ def _whole(compared: Compared) -> Iterator[str]:
   ways = compared.ways
   name = pathlib.Path(compared.program).name
   yield _row(f"{name}, {compared.turns} turns", list(ways))
-  for part in ways[PLAIN][0].parts if PLAIN in ways else ():
+  for part in ways[PLAIN][0].parts:
     yield _row(f"s {part}", [f"{_median(turns, part):,.3f}"
                              for turns in ways.values()])
   yield _row("s of processor time, in all", [
@@ -65,9 +69,18 @@ def _whole(compared: Compared) -> Iterator[str]:
   yield _row("s by the clock", [
       f"{statistics.median(t.clock for t in turns):,.3f}"
       for turns in ways.values()])
-  for name in _COUNTS:
-    yield _row({row[0]: row[1] for row in _ROWS}[name], [
-        _count(turns[0], name) for turns in ways.values()])
+  firsts = [turns[0].functions for turns in ways.values()]
+  labels = {key: label for key, label, _ in _ROWS}
+  every = set().union(*firsts)
+  in_part = False
+  for key in _COUNTS:
+    known = _known(firsts, key)
+    in_part |= bool(known) and known != every
+    yield _row(labels[key], [
+        f"{sum(functions[name][key] for name in known):,.0f}" if known else "-"
+        for functions in firsts])
+  if in_part:
+    yield IN_PART
   if any(t.cache_hits for turns in ways.values() for t in turns):
     yield ("The program has compiled programs kept on disk, so that the time "
            "to compile is not that of a first run.")
@@ -77,10 +90,11 @@ def _median(turns: Sequence[Figures], part: str) -> float:
   return statistics.median(t.parts[part] for t in turns)
 
 
-def _count(figures: Figures, name: str) -> str:
-  """Of all functions together that could be looked at."""
-  known = [f[name] for f in figures.functions.values() if f[name] is not None]
-  return f"{sum(known):,.0f}" if known else "-"
+def _known(ways: Sequence[_Functions], key: str) -> set[str]:
+  """The functions of which this is known in each way."""
+  return set.intersection(*(
+      {name for name, f in functions.items() if f[key] is not None}
+      for functions in ways))
 
 
 def _functions(compared: Compared) -> Iterator[str]:

@@ -6,8 +6,11 @@
 `Figures`. The environment says with which mode the program runs.
 """
 
+import atexit
 from collections.abc import Sequence
+import contextlib
 import json
+import os
 import pathlib
 import sys
 import time
@@ -16,11 +19,11 @@ from typing import Any, NamedTuple
 
 from jax import monitoring
 
-from jax_cse.findings import comparison
-from jax_cse.findings.redundancy_report import Redundancy
+from jax_cse.gains import first_look
 from jax_cse.gains import timed_calls
 from jax_cse.memo import contexts
 from jax_cse.memo import seconds
+from jax_cse.report import recording
 from jax_cse.report import running
 
 _CACHE_HIT = "/jax/compilation_cache/cache_hits"
@@ -32,7 +35,8 @@ class Settings(NamedTuple):
   Attributes:
     out: the file for the figures.
     program: a script, or a module if `is_module`.
-    modes: in which to look for what is computed again, at the end.
+    modes: in which to look for what is computed again and what would pay, at
+      the end, besides those that the program enters; none for not at all.
   """
   out: str
   program: str
@@ -52,6 +56,7 @@ class Figures(NamedTuple):
     entered: modes of the `enabled()`s that the program entered.
     cache_hits: how many programs were found compiled, on disk.
     lines: by mode, what is computed again at most cost; None for nothing.
+    advice: by mode, what would pay most; None for nothing.
   """
   ended: str
   parts: dict[str, float]
@@ -60,27 +65,70 @@ class Figures(NamedTuple):
   entered: list[str]
   cache_hits: int
   lines: dict[str, str | None]
+  advice: dict[str, str | None]
 
 
 def main(argv: Sequence[str]) -> None:
   settings = Settings(**json.loads(argv[0]))
-  entered: list[str] = []
-  hits: list[str] = []
-  _watch(entered)
-  monitoring.register_event_listener(
-      lambda event, **_: hits.append(event) if event == _CACHE_HIT else None)
-  with timed_calls.timed() as timing:
-    began, clock = time.process_time(), time.perf_counter()
-    ended = _ended(settings, argv[1:])
-    took = time.process_time() - began - timing.apart
-    clock = time.perf_counter() - clock - timing.apart_clock
-  lines = {mode: _line(timing, mode) for mode in settings.modes
-           if ended == "well"}
-  pathlib.Path(settings.out).write_text(json.dumps(Figures(
-      ended, _parts(timing, took), clock,
-      {name: _figures(f) for name, f in timing.functions.items()
-       if f.took.times or f.later_calls},
-      sorted(set(entered)), len(hits), lines)._asdict()))
+  if settings.modes:
+    with contexts.disabled():   # it takes a thread, and none can start later
+      pass
+  run = _Run(settings)
+  # Called when Python has waited for the threads that the program left, and
+  # after what the program registered itself.
+  atexit.register(run.write)
+  run.ended = _ended(settings, argv[1:])
+
+
+class _Run:
+  """A run that is measured from now on, until it is written down."""
+
+  def __init__(self, settings: Settings):
+    self.ended = "well"
+    self._settings = settings
+    self._entered: list[str] = []
+    self._hits: list[str] = []
+    self._process = os.getpid()
+    self._open = contextlib.ExitStack()
+    _watch(self._entered)
+    monitoring.register_event_listener(self._note)
+    self._recorded = (
+        self._open.enter_context(recording.jitted(objects=False))
+        if settings.modes else None)
+    self._timing = self._open.enter_context(timed_calls.timed())
+    self._exit, os._exit = os._exit, self._leave   # type: ignore[assignment]
+    self._began, self._clock = time.process_time(), time.perf_counter()
+
+  def _note(self, event: str, **_: Any) -> None:
+    if event == _CACHE_HIT:
+      self._hits.append(event)
+
+  def _leave(self, status: int) -> None:
+    """`os._exit`, after which Python calls nothing."""
+    if status == 0:
+      self.write()
+    self._exit(status)
+
+  def write(self) -> None:
+    if os.getpid() != self._process:   # one that the program forked
+      return
+    timing = self._timing
+    took = time.process_time() - self._began - timing.apart
+    clock = time.perf_counter() - self._clock - timing.apart_clock
+    self._open.close()
+    os._exit = self._exit
+    entered = sorted(set(self._entered))   # before functions are traced again
+    lines: dict[str, str | None] = {}
+    advice: dict[str, str | None] = {}
+    if self.ended == "well" and self._recorded is not None:
+      for mode in sorted({*self._settings.modes, *entered}):
+        lines[mode] = first_look.computed_again(timing, mode)
+        advice[mode] = first_look.would_pay(self._recorded, mode)
+    pathlib.Path(self._settings.out).write_text(json.dumps(Figures(
+        self.ended, _parts(timing, took), clock,
+        {name: _figures(f) for name, f in timing.functions.items()
+         if f.took.times or f.later_calls},
+        entered, len(self._hits), lines, advice)._asdict()))
 
 
 def _watch(entered: list[str]) -> None:
@@ -138,36 +186,6 @@ def _figures(function: timed_calls.Function) -> dict[str, Any]:
 
 def _sum(numbers: list[Any]) -> Any:
   return None if None in numbers else sum(numbers)
-
-
-def _line(timing: timed_calls.Timing, mode: str) -> str | None:
-  reports = []
-  for function in timing.functions.values():
-    for program in function.programs.values():
-      try:
-        reports.append(comparison.of_jaxpr(
-            function.name, program.jaxpr, mode).report((None,) * 3))
-      except Exception:   # a program that cannot be rebuilt has no findings
-        traceback.print_exc()
-  worst = max(reports, default=None, key=lambda report: (
-      sum(f.flops for f in report.findings), report.plain - report.merged))
-  return worst and _dearest(worst)
-
-
-def _dearest(report: Redundancy) -> str | None:
-  """Where most is gained in a function; None if nothing is."""
-  advice = getattr(report, "advice", ())
-  if advice:
-    return str(advice[0])
-  if not report.findings:
-    return None
-  finding = next((f for f in report.findings if f.line), report.findings[0])
-  before = ("it was given" if finding.is_given
-            else "it computed before" if finding.first == finding.line
-            else f"{finding.first or 'another line'} computed")
-  return (f"{finding.line or 'a line that is not known'} computes again what "
-          f"{before}: {finding.equations:,} equations, {finding.flops:,} flops"
-          + (f"\n    {finding.line.text}" if finding.line else ""))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """`python -m jax_cse compare`: a program without CSE and with it, in turns.
 
 Each run is a process of its own, which `measured_run` measures. All have the
-same environment but for `JAX_CSE`, and no compiled programs from disk. What the
-program prints is kept, and shown if it fails.
+same environment but for `JAX_CSE`, the same options of Python, and no compiled
+programs from disk. The last lines that it prints are shown if it fails.
 """
 
+import collections
 from collections.abc import Iterator, Mapping, Sequence
 import json
 import os
@@ -43,14 +44,18 @@ class Compared(NamedTuple):
     ways: "plain" first: the figures of each turn.
     failures: ways that failed, which are not among the others.
     verdict: None if there is nothing to compare.
-    line: where most is computed again in the best way, as text; or None.
+    mode: of the best way, the one that merges most if it enters several.
+    line: where most is computed again in that mode, as text; or None.
+    advice: what would pay most in that mode, as text; or None.
   """
   program: str
   turns: int
   ways: Mapping[str, Sequence[Figures]]
   failures: Sequence[Failure]
   verdict: gain.Verdict | None
-  line: str | None
+  mode: str | None = None
+  line: str | None = None
+  advice: str | None = None
 
   @property
   def status(self) -> int:
@@ -98,7 +103,7 @@ def compare(program: str, args: Sequence[str], is_module: bool,
     elif figures.ended.startswith("no program: "):
       raise running.NoProgram(figures.ended.removeprefix("no program: "))
     else:
-      failures[way] = Failure(way, "\n".join(output.splitlines()[-_TAIL:]))
+      failures[way] = Failure(way, output)
       measured.pop(way, None)
       if way == PLAIN:
         break
@@ -126,36 +131,55 @@ def _way(mode: str) -> str:
 
 def _run(settings: Settings, args: Sequence[str], way: str
          ) -> tuple[Figures, str]:
-  """What a run measured, and what it printed."""
+  """What a run measured, and the last lines that it printed."""
   environment = {
       **os.environ,
       modes.VARIABLE: {PLAIN: "off", AS_WRITTEN: ""}.get(
           way, way.removeprefix("mode ")),
       # A program that is found on disk takes no time to compile.
       "JAX_ENABLE_COMPILATION_CACHE": "false"}
-  with tempfile.TemporaryDirectory() as folder:
-    out = pathlib.Path(folder, "figures.json")
-    ran = subprocess.run(
-        [sys.executable, "-m", f"{__package__}.measured_run",
-         json.dumps(settings._replace(out=str(out))._asdict()), *args],
-        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace")
+  # What the program leaves in the background may print to the end of its days.
+  with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    out, printed = pathlib.Path(folder, "figures"), pathlib.Path(folder, "log")
+    with printed.open("wb") as log:
+      ran = subprocess.run(
+          [sys.executable, *_options(), "-m", f"{__package__}.measured_run",
+           json.dumps(settings._replace(out=str(out))._asdict()), *args],
+          env=environment, stdin=subprocess.DEVNULL, stdout=log,
+          stderr=subprocess.STDOUT)
     if out.exists():
-      return Figures(**json.loads(out.read_text())), ran.stdout
-    return Figures("failed", {}, 0.0, {}, [], 0, {}), (
-        f"{ran.stdout}\nended with status {ran.returncode} before it could be "
-        "measured")
+      return Figures(**json.loads(out.read_text())), _end(printed)
+    return Figures("failed", {}, 0.0, {}, [], 0, {}, {}), (
+        f"{_end(printed)}\nended with status {ran.returncode} before it could "
+        "be measured")
+
+
+def _options() -> list[str]:
+  """Those that this Python was started with, such as -O, as for its own
+  processes of `multiprocessing`."""
+  return subprocess._args_from_interpreter_flags()   # type: ignore[attr-defined]
+
+
+def _end(file: pathlib.Path) -> str:
+  with file.open(errors="replace") as lines:
+    return "".join(collections.deque(lines, _TAIL)).rstrip("\n")
 
 
 def _compared(program, turns, measured, failures):
-  verdict = line = None
-  if PLAIN in measured and len(measured) > 1:
-    plain, *others = (_way_of(name, all_) for name, all_ in measured.items())
-    verdict = gain.judge(plain, others)
-    lines = measured[PLAIN][0].lines
-    line = lines.get(verdict.way.removeprefix("mode "),
-                     lines.get(MODES[-1]))
-  return Compared(program, turns, measured, failures, verdict, line)
+  if PLAIN not in measured or len(measured) == 1:
+    return Compared(program, turns, measured, failures, None)
+  plain, *others = (_way_of(name, all_) for name, all_ in measured.items())
+  verdict = gain.judge(plain, others)
+  first = measured[PLAIN][0]
+  mode = _mode(verdict.way, first.entered)
+  return Compared(program, turns, measured, failures, verdict, mode,
+                  first.lines.get(mode), first.advice.get(mode))
+
+
+def _mode(way: str, entered: Sequence[str]) -> str:
+  """That which merges most of those in which a way runs."""
+  own = [] if way == AS_WRITTEN else [way.removeprefix("mode ")]
+  return max([*own, *entered], key=modes.MODES.index)
 
 
 def _way_of(name: str, turns: Sequence[Figures]) -> gain.Way:

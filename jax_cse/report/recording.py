@@ -135,7 +135,8 @@ class Recording:
       with shapes for arrays.
   """
 
-  def __init__(self):
+  def __init__(self, objects: bool = True):
+    self._objects = objects
     self.programs: list[Program] = []
     self.left_out = 0
     self._keys: set[Any] = set()
@@ -171,7 +172,7 @@ class Recording:
       is_outermost = not getattr(self._inside, "trace", False)
       self._inside.trace = True
       try:
-        if is_outermost:
+        if is_outermost and (self._objects or not _calls_an_object(fun)):
           self._try_to_note(fun, args, kwargs)
         return fun(*args, **kwargs)
       finally:
@@ -252,9 +253,13 @@ def _key(leaf):
 
 
 @contextlib.contextmanager
-def jitted() -> Iterator[Recording]:
-  """Records what is given to `jax.jit` meanwhile."""
-  recording = Recording()
+def jitted(objects: bool = True) -> Iterator[Recording]:
+  """Records what is given to `jax.jit` meanwhile.
+
+  Args:
+    objects: whether also objects that are called, which takes time at once.
+  """
+  recording = Recording(objects)
   try:
     with replaced_jit(lambda plain, fun, *args, **kwargs: plain(
         recording.watch(fun), *args, **kwargs)):

@@ -3,15 +3,21 @@
 What is asserted are counts and plumbing, and no seconds.
 """
 
+import contextlib
+import io
 import json
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+
+import jax_cse
+from jax_cse import __main__ as command_line
 
 NESTED = """
 import sys
@@ -43,6 +49,38 @@ once(1.0)
 ENTERS = NESTED.replace("@jax.jit", "import jax_cse\n"
                         "@jax.jit\n@jax_cse.enabled()")
 
+THREADS = """
+import atexit, threading, time
+import jax
+from jax import lax
+
+@jax.jit
+def late(x):
+  return lax.sin(x) + 1.0
+
+@jax.jit
+def last(x):
+  return lax.cos(x) + 1.0
+
+def work():
+  time.sleep(1)
+  late(1.0)
+  late(2.0)
+
+threading.Thread(target=work).start()
+atexit.register(lambda: last(1.0))
+"""
+
+TWO = """
+import jax, jax.numpy as jnp, jax_cse
+def loss(w):
+  u = lambda x: jnp.sum(jnp.tanh(w * x) * w)
+  return jax.grad(jax.grad(u))(1.0)**2
+step = jax.grad(loss)
+jax.jit(step)(jnp.ones(3))
+print(len(jax_cse.redundancy(step)(jnp.ones(3)).advice))
+"""
+
 FAILS = """
 import jax_cse
 if jax_cse.active_mode() == "ring": raise ZeroDivisionError("mine")
@@ -55,13 +93,13 @@ class CompareTest(parameterized.TestCase):
     super().setUp()
     self.dir = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
     for name, text in {"nested": NESTED, "flat": FLAT, "enters": ENTERS,
-                       "fails": FAILS}.items():
+                       "fails": FAILS, "threads": THREADS, "two": TWO}.items():
       (self.dir / f"{name}.py").write_text(text)
 
-  def compare(self, *args, **environment):
+  def compare(self, *args, python=(), **environment):
     env = {**os.environ, "JAX_PLATFORMS": "cpu", **environment}
     ran = subprocess.run(
-        [sys.executable, "-m", "jax_cse", "compare", "--turns=2",
+        [sys.executable, *python, "-m", "jax_cse", "compare", "--turns=2",
          "--json=out.json", *args], cwd=self.dir, env=env, capture_output=True,
         text=True, timeout=300)
     out = self.dir / "out.json"
@@ -117,6 +155,68 @@ class CompareTest(parameterized.TestCase):
     self.assertIn("ZeroDivisionError: mine", ran.stdout)
     self.assertIn("without CSE it did not", ran.stdout)
 
+  def test_threads_and_what_is_called_at_exit(self):
+    _, read = self.compare("--mode=exact", "threads.py")
+    for turns in read["ways"].values():
+      for turn in turns:
+        calls = {name: (f["later calls"], f["equations"])
+                 for name, f in turn["functions"].items()}
+        self.assertEqual(calls, {"late:6": (1, 2), "last:10": (0, 2)})
+
+  def test_what_is_left_in_the_background_is_not_waited_for(self):
+    (self.dir / "leaves.py").write_text(
+        "import subprocess, sys\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; "
+        "print(\"up\", flush=True); time.sleep(600)'])\n" + FLAT)
+    _, read = self.compare("--mode=exact", "leaves.py")   # or it takes too long
+    self.assertEqual([turn["ended"] for turns in read["ways"].values()
+                      for turn in turns], 4 * ["well"])
+
+  def test_what_ends_well_at_once(self):
+    (self.dir / "at_once.py").write_text(
+        FLAT + "import os\nif not os.fork(): os._exit(0)\nos._exit(0)")
+    ran, read = self.compare("--mode=exact", "at_once.py")
+    self.assertIn(ran.returncode, (0, 1), ran.stdout)
+    self.assertEqual(read["ways"]["plain"][0]["functions"]["once:5"][
+        "equations"], 2)
+
+  def test_the_options_of_python(self):
+    (self.dir / "asked.py").write_text(
+        FLAT + "import sys\nassert sys.path[0] not in ('', sys.argv[0])\n"
+        "import os\n"
+        "if __debug__ or os.getcwd() in sys.path: raise ZeroDivisionError")
+    folder = str(pathlib.Path(jax_cse.__file__).parents[1])
+    ran, _ = self.compare("--mode=exact", "asked.py", python=("-O", "-P"),
+                          PYTHONPATH=folder)
+    self.assertIn(ran.returncode, (0, 1), ran.stdout + ran.stderr)
+
+  def test_what_a_report_enters(self):
+    _, read = self.compare("two.py", JAX_CSE="")
+    self.assertEqual(list(read["ways"]), ["plain", "mode exact", "mode ring"])
+    self.assertEqual(read["ways"]["plain"][0]["entered"], [])
+    advice = read["ways"]["plain"][0]["advice"]
+    self.assertIn('write @jax_cse.enabled("ring") on the step',
+                  advice["exact"])
+    self.assertIsNone(advice["ring"])
+
+  def test_letters_that_cannot_be_printed(self):
+    (self.dir / "greek.py").write_text(
+        NESTED.replace("seventh", "\N{GREEK SMALL LETTER PSI}"),
+        encoding="utf-8")
+    ran, read = self.compare("--mode=exact", "greek.py",
+                             PYTHONIOENCODING="ascii")
+    self.assertIn(ran.returncode, (0, 1), ran.stderr)
+    self.assertIn("\\u03c8:9, 2 calls after the first", ran.stdout)
+    self.assertIn("\N{GREEK SMALL LETTER PSI}:9",
+                  read["ways"]["plain"][0]["functions"])
+
+  def test_figures_that_cannot_be_written(self):
+    ran, _ = self.compare("--mode=exact", "--json=/dev/full", "flat.py")
+    self.assertEqual(ran.returncode, 2)
+    self.assertIn("flat.py, 2 turns", ran.stdout)
+    self.assertIn("jax_cse: --json: [Errno 28]", ran.stderr)
+    self.assertNotIn("Traceback", ran.stderr)
+
   @parameterized.parameters(
       ("1 / 0", "ZeroDivisionError"),
       ("print('bye'); exit(3)", "SystemExit: 3"),
@@ -146,6 +246,7 @@ class CompareTest(parameterized.TestCase):
       (("--mode=fast", "flat.py"), "'ring'; got 'fast'"),
       (("--json=no/out.json", "flat.py"), "--json: there is no folder 'no'"),
       (("--json=..", "flat.py"), "'..' is a folder"),
+      (("--turn", "2", "flat.py"), "unrecognized arguments: --turn"),
       (("none.py",), "there is no script 'none.py'"),
       (("-m", "no.such"), "No module named 'no'"), ((), "SCRIPT"))
   def test_bad_arguments(self, args, message):
@@ -154,6 +255,13 @@ class CompareTest(parameterized.TestCase):
     self.assertIn(message, ran.stderr)
     self.assertNotIn("Traceback", ran.stderr)
     self.assertEqual(ran.stdout, "")
+
+  def test_figures_that_nobody_may_write(self):
+    out, said = str(self.dir / "out.json"), io.StringIO()
+    with (mock.patch.object(os, "access", return_value=False),
+          contextlib.redirect_stderr(said), self.assertRaises(SystemExit)):
+      command_line.main(["compare", "--json", out, str(self.dir / "flat.py")])
+    self.assertIn(f"--json: {out!r} cannot be written", said.getvalue())
 
 
 if __name__ == "__main__":

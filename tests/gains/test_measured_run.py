@@ -1,15 +1,17 @@
 """What one run of `compare` writes down, from what was timed."""
 
-import types
+import os
+from unittest import mock
 
 from absl.testing import absltest
 import jax
-from jax import lax
+import jax.numpy as jnp
 import numpy as np
 
 import jax_cse
 from jax_cse.gains import measured_run
 from jax_cse.gains import timed_calls
+from jax_cse.memo import contexts
 from jax_cse.memo.seconds import Seconds
 
 X = np.ones(3, "float32")
@@ -55,42 +57,30 @@ class FiguresTest(absltest.TestCase):
       self.assertIsNone(found["equations"])
 
 
-class LineTest(absltest.TestCase):
+class EnteredTest(absltest.TestCase):
 
-  def test_the_function_where_most_is_twice(self):
-    def few(x):
-      return lax.sin(x) * lax.sin(x)
+  def setUp(self):
+    super().setUp()
+    self.entered = []
+    self.enter_context(mock.patch.object(
+        contexts.enabled, "_enter", contexts.enabled._enter))
+    measured_run._watch(self.entered)
 
-    def many(x):
-      return lax.dot(x, x) * lax.dot(x, x)
-    with timed_calls.timed() as timing:
-      jax.jit(few)(X)
-      jax.jit(many)(np.ones((9, 9), "float32"))
-    line = measured_run._line(timing, "exact")
-    self.assertRegex(
-        line, r"^test_measured_run.py:\d+ computes again what it computed "
-        r"before: 1 equations, 1,[0-9]+ flops\n    return lax.dot")
+  def test_what_the_program_enters(self):
+    with jax_cse.enabled("ring"):
+      pass
+    with mock.patch.dict(os.environ, JAX_CSE="off"), jax_cse.enabled():
+      pass
+    self.assertEqual(self.entered, ["ring", "exact"])
 
-  def test_nothing(self):
-    self.assertIsNone(measured_run._line(timed_calls.Timing(), "exact"))
-    report = jax_cse.redundancy(lax.sin, compiled=False)(1.0)
-    self.assertIsNone(measured_run._dearest(report))
-
-  def test_lines_that_are_not_known(self):
-    report = jax_cse.redundancy(lambda x: lax.sin(x) * lax.sin(x),
-                                compiled=False)(X)
-    finding, = report.findings
-    unknown = finding._replace(line=None, first=None)
-    self.assertStartsWith(measured_run._dearest(report._replace(
-        findings=[unknown, finding])), "test_measured_run.py")
-    self.assertStartsWith(measured_run._dearest(report._replace(
-        findings=[unknown])), "a line that is not known computes again")
-    self.assertIn("again what it was given", measured_run._dearest(
-        report._replace(findings=[finding._replace(is_given=True)])))
-
-  def test_advice_comes_first(self):
-    report = types.SimpleNamespace(advice=["do this"], findings=[])
-    self.assertEqual(measured_run._dearest(report), "do this")
+  def test_what_a_report_enters_is_not_the_programs(self):
+    def loss(w):
+      u = lambda x: jnp.sum(jnp.tanh(w * x) * w)
+      return jax.grad(jax.grad(u))(1.0)**2
+    with mock.patch.dict(os.environ, JAX_CSE="off"):
+      report = jax_cse.redundancy(jax.grad(loss), compiled=False)(X)
+    self.assertIn('enabled("ring")', str(report))
+    self.assertEmpty(self.entered)
 
 
 if __name__ == "__main__":
