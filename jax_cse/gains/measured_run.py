@@ -105,9 +105,11 @@ class _Run:
 
   def _leave(self, status: int) -> None:
     """`os._exit`, after which Python calls nothing."""
-    if status == 0:
-      self.write()
-    self._exit(status)
+    try:
+      if status == 0:
+        self.write()
+    finally:
+      self._exit(status)
 
   def write(self) -> None:
     if os.getpid() != self._process:   # one that the program forked

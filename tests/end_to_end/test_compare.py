@@ -75,7 +75,7 @@ TWO = """
 import jax, jax.numpy as jnp, jax_cse
 def loss(w):
   u = lambda x: jnp.sum(jnp.tanh(w * x) * w)
-  return jax.grad(jax.grad(u))(1.0)**2
+  return jax.grad(jax.grad(jax.grad(u)))(1.0)**2
 step = jax.grad(loss)
 jax.jit(step)(jnp.ones(3))
 print(len(jax_cse.redundancy(step)(jnp.ones(3)).advice))

@@ -16,7 +16,7 @@ X = np.ones(3, "float32")
 
 def loss(w):
   u = lambda x: jnp.sum(jnp.tanh(w * x) * w)
-  return jax.grad(jax.grad(u))(1.0)**2
+  return jax.grad(jax.grad(jax.grad(u)))(1.0)**2
 
 
 step = jax.grad(loss)

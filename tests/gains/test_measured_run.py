@@ -76,7 +76,7 @@ class EnteredTest(absltest.TestCase):
   def test_what_a_report_enters_is_not_the_programs(self):
     def loss(w):
       u = lambda x: jnp.sum(jnp.tanh(w * x) * w)
-      return jax.grad(jax.grad(u))(1.0)**2
+      return jax.grad(jax.grad(jax.grad(u)))(1.0)**2
     with mock.patch.dict(os.environ, JAX_CSE="off"):
       report = jax_cse.redundancy(jax.grad(loss), compiled=False)(X)
     self.assertIn('enabled("ring")', str(report))
