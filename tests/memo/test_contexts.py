@@ -350,7 +350,7 @@ class EnvironmentTest(parameterized.TestCase):
 
   def test_off_is_for_the_user(self):
     with mock.patch.dict(os.environ, {"JAX_CSE": "off"}):
-      with contexts.inside("exact"):
+      with contexts.merging("exact"):
         self.assertEqual(traced_size(), 1)
 
   def test_a_whole_process(self):
