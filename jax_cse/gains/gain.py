@@ -17,6 +17,9 @@ from typing import NamedTuple
 # programs in which CSE has little to merge trace that much longer with it, as
 # docs/benchmarks.md has them, "Programs of other packages".
 LEAST_SECONDS = 0.05
+# Nor is one below that share of the whole: runs of one program differ by 5 to
+# 10 % among themselves.
+LEAST_SHARE = 0.05
 # A gain in each call may pay for what is lost before, if a program calls more
 # often than in this run: up to so many times, as a training that is tried on a
 # few steps would.
@@ -95,18 +98,19 @@ def _judge(plain: Way, other: Way) -> Verdict:
   verdict = Verdict(INDIFFERENT, other.name, total, (
       f"{told}, of {_whole(plain):.2f} s" if told else
       "no part of its time differs by 5 ms, and by more than the turns do"))
-  if total > LEAST_SECONDS:
+  least = max(LEAST_SECONDS, LEAST_SHARE * _whole(plain))
+  if total > least:
     return verdict._replace(word=WORTH_IT, reason=verdict.reason + (
         f"; with about {_times(plain, total, -later):,} later calls nothing is "
         "left of it" if later < 0 else ""))
   if later > 0:
-    calls = _times(plain, LEAST_SECONDS - total, later)
+    calls = _times(plain, least - total, later)
     if calls <= MOST_CALLS:
       return verdict._replace(word=WORTH_IT, reason=(
           f"from about {calls:,} later calls on; with {plain.later_calls:,} it "
           f"is {verdict.reason}"))
   return verdict._replace(
-      word=INDIFFERENT if total >= -LEAST_SECONDS else LEAVE_OFF)
+      word=INDIFFERENT if total >= -least else LEAVE_OFF)
 
 
 def _times(plain: Way, missing: float, later: float) -> int:

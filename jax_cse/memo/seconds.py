@@ -9,7 +9,6 @@ together. A stage counts where it ends: a `jit` around a function that enters
 nothing is counted.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 import dataclasses
 import threading
@@ -19,6 +18,10 @@ from jax_cse.foundation.active import here
 
 # Rows of a table; the others are summed.
 _MOST_ROWS = 30
+# Of a program that makes names without end the later ones count together.
+_MOST_NAMES = 1_000
+_OTHERS = "others"
+_TIMES = {"trace": "traced", "lower": "lowered", "compile": "compiled"}
 
 
 @dataclasses.dataclass
@@ -29,16 +32,19 @@ class Seconds:
     trace: seconds to trace it.
     lower: seconds to make what XLA reads of it.
     compile: seconds in XLA, or to find it in a cache of compiled programs.
-    stages: how often each of the three was done.
+    traced, lowered, compiled: how often each of the three was done.
   """
   trace: float = 0.0
   lower: float = 0.0
   compile: float = 0.0
-  stages: Counter[str] = dataclasses.field(default_factory=Counter)
+  traced: int = 0
+  lowered: int = 0
+  compiled: int = 0
 
   def add(self, stage: str, seconds: float) -> None:
     setattr(self, stage, getattr(self, stage) + seconds)
-    self.stages[stage] += 1
+    times = _TIMES[stage]
+    setattr(self, times, getattr(self, times) + 1)
 
   @property
   def total(self) -> float:
@@ -47,11 +53,11 @@ class Seconds:
   @property
   def times(self) -> int:
     """How often it was traced, lowered or compiled, whichever was most."""
-    return max(self.stages.values(), default=0)
+    return max(self.traced, self.lowered, self.compiled)
 
   def __add__(self, other: "Seconds") -> "Seconds":
-    return Seconds(self.trace + other.trace, self.lower + other.lower,
-                   self.compile + other.compile, self.stages + other.stages)
+    return Seconds(*(a + b for a, b in zip(
+        dataclasses.astuple(self), dataclasses.astuple(other))))
 
 
 def ranked(seconds: Mapping[str, Seconds]) -> list[tuple[str, Seconds]]:
@@ -76,8 +82,12 @@ def table(seconds: Mapping[str, Seconds]) -> list[str]:
 
 def _count(stage: str, function: str, seconds: float) -> None:
   memo = here.cell.memo
-  if memo is not None:
-    memo.stats.seconds.setdefault(function, Seconds()).add(stage, seconds)
+  if memo is None:
+    return
+  known = memo.stats.seconds
+  if function not in known and len(known) >= _MOST_NAMES:
+    function = _OTHERS
+  known.setdefault(function, Seconds()).add(stage, seconds)
 
 
 _lock = threading.Lock()

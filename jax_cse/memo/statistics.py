@@ -48,7 +48,8 @@ class Statistics:
     seconds: name of a function that JAX traced, lowered or compiled meanwhile
       to what that took: `trace`, `lower` and `compile`, in seconds, and
       `times`, how often. A function that is called inside of another one is a
-      part of that. Functions of one name are counted together, and so are
+      part of that. Functions of one name are counted together, and those after
+      the first 1,000 names as "others". So are
       operations that are evaluated eagerly, which JAX compiles one by one.
   """
 

@@ -65,8 +65,8 @@ class GainTest(parameterized.TestCase):
     verdict = gain.judge(plain, [other])
     self.assertEqual(verdict.word, WORTH_IT)
     self.assertAlmostEqual(verdict.seconds, -1.5)
-    # 5 ms a call are gained: (2 + 0.05) s.
-    self.assertStartsWith(verdict.reason, "from about 410 later calls on; with "
+    # 5 ms a call are gained: 2 s, and 5 % of the whole.
+    self.assertStartsWith(verdict.reason, "from about 420 later calls on; with "
                           "100 it is 2.00 s more to trace, 0.50 s less in")
     few = plain._replace(later_calls=gain.MOST_CALLS)
     self.assertEqual(gain.judge(few, [other]).word, LEAVE_OFF)
@@ -80,6 +80,15 @@ class GainTest(parameterized.TestCase):
     little = gain.judge(way("plain", to_trace=0.54, **{LATER: 0.5}),
                         [way("mode exact", to_trace=0.01, **{LATER: 1.0})])
     self.assertEqual(little.word, INDIFFERENT)
+
+  @parameterized.parameters(
+      (28.0, WORTH_IT), (29.0, INDIFFERENT), (31.0, INDIFFERENT),
+      (32.0, LEAVE_OFF))
+  def test_a_small_share_is_none(self, other, word):
+    verdict = gain.judge(
+        gain.Way("plain", {"in the rest": [30.0, 30.0]}),
+        [gain.Way("mode exact", {"in the rest": [other, other]})])
+    self.assertEqual(verdict.word, word)
 
   def test_no_later_calls(self):
     verdict = gain.judge(way("plain", 0, to_trace=1.0, **{LATER: 0.0}),

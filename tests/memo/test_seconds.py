@@ -1,6 +1,7 @@
 """What JAX took for each function, counted by the memo of the thread."""
 
 import threading
+from unittest import mock
 
 from absl.testing import absltest
 import jax
@@ -35,7 +36,7 @@ class SecondsTest(absltest.TestCase):
     with jax_cse.enabled() as memo:
       jax.jit(outer)(X)
       row = memo.stats.seconds["outer"]
-      self.assertEqual(row.stages, {"trace": 1, "lower": 1, "compile": 1})
+      self.assertEqual((row.traced, row.lowered, row.compiled), (1, 1, 1))
       self.assertEqual(row.times, 1)
       for stage in ("trace", "lower", "compile"):
         self.assertGreater(getattr(row, stage), 0.0)
@@ -77,6 +78,17 @@ class SecondsTest(absltest.TestCase):
       with jax_cse.enabled("ring") as memo:
         tell(TRACE, "f", 1.0)
     self.assertEqual(memo.stats.seconds["f"].times, 1)
+
+  def test_names_without_end_are_counted_together(self):
+    with mock.patch.object(seconds, "_MOST_NAMES", 3):
+      with jax_cse.enabled() as memo:
+        for i in range(6):
+          def fun(x):
+            return x + 1
+          fun.__name__ = f"fun_{i}"
+          jax.jit(fun)(X)
+    self.assertLen(memo.stats.seconds, 4)
+    self.assertEqual(sum(row.traced for row in memo.stats.seconds.values()), 6)
 
   def test_other_events_are_left_alone(self):
     with jax_cse.enabled() as memo:
