@@ -34,14 +34,24 @@ def text(compared: Compared) -> str:
   if PLAIN in compared.ways:
     lines += [*_whole(compared), *_functions(compared)]
   if compared.verdict is not None:
-    lines += ["", str(compared.verdict)]
-    if compared.verdict.word == gain.WORTH_IT and compared.mode != "exact":
-      lines.append(f'Sums may round otherwise in mode "{compared.mode}".')
+    lines += ["", str(compared.verdict), *_turned_on(compared)]
     if compared.line:
-      lines.append(f"To look at first: {compared.line}")
+      lines.append(f"Where most is computed again: {compared.line}")
     if compared.advice:
       lines.append(f"What would pay: {compared.advice}")
   return "\n".join(lines)
+
+
+def _turned_on(compared: Compared) -> Iterator[str]:
+  """How a mode that is worth it is turned on, and what it may do."""
+  if compared.verdict is None or compared.verdict.word != gain.WORTH_IT:
+    return
+  if compared.verdict.way.startswith("mode "):
+    yield (f'To turn it on: @jax_cse.enabled("{compared.mode}") below '
+           f"@jax.jit, or the command `python -m jax_cse run --mode "
+           f"{compared.mode}`.")
+  if compared.mode != "exact":
+    yield f'Sums may round otherwise in mode "{compared.mode}".'
 
 
 def _failures(compared: Compared) -> Iterator[str]:

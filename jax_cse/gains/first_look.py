@@ -21,7 +21,7 @@ from jax_cse.report.recording import LIMIT, Program, Recording
 
 
 def computed_again(timing: Timing, mode: str) -> str | None:
-  """The line, in the function in which most is; None if there is none."""
+  """The line, in the function in which most is; None if it costs nothing."""
   programs = [(function.name, program)
               for function in timing.functions.values()
               for program in function.programs.values()]
@@ -39,14 +39,15 @@ def computed_again(timing: Timing, mode: str) -> str | None:
 
 
 def _dearest(report: Redundancy) -> str | None:
-  if not report.findings:
+  if not any(finding.flops for finding in report.findings):
     return None
   finding = next((f for f in report.findings if f.line), report.findings[0])
   before = ("it was given" if finding.is_given
             else "it computed before" if finding.first == finding.line
             else f"{finding.first or 'another line'} computed")
   return (f"{finding.line or 'a line that is not known'} computes again what "
-          f"{before}: {finding.equations:,} equations, {finding.flops:,} flops"
+          f"{before}: {finding.equations:,} "
+          f"equation{'s' * (finding.equations > 1)}, {finding.flops:,} flops"
           + (f"\n    {finding.line.text}" if finding.line else ""))
 
 

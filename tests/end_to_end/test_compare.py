@@ -133,7 +133,7 @@ class CompareTest(parameterized.TestCase):
     self.assertEqual({turns[0]["functions"]["once:5"]["equations"]
                       for turns in read["ways"].values()}, {2})
     self.assertIsNone(read["line"])
-    self.assertNotIn("To look at first", ran.stdout)
+    self.assertNotIn("Where most is computed again", ran.stdout)
 
   def test_the_mode_of_the_environment(self):
     _, read = self.compare("flat.py", JAX_CSE="reassociate")

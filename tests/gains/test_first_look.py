@@ -36,11 +36,15 @@ class ComputedAgainTest(absltest.TestCase):
     line = first_look.computed_again(timing, "exact")
     self.assertRegex(
         line, r"^test_first_look.py:\d+ computes again what it computed "
-        r"before: 1 equations, 1,[0-9]+ flops\n    return lax.dot")
+        r"before: 1 equation, 1,[0-9]+ flops\n    return lax.dot")
 
   def test_nothing(self):
     self.assertIsNone(first_look.computed_again(timed_calls.Timing(), "exact"))
     report = jax_cse.redundancy(lax.sin, compiled=False)(1.0)
+    self.assertIsNone(first_look._dearest(report))
+    report = jax_cse.redundancy(lambda x: (x.reshape(3, 1), x.reshape(3, 1)),
+                                compiled=False)(X)
+    self.assertNotEmpty(report.findings)   # which take no operation
     self.assertIsNone(first_look._dearest(report))
 
   def test_lines_that_are_not_known(self):

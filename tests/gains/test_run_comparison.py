@@ -72,7 +72,8 @@ class CompareTest(parameterized.TestCase):
     self.assertEqual((compared.status, compared.line), (0, LINES["ring"]))
     self.assertIn("worth it in mode ring: 0.50 s less to trace", self.text)
     self.assertIn("may round otherwise", self.text)
-    self.assertIn("To look at first: a.py:2 computes again", self.text)
+    self.assertIn('@jax_cse.enabled("ring") below @jax.jit', self.text)
+    self.assertIn("Where most is computed again: a.py:2 computes", self.text)
     self.assertIn("run 1, plain", self.said)
     self.assertIn("run 9 of 9, mode ring", self.said)
 
@@ -83,9 +84,10 @@ class CompareTest(parameterized.TestCase):
     self.assertIn("run 1 of 4, plain", self.said)
     self.assertEqual((compared.verdict.word, compared.status),
                      (gain.LEAVE_OFF, 1))
-    self.assertNotIn("To look at first", self.text)
+    self.assertNotIn("Where most is computed again", self.text)
     self.assertNotIn("What would pay", self.text)
     self.assertNotIn("may round", self.text)
+    self.assertNotIn("To turn it on", self.text)
 
   @parameterized.parameters(
       ("reassociate", [], "reassociate"), ("exact", ["ring"], "ring"),

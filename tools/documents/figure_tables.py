@@ -48,11 +48,11 @@ def _workload(way: str) -> str:
 
 
 # Kinds of programs.
-_TRAINING = "training with second to fourth derivatives in the loss"
+_TRAINING = "training with nested `grad` in the loss, orders 2 to 4"
 _NEURAL_ODE = "training a neural ODE with its fourth derivative in the loss"
 _ENERGIES = "value, gradient and Laplacian of wavefunctions, over folx"
 _ALL_ORDERS = "all derivatives up to an order, over jet (a run: mean)"
-_HIGH_ORDERS = "nested `jvp` of orders 4, 6, 8"
+_HIGH_ORDERS = "nested `jvp` of orders 4, 6, 8, without loops"
 _LOOPS_OF_ORDER_4 = "fourth nested `jvp` of loops, branches, linear algebra"
 _PRINTED = "Jacobians of equations of motion that sympy printed"
 _SECOND = "Hessians, Hessian-vector products, gradient penalties of networks"
@@ -90,12 +90,11 @@ TABLES = {
         "Laplacian of a tanh network, over folx": (
             "laplacian-flops: tanh network, laplacian: ratio", "", "",
             "spread laplacian-run: tanh network, laplacian: ratio"),
-        "biharmonic operator of a network, over nested `jvp`": (
-            "biharmonic-flops: laplacian twice: ratio", "", "",
-            "spread biharmonic-run: laplacian twice: ratio"),
-        "... jet's, over nested `jvp`": (
-            "biharmonic-flops: jet: ratio", "", "",
-            "spread biharmonic-run: jet: ratio")}, {
+        "biharmonic operator in 5 dimensions, over nested `jvp`":
+            "collapsed-operators: biharmonic, 5 dimensions, 16 points, "
+            "laplacian twice: {}",
+        "... by jet": "collapsed-operators: biharmonic, 5 dimensions, "
+            "16 points, jet: {}"}, {
                 "operations": "flops", "memory": "temporary memory",
                 "time to the first result": "first result", "a run": "run"}),
     "for-me": Table("your program, with CSE over without", {
