@@ -24,7 +24,8 @@ POINT = RNG.randn(3 * N)
 W1, W2, W3, W4 = (RNG.randn(3, 5), RNG.randn(5, 4), RNG.randn(8, 5),
                   RNG.randn(3, N))
 WIDE = RNG.randn(3 * N, 5)
-FIRST, SECOND = np.triu_indices(N, 1)
+# Of 32 bits: of 64, JAX 0.11.2 refused them once, after tests with x64.
+FIRST, SECOND = map(np.int32, np.triu_indices(N, 1))
 
 
 def points(x):
