@@ -8,6 +8,7 @@ Both give the changes that may pay.
 
 from collections.abc import Iterable, Iterator
 import functools
+
 import jax
 import jax.numpy as jnp
 
