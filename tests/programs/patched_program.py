@@ -29,6 +29,7 @@ def main() -> None:
       jaxpr = jax.make_jaxpr(fun)(0.3)
       # Compiling every primitive of everything would take a minute.
       value = fun(0.3) if name.startswith(("thread, ", "select, ")) else ()
+    memo.stats.seconds.clear()   # these differ from run to run
     print(json.dumps({
         "name": name, "jaxpr": _ADDRESS.sub("ADDRESS", str(jaxpr)),
         "counts": jax_cse.count_primitives(fun)(0.3),
