@@ -21,7 +21,7 @@ for _module in ("overhead", "calls", "instructions", "eager", "nested",
                 "minute", "side_by_side", "stablehlo", "growth",
                 "workload_stages", "derivatives", "explicit", "rebuilding",
                 "training_steps", "laplacians", "collapsed", "wavefunctions",
-                "vectors", "odes", "others", "patched_core"):
+                "resident_memory", "vectors", "odes", "others", "patched_core"):
   importlib.import_module(f"benchmarks.{_module}")
 
 

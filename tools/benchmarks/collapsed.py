@@ -26,7 +26,7 @@ _WIDTHS = 768, 768, 512, 512, 1
 _TURNS, _RUNS = 3, 15
 
 
-def _network(dimension, widths):
+def network(dimension, widths=_WIDTHS):
   rng = np.random.RandomState(0)
   sizes = [dimension, *widths]
   layers = [((rng.randn(n, m) / n**0.5).astype("float32"),
@@ -40,7 +40,12 @@ def _network(dimension, widths):
   return fun
 
 
-def _laplacians(fun):
+def points(dimension, count):
+  rng = np.random.RandomState(1)
+  return jnp.asarray(rng.randn(count, dimension), "float32")
+
+
+def laplacians(fun):
   if contenders.is_installed("folx"):
     yield Way("folx", by_folx(fun))
   yield Way("laplacian", jax.vmap(jax_cse.laplacian(fun)))
@@ -59,7 +64,7 @@ def _biharmonics(fun):
 
 
 # Ways, the first the control, and dimensions.
-OPERATORS = {"Laplacian": (_laplacians, 50), "biharmonic": (_biharmonics, 5)}
+OPERATORS = {"Laplacian": (laplacians, 50), "biharmonic": (_biharmonics, 5)}
 _ON_A_CPU, _ON_A_DEVICE = (16,), (64, 256, 1024)
 
 
@@ -69,10 +74,8 @@ class _Operator(NamedTuple):
 
   def lines(self, size: Size) -> Iterator[Line]:
     make, dimension = OPERATORS[self.name]
-    fun = _network(dimension, (8, 1) if size.quick else _WIDTHS)
-    rng = np.random.RandomState(1)
-    x = jnp.asarray(rng.randn(2 if size.quick else self.points, dimension),
-                    "float32")
+    fun = network(dimension, (8, 1) if size.quick else _WIDTHS)
+    x = points(dimension, 2 if size.quick else self.points)
     ways = list(make(fun))
     found = list(measured(ways, x, _TURNS, _RUNS, size))
     mark = BEHIND if ways[0].name == "folx" else SLOWER

@@ -6,7 +6,7 @@ sparse up to a number of directions for each element. Plain nested `jvp` is left
 out: on two cores jaxlib 0.10.2 waits forever in its LAPACK calls.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -37,19 +37,27 @@ def by_folx(fun, threshold):
   return all_of
 
 
+def program(name: str, batch: int, thresholds: Sequence[int] = (),
+            **kwargs) -> tuple[list[Way], jax.Array]:
+  """The ways to compute it, and electrons. `kwargs` go to the network."""
+  make, electrons = NETWORKS[name]
+  fun = make(electrons, **kwargs)
+  ways = [Way("folx", jax.vmap(by_folx(fun, 0))),
+          Way("value_grad_laplacian",
+              jax.vmap(jax_cse.value_grad_laplacian(fun)))]
+  ways += [Way(f"folx, threshold {n}", jax.vmap(by_folx(fun, n)))
+           for n in thresholds]
+  return ways, wavefunctions.electrons(electrons, batch)
+
+
 class _Network(NamedTuple):
   name: str
 
   def lines(self, size: Size) -> Iterator[Line]:
-    make, electrons = NETWORKS[self.name]
-    fun = make(electrons, layers=1, width=16) if size.quick else make(electrons)
-    points = wavefunctions.electrons(electrons, 2 if size.quick else _BATCH)
-    ways = [Way("folx", jax.vmap(by_folx(fun, 0))),
-            Way("value_grad_laplacian",
-                jax.vmap(jax_cse.value_grad_laplacian(fun)))]
-    ways += [Way(f"folx, threshold {n}", jax.vmap(by_folx(fun, n)))
-             # To trace these takes 10 to 24 times as long.
-             for n in size.of((), (), _THRESHOLDS)]
+    # To trace with a threshold takes 10 to 24 times as long.
+    ways, points = (
+        program(self.name, 2, layers=1, width=16) if size.quick else
+        program(self.name, _BATCH, size.of((), (), _THRESHOLDS)))
     found = list(measured(ways, points, _TURNS, _RUNS, size))
     yield from compared(self.name, found, BEHIND, (1e-3, 0.),
                         lambda way: way == "value_grad_laplacian")

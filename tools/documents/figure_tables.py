@@ -172,6 +172,16 @@ TABLES = {
                 ("CPU time to trace", "", "trace"),
                 ("to the first result", "", "first result"),
                 ("run time", "spread ", "run"))}),
+    "resident-memory": Table("memory of the process, MB", {
+        f"{name}, {way}": tuple(
+            f"resident-memory: {name}, {reference}" for reference in (
+                f"{way}: points", "folx: MB", f"{way}: MB", f"{way}: ratio"))
+        for name, way in (
+            ("Laplacian, 50 dimensions", "laplacian"),
+            ("FermiNet, 4 electrons", "value_grad_laplacian"),
+            ("FermiNet, 8 electrons", "value_grad_laplacian"),
+            ("PsiFormer, 4 electrons", "value_grad_laplacian"))}, {
+                "points": "", "folx": "", "jax_cse": "", "over folx": ""}),
     "laplacians": Table("over folx: operations, run", {
         "tanh network, 10 to 64, 64, 64, 1": "tanh network",
         "gelu network": "gelu network",
