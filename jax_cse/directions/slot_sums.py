@@ -69,7 +69,11 @@ def _joined(parts, axis: int):
 def _taken(x, numbers: list[int], axis: int):
   if len(numbers) == x.shape[axis]:
     return x
-  runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+  steps = np.diff(numbers)
+  if len(set(steps)) == 1:   # a slot of each coordinate
+    return lax.slice_in_dim(x, numbers[0], numbers[-1] + 1, int(steps[0]), axis)
+  # XLA compiles what an operand is made of once for each part.
+  runs = np.split(numbers, np.flatnonzero(steps > 1) + 1)
   parts = [lax.slice_in_dim(x, int(r[0]), int(r[-1]) + 1, axis=axis)
            for r in runs]
   return parts[0] if len(parts) == 1 else lax.concatenate(parts, axis)

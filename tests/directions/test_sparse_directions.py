@@ -243,6 +243,13 @@ class WorkTest(parameterized.TestCase):
     self.assertEqual(work(jax_cse.laplacian(layers), POINT),
                      (1 + 6 + 1) * count * 20 + (1 + 6) * count * 15)
 
+  def test_a_slot_of_each_coordinate_is_one_slice(self):
+    with always():
+      counts = jax_cse.count_primitives(
+          jax_cse.laplacian(FUNCTIONS["means of pairs"]))(POINT)
+    # XLA compiles what three slices, joined, are made of three times.
+    self.assertEqual((counts["slice"], counts["concatenate"]), (6, 0))
+
   def test_what_does_not_pay_stays_as_it_was(self):
     fun = lambda x: jnp.tanh(jnp.tanh(x @ WIDE) @ W2)
     program = lambda: str(jax.make_jaxpr(jax_cse.laplacian(fun))(POINT))
