@@ -315,7 +315,7 @@ def programs(draw):
 
 class RandomProgramsTest(absltest.TestCase):
 
-  @settings(max_examples=60, deadline=None, derandomize=True, database=None)
+  @settings(max_examples=30, deadline=None, derandomize=True, database=None)
   @given(programs())
   def test_have_the_derivatives_of_nested_jvp(self, program):
     def fun(x):

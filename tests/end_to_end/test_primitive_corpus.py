@@ -11,7 +11,7 @@ import checking
 import corpus_roads
 import primitive_corpus
 
-PER_PRIMITIVE = 2
+PER_PRIMITIVE = 1
 
 
 class PrimitiveCorpusTest(absltest.TestCase):

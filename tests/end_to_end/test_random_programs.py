@@ -12,7 +12,7 @@ import checking
 import mixed_programs
 import random_programs
 
-IN_THE_SUITE = {"flat eager": 800, "eager": 200, "flat traced": 200,
+IN_THE_SUITE = {"flat eager": 300, "eager": 150, "flat traced": 200,
                 "traced": 200, "dispatched": 20, "compiled": 20, "mixed": 40}
 
 

@@ -61,7 +61,7 @@ class CompositionsTest(parameterized.TestCase):
   @given(whole_programs.programs(1, 6),
          st.sampled_from([0, 4]),
          st.sampled_from(sorted(differential.TRANSFORMS)))
-  @settings(max_examples=40, deadline=None)
+  @settings(max_examples=20, deadline=None)
   def test_random_programs(self, program, row, transform):
     differential.check(program, row, transform, "rebuilt")
 
