@@ -21,10 +21,11 @@ from jax_cse.directions import sparse_directions
 N = 6   # electrons
 RNG = np.random.RandomState(0)
 POINT = RNG.randn(3 * N)
-W1, W2, W3, W4 = (RNG.randn(3, 5), RNG.randn(5, 4), RNG.randn(8, 5),
-                  RNG.randn(3, N))
-WIDE = RNG.randn(3 * N, 5)
-# Of 32 bits: of 64, JAX 0.11.2 refused them once, after tests with x64.
+# Constants have 32 bits. Those of 64, used with x64 and without in one process,
+# JAX may take for what they were before: plain `jit` and `vmap` then raise.
+W1, W2, W3, W4, WIDE = (
+    RNG.randn(*shape).astype("float32")
+    for shape in ((3, 5), (5, 4), (8, 5), (3, N), (3 * N, 5)))
 FIRST, SECOND = map(np.int32, np.triu_indices(N, 1))
 
 
