@@ -256,7 +256,8 @@ class ExpectedDifferencesTest(absltest.TestCase):
     for way in ("reassociate", "ring"):
       self.assertEqual(expected[way]["api_test.py"],
                        expected["exact"]["api_test.py"])
-      self.assertLess(in_exact.items(), expected[way]["pjit_test.py"].items())
+      self.assertLessEqual(in_exact.items(),
+                           expected[way]["pjit_test.py"].items())
     self.assertNotIn("DCETest::test_dce_jaxpr_cond_nontrivial",
                      expected["rebuilt"]["api_test.py"])
 
