@@ -285,11 +285,21 @@ def read_scalar(x):
       or not aval.sharding.mesh.empty
       or aval.memory_space != core.MemorySpace.Device):
     return None
+  host = _on_host(x)
+  return None if host is None else TypedNdArray(host, aval=aval)
+
+
+def _on_host(x):
+  """What `x` is on the host; None if JAX raises where it is read.
+
+  It does if a computation failed, as a use of the value will, and if the array
+  was made while tracebacks were off and they are on now.
+  """
   try:
     with config.transfer_guard_device_to_host("allow"):
-      return TypedNdArray(x._value, aval=aval)
-  except _jax.JaxRuntimeError:
-    return None  # a computation failed; a use of the value will raise
+      return x._value
+  except (_jax.JaxRuntimeError, ValueError):
+    return None
 
 
 _nbytes_of_type: dict[int, tuple[Any, int]] = {}
@@ -319,10 +329,10 @@ def copy_array(x):
   devices = sharding._internal_device_list
   is_there = devices[0].platform == "cpu" and x.is_ready()
   if is_there and len(devices) == 1:
-    with (config.transfer_guard_device_to_host("allow"),
-          config.transfer_guard_host_to_device("allow")):
-      host = x._value
-      if host.flags.c_contiguous:   # as it lies on the device, by default
+    host = _on_host(x)
+    # As it lies on the device, by default.
+    if host is not None and host.flags.c_contiguous:
+      with config.transfer_guard_host_to_device("allow"):
         return _jax.batched_device_put(x.aval, sharding, [host], [devices[0]],
                                        x._committed, True)
   with config.transfer_guard_device_to_device("allow"):

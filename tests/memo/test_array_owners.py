@@ -4,6 +4,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 from jax import lax
+from jax._src.lib import _jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -148,6 +149,17 @@ class OwnersTest(parameterized.TestCase):
       self.assertEqual(copy.sharding, held.sharding)
       self.assertEqual(copy.committed, held.committed)
       self.assertEqual(copy.weak_type, held.weak_type)
+
+  def test_an_array_that_was_made_without_a_traceback(self):
+    self.addCleanup(_jax.set_tracebacks_enabled, _jax.tracebacks_enabled())
+    with jax_cse.enabled() as memo:
+      _jax.set_tracebacks_enabled(False)
+      held, scalar = jnp.array([7, 8]), jnp.array(7)
+      _jax.set_tracebacks_enabled(True)
+      hits = memo.stats.hits
+      checking.assert_same_bits(jnp.array([7, 8]), held)
+      self.assertEqual(memo.stats.hits, hits + 1)
+      self.assertLen(jax.make_jaxpr(lambda: scalar + 1)().eqns, 1)
 
   def test_copies_have_the_number_of_what_they_copy(self):
     x = jnp.arange(3.0)
