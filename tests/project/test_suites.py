@@ -252,12 +252,11 @@ class ExpectedDifferencesTest(absltest.TestCase):
   def test_a_way_that_merges_more_differs_where_less_is_merged(self):
     expected = command.expected_differences()
     self.assertLessEqual(expected.keys(), command.WAYS.keys())
-    in_exact = expected["exact"]["pjit_test.py"]
+    self.assertNotIn("core_test.py", expected["exact"])
     for way in ("reassociate", "ring"):
       self.assertEqual(expected[way]["api_test.py"],
                        expected["exact"]["api_test.py"])
-      self.assertLessEqual(in_exact.items(),
-                           expected[way]["pjit_test.py"].items())
+      self.assertIn("core_test.py", expected[way])
     self.assertNotIn("DCETest::test_dce_jaxpr_cond_nontrivial",
                      expected["rebuilt"]["api_test.py"])
 
