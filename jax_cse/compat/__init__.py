@@ -3,7 +3,7 @@
     settings      JAX's version and configuration
     source        where an equation is in the user's program
     primitives    primitives by name
-    calls         primitives that are calls, and rules that users wrote
+    calls         calls, and rules of users; `batched_rules`, under `vmap`
     traces        traces and tracers; binding and staging
     arrays        arrays, numbers and their types; `known_numbers`, zeros, ones
     programs      jaxprs
@@ -18,6 +18,7 @@ with the version and the change, and nowhere else.
 from jax._src import core as core
 
 from jax_cse.compat.arrays import *
+from jax_cse.compat.batched_rules import *
 from jax_cse.compat.calls import *
 from jax_cse.compat.known_numbers import *
 from jax_cse.compat.linear_programs import *

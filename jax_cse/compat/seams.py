@@ -28,6 +28,9 @@ EXITS = (
 )
 # The functions that `vjp` and `linearize` are made of.
 LINEARIZE, TRANSPOSE = (ad, "linearize"), (ad, "backward_pass3")
+# Functions with rules of the user's under `vmap`.
+BATCHED_JVP = (batching.BatchTrace, "process_custom_jvp_call")
+BATCHED_VJP = (batching.BatchTrace, "process_custom_vjp_call")
 # By which `grad`, `jacfwd`, `jacrev` and `hessian` take derivatives, and the
 # names that users call.
 REVERSE = ((api, "vjp"), (jax, "vjp"))

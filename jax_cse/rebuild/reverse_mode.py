@@ -1,13 +1,15 @@
 """Reverse mode, where it is differentiated again: simpler, or not reverse.
 
 JAX merges and rebuilds nothing between two derivatives, and XLA only after the
-last. Two functions of JAX's are replaced while sums and products may be
-reordered, inside of `enabled("ring")` and while the function of a `cse` runs:
+last. Functions of JAX's are replaced while sums and products may be reordered,
+inside of `enabled("ring")` and while the function of a `cse` runs:
 
     the linearization     of a function with derivatives in it: the function is
                           staged and simplified first
     the backward pass     of a function of few inputs: runs forwards, by one
                           input always, by several if that is cheaper
+    a call with a rule    of the user's, under `vmap`: its values keep the axis,
+                          also where they are simplified to constants
 
 Which is cheaper depends on what is read of a gradient. So both are staged, the
 pair is noted, and when the function around is staged the dearer is dropped.
@@ -201,5 +203,30 @@ def _simplified(call, mode, is_last):
   return simplified
 
 
+# Rules of users under `vmap`.
+
+def _batching_jvp(plain):
+  @functools.wraps(plain)
+  def process_custom_jvp_call(self, primitive, fun, jvp, tracers, /, **params):
+    if _mode() is not None:
+      fun, jvp = compat.with_axes(fun), compat.jvp_with_axes(jvp)
+    return plain(self, primitive, fun, jvp, tracers, **params)
+  return process_custom_jvp_call
+
+
+def _batching_vjp(plain):
+  @functools.wraps(plain)
+  def process_custom_vjp_call(self, primitive, fun, fwd, bwd, tracers, /, *,
+                              out_trees, **params):
+    if _mode() is not None:
+      fun = compat.with_axes(fun)
+      fwd = compat.forward_with_axes(fwd, out_trees)
+    return plain(self, primitive, fun, fwd, bwd, tracers, out_trees=out_trees,
+                 **params)
+  return process_custom_vjp_call
+
+
 patch = patching.Patch(((*compat.LINEARIZE, _linearizing),
-                        (*compat.TRANSPOSE, _transposing)))
+                        (*compat.TRANSPOSE, _transposing),
+                        (*compat.BATCHED_JVP, _batching_jvp),
+                        (*compat.BATCHED_VJP, _batching_vjp)))
