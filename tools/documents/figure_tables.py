@@ -95,7 +95,7 @@ TABLES = {
             "laplacian twice: {}",
         "... by jet": "collapsed-operators: biharmonic, 5 dimensions, "
             "16 points, jet: {}"}, {
-                "operations": "flops", "memory": "temporary memory",
+                "operations": "flops", "memory, by XLA": "temporary memory",
                 "time to the first result": "first result", "a run": "run"}),
     "for-me": Table("your program, with CSE over without", {
         _TRAINING: (
