@@ -1,26 +1,33 @@
 """Functions with rules of the user's under `vmap`: results have its axis.
 
 A result that no mapped operand reaches has no axis. Its cotangent is then the
-sum over the axis, and where a derivative has the axis JAX gives it to the value
-that the rule returns, which is then of another type than what was staged of the
-function: gradients are wrong or raise. In plain JAX that is so of a function
-that returns a constant. What is simplified may become one, as `x * 0`. So
-constants have the axis here. Other results keep what they have: one that is
-the same for all rows may be what a loop or an `out_axes` asks for.
+sum over the axis, and a cotangent without one is not summed. Where a derivative
+has the axis JAX gives it to the value that the rule returns, which is then of
+another type than what was staged of the function. So gradients are wrong or
+raise. In plain JAX that is so of a function that returns a constant, and what
+is simplified may become one, as `x * 0`. Constants have the axis here. Other
+results keep what they have: one that is the same for all rows may be what a
+loop or an `out_axes` asks for.
+
+Limits: a constant that a `jit` inside of the function or rule returns is not
+seen to be one.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 from jax._src import core
 from jax._src import linear_util as lu
 from jax._src.interpreters import batching
 from jax._src.interpreters.batching import BatchTracer
+import numpy as np
 
 from jax_cse.compat.primitives import KEEP_CONSTANTS
 from jax_cse.compat.programs import Literal
+from jax_cse.compat.settings import VERSION
 from jax_cse.compat.traces import DynamicJaxprTracer
+
+_NUMBERS = (np.ndarray, np.generic, bool, int, float, complex)
 
 
 @lu.transformation2
@@ -47,6 +54,17 @@ def forward_with_axes(rule, out_trees, *operands):
   return [*results[:first], *_mapped(operands, results[first:])]
 
 
+@lu.transformation2
+def backward_with_axes(rule, *operands):
+  """That for cotangents. One of an operand that all rows share is the sum of
+  theirs, which is not that of a constant without an axis."""
+  # 0.11.1: beside the cotangents it gives what it logs.
+  if VERSION < (0, 11, 1):
+    return _mapped(operands, rule(*operands))
+  cotangents, logs = rule(*operands)
+  return _mapped(operands, cotangents), logs
+
+
 def _mapped(operands: Sequence[Any], results: Sequence[Any]) -> Sequence[Any]:
   trace: Any = core.trace_ctx.trace
   is_mapped = lambda x: isinstance(x, BatchTracer) and x._trace is trace
@@ -63,7 +81,7 @@ def _is_constant(x) -> bool:
     if x.parent is None or x.parent.primitive not in KEEP_CONSTANTS:
       return False
     x = x.parent.in_tracers[0]
-  return not isinstance(x, (core.Tracer, jax.Array))
+  return isinstance(x, _NUMBERS)
 
 
 def _along(trace, x) -> BatchTracer:

@@ -221,6 +221,7 @@ def _batching_vjp(plain):
     if _mode() is not None:
       fun = compat.with_axes(fun)
       fwd = compat.forward_with_axes(fwd, out_trees)
+      bwd = compat.backward_with_axes(bwd)
     return plain(self, primitive, fun, fwd, bwd, tracers, out_trees=out_trees,
                  **params)
   return process_custom_vjp_call

@@ -63,6 +63,17 @@ class GradientsTest(parameterized.TestCase):
           np.testing.assert_array_equal(got, expected)
           np.testing.assert_array_equal(jax_cse.cse(make(), mode)(X), expected)
 
+  @parameterized.product(mode=("exact", "reassociate", "ring"),
+                         staged=(True, False))
+  def test_the_cotangent_of_an_operand_that_rows_share(self, mode, staged):
+    def loss(w):   # the rule gives 2 for w in each row
+      f = jax.custom_vjp(lambda x, w: x * w)
+      f.defvjp(lambda x, w: (x * w, None), lambda _, g: (g, g * 0 + 2))
+      return jax.vmap(jax.jit(f), (0, None))(X, w).sum()
+    gradient = jax.jit(jax.grad(loss)) if staged else jax.grad(loss)
+    with jax_cse.enabled(mode):
+      self.assertEqual(gradient(1.0), 6)
+
   @parameterized.product(staged=(True, False), mode=("reassociate", "ring"))
   def test_of_a_function_that_returns_a_constant(self, staged, mode):
     f = with_rule(lambda x: np.zeros(x.shape, x.dtype), "jvp")
