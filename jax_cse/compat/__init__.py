@@ -5,7 +5,7 @@
     primitives    primitives by name
     calls         calls, and rules of users; `batched_rules`, under `vmap`
     traces        traces and tracers; binding and staging
-    arrays        arrays, numbers and their types; `known_numbers`, zeros, ones
+    arrays        arrays, numbers and their types; `known_numbers`, `conversions`
     programs      jaxprs
     linear_programs   what `vjp` transposes
     seams         where JAX is patched; `patch` does it, by `patching`
@@ -20,6 +20,7 @@ from jax._src import core as core
 from jax_cse.compat.arrays import *
 from jax_cse.compat.batched_rules import *
 from jax_cse.compat.calls import *
+from jax_cse.compat.conversions import *
 from jax_cse.compat.known_numbers import *
 from jax_cse.compat.linear_programs import *
 from jax_cse.compat.primitives import *

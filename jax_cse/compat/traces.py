@@ -11,9 +11,10 @@ from jax._src.interpreters import ad
 from jax._src.interpreters import batching
 from jax._src.interpreters import partial_eval as pe
 
-from jax_cse.compat.primitives import Primitive
+from jax_cse.compat.conversions import saturated
+from jax_cse.compat.primitives import Primitive, convert_element_type_p
 from jax_cse.compat.settings import VERSION, no_effects, user_context
-from jax_cse.compat.source import at, source_of
+from jax_cse.compat.source import at, current_source, source_of
 from jax_cse.foundation.active import here
 
 Tracer = core.Tracer
@@ -87,6 +88,12 @@ def literal_tracer(trace, source, literal):
   return DynamicJaxprTracer(trace, literal.aval, literal, source)
 
 
+def constant(trace, constant):
+  """A tracer for a constant without axes."""
+  return trace.new_const(constant, source_info=current_source(),
+                         aval=core.typeof(constant))
+
+
 def emit(trace, eqn, tracers, source, narrowed=None):
   """Stages an equation of a call that `source` makes, on `tracers`.
 
@@ -132,6 +139,24 @@ def current_trace():
   return core.trace_ctx.trace
 
 
+def literal_under(x) -> core.Literal | None:
+  """The literal that a value is under all transformations, or None."""
+  while isinstance(x, (JVPTracer, LinearizeTracer, BatchTracer)):
+    x = x.val if isinstance(x, BatchTracer) else x.primal
+  is_literal = (type(x) is DynamicJaxprTracer
+                and type(x.val) is core.Literal)
+  return x.val if is_literal else None
+
+
+def literal_to_integer(primitive, operands, params):
+  """The literal that a bind converts from a float to an integer, if it does,
+  and the integer by XLA."""
+  literal = (literal_under(operands[0])
+             if primitive is convert_element_type_p else None)
+  known = literal and saturated(primitive, [literal.val], params)
+  return None if known is None else (literal, known)
+
+
 def unbatched(x) -> tuple[Any, tuple]:
   """What a tracer is at the trace under all `vmap`, and its mapped axes."""
   axes: tuple = ()
@@ -147,7 +172,14 @@ to_concrete_value = core.to_concrete_value
 
 
 def bind_later(primitive, operands, params, context, source):
-  """Binds a primitive that was put off at the current trace, in its context."""
+  """Binds a primitive that was put off at the current trace, in its context.
+
+  An operand that is a constant now was computed, so it is converted as that.
+  """
+  known = (None if outside_transformations()
+           else saturated(primitive, operands, params))
+  if known is not None:
+    return [known]
   with at(context, source):
     results = primitive.bind(*operands, **primitive.get_bind_params(params))
   return list(results) if primitive.multiple_results else [results]

@@ -15,7 +15,6 @@ again it is staged again, as without CSE. Large calls are compared as they are
 where no derivative is nested, see `Memo.leaves_whole`.
 """
 
-import functools
 from typing import Any
 import weakref
 
@@ -44,7 +43,8 @@ class JaxprTable:
   traced = True   # results end up in a jaxpr
   order = 0       # of nested forward mode
   __slots__ = ("memo", "base", "against", "variables", "revivable", "look_up",
-               "_scope", "_results", "_first", "reference", "nests")
+               "_scope", "_results", "_first", "_literals", "_computed",
+               "reference", "nests")
 
   def __init__(self, memo):
     self.memo = memo
@@ -62,12 +62,20 @@ class JaxprTable:
     # and to which of them.
     self._results: dict[int, tuple[tuple, int]] = {}
     self._first: dict[int, int] = {}   # of the multiples of a core
+    # By number those made here, and by id all that the program may compute.
+    self._literals: dict[int, Any] = {}
+    self._computed: dict[int, Any] = {}
 
   def bind(self, plain, primitive, trace, args, avals, params):
     plan = keys.plan_of(primitive)
     reason = self.against
     if compat.watches_tracing():
       reason = self._reason_against(args)
+    if reason is None and primitive is compat.convert_element_type_p:
+      out = self._of_literal(primitive, trace, args, params, lambda: plain(
+          primitive, trace, args, avals, params))
+      if out is not None:
+        return out
     if reason is None and plan.is_structured:
       if (plan.is_jit and not params["jaxpr"].effects
           and compat.is_inline_call(params)):
@@ -83,6 +91,19 @@ class JaxprTable:
                 plan.against)
     return gate.answer(self, plan, reason, plain, primitive, trace, args, avals,
                        params)
+
+  def _of_literal(self, primitive, trace, args, params, stage):
+    """A literal float as an integer; None for any other bind. `stage` has JAX
+    fold it."""
+    found = compat.literal_to_integer(primitive, args, params)
+    if found is None:
+      return None
+    literal, integer = found
+    if id(literal) in self._computed:
+      self.memo.stats.hits_of[primitive.name] += 1
+      return compat.constant(trace, integer)
+    self.memo.stats.bypass(primitive.name, exclusions.FOLDED)
+    return stage()
 
   def _reason_against(self, args) -> str | None:
     """Why no primitive is looked up now, or None if any may be."""
@@ -154,6 +175,8 @@ class JaxprTable:
     around = compat.current_source(), compat.current_eqn_context()
     constant = algebra.constant_of(number)
     if constant is not None:
+      if number in self._literals:
+        return compat.literal_tracer(trace, around[0], self._literals[number])
       c, aval = constant
       tracer = compat.constant_tracer(
           trace, scalars.constant(c, aval.dtype), aval, *around)
@@ -173,6 +196,8 @@ class JaxprTable:
       return None
     if type(tracer.val) is not compat.Literal:
       self._note(number, tracer)
+    else:
+      self._literals[number] = self._computed[id(tracer.val)] = tracer.val
     return tracer
 
   def _note(self, number, tracer):
@@ -349,8 +374,19 @@ class JaxprTable:
     described = iter(equations(closed_jaxpr.jaxpr))
     entering = lambda x: trace.to_jaxpr_tracer(x, source)
 
+    def literal(atom):
+      if self._scope.algebra is not None:   # which may have computed it
+        self._computed[id(atom)] = atom
+      return compat.literal_tracer(trace, source, atom)
+
     def results(eqn, tracers):
       _, plan, excluded, avals, looks_inside, _ = next(described)
+      def emit(*_):
+        outs = compat.emit(trace, eqn, tracers, source)
+        return outs if plan.multiple_results else outs[0]
+      if (out := self._of_literal(eqn.primitive, trace, tracers, eqn.params,
+                                  emit)) is not None:
+        return (out,)
       if eqn.ctx != context:   # the same as nothing else
         return compat.emit(trace, eqn, tracers, source)
       if looks_inside and not self.memo.leaves_whole(self, plan, eqn.params):
@@ -358,13 +394,9 @@ class JaxprTable:
             plan, eqn.primitive, trace, tracers, avals, eqn.params,
             lambda tracers, _, rest: compat.emit(
                 trace, eqn, tracers, source, None if rest.is_whole else rest))
-      def emit(*_):
-        outs = compat.emit(trace, eqn, tracers, source)
-        return outs if plan.multiple_results else outs[0]
       out = gate.answer(self, plan, excluded, emit, eqn.primitive, trace,
                         tracers, avals, eqn.params)
       return out if plan.multiple_results else (out,)
 
     return jaxprs.interpret(
-        closed_jaxpr, map(entering, args), entering,
-        functools.partial(compat.literal_tracer, trace, source), results)
+        closed_jaxpr, map(entering, args), entering, literal, results)

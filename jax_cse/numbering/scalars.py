@@ -65,4 +65,4 @@ def rounded(c: Coefficient) -> float:
   try:
     return c.numerator / c.denominator   # correctly rounded, of any size
   except OverflowError:
-    return math.copysign(math.inf, c)
+    return math.inf if c > 0 else -math.inf   # c may be no float itself

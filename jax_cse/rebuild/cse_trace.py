@@ -38,6 +38,15 @@ from jax_cse.primitives import linear
 from jax_cse.rebuild.deferred import Application, CseTracer, DeferredTrace
 
 
+class _LiteralTracer(CseTracer):
+  """A literal of the program, which JAX may fold where it is staged."""
+  __slots__ = ("value",)
+
+  def __init__(self, trace, aval, number, value):
+    super().__init__(trace, aval, number)
+    self.value = value
+
+
 class CseTrace(DeferredTrace):
   """Numbers the results of binds, and binds needed values at `parent`."""
 
@@ -51,6 +60,12 @@ class CseTrace(DeferredTrace):
 
   def stage_value(self, val):
     return self.lift(val)
+
+  def lift(self, x):
+    tracer = super().lift(x)
+    if not self.stages or not compat.is_on_host(x):
+      return tracer
+    return _LiteralTracer(self, tracer.aval, tracer.number, x)
 
   def process_primitive(self, primitive, operands, params, /):
     return self._process(primitive, operands, params, None)
@@ -77,7 +92,11 @@ class CseTrace(DeferredTrace):
       params = params | {"donated_invars": (False,) * len(tracers)}
     body = compat.body_of_plain_call(primitive, params)
     if body is not None:
-      return self.inline(body, tracers)
+      return self.inline(body, tracers, (
+          plan.is_jit and compat.is_inline_call(params)))
+    folded = self._folded(primitive, tracers, params, known)
+    if folded is not None:
+      return folded
     avals = [x.aval for x in tracers]
     numbers = [x.number for x in tracers]
     found = None
@@ -106,6 +125,19 @@ class CseTrace(DeferredTrace):
     else:
       results = (self._fold(plan, primitive, tracers, params, out_avals)
                  or self._apply(plan, primitive, tracers, params, out_avals))
+    return results if primitive.multiple_results else results[0]
+
+  def _folded(self, primitive, tracers, params, known):
+    """What JAX folds literals of the program to, None if it stages them."""
+    if not tracers or any(type(x) is not _LiteralTracer for x in tracers):
+      return None
+    out_avals, _ = known or compat.abstract_evaluation(
+        primitive, [x.aval for x in tracers], params)
+    constants = compat.folded(primitive, [x.value for x in tracers], params,
+                              out_avals)
+    if constants is None:
+      return None
+    results = list(map(self.lift, constants))
     return results if primitive.multiple_results else results[0]
 
   def _parts(self, plan, tracers, params):
@@ -231,15 +263,23 @@ class CseTrace(DeferredTrace):
       self._uniting.note(call)
     return [CseTracer(self, aval, n) for n, aval in zip(outs, out_avals)]
 
-  def inline(self, closed_jaxpr, operands):
-    """The results of a jaxpr, equation by equation."""
+  def inline(self, closed_jaxpr, operands, keeps_literals=False):
+    """The results of a jaxpr, equation by equation. `keeps_literals`: an
+    operand may be a literal of the program inside too, as where JAX inlines."""
     jaxpr, _ = jaxprs.open_jaxpr(closed_jaxpr)
+    enter = self.lift if keeps_literals else self._variable
     with compat.set_current_trace(self):
       return jaxprs.interpret(
           closed_jaxpr,
-          [self.lift(compat.varying(self.lift(x), var.aval))
+          [enter(compat.varying(self.lift(x), var.aval))
            for var, x in zip(jaxpr.invars, operands)],
-          self.lift, lambda literal: self.lift(literal.val), self._equation)
+          self._variable, lambda literal: self._variable(literal.val),
+          self._equation)
+
+  def _variable(self, x):
+    tracer = super().lift(x)
+    return (CseTracer(self, tracer.aval, tracer.number)
+            if type(tracer) is _LiteralTracer else tracer)
 
   def _equation(self, eqn, operands):
     with compat.at(eqn.ctx, compat.source_of(eqn)):
