@@ -5,7 +5,7 @@
     primitives    primitives by name
     calls         calls, and rules of users; `batched_rules`, under `vmap`
     traces        traces and tracers; binding and staging
-    arrays        arrays, numbers and their types; `known_numbers`, `conversions`
+    arrays        arrays, numbers, their types; `known_numbers`, `conversions`
     programs      jaxprs
     linear_programs   what `vjp` transposes
     seams         where JAX is patched; `patch` does it, by `patching`

@@ -6,6 +6,9 @@ has, and 0 of NaN. While JAX traces it converts a literal itself, as NumPy does:
 
 So a number that was computed has to be converted as XLA does, also where it is
 a literal by now, and a literal of the program as JAX does.
+
+Limits: in mode "ring" a literal that a call returns which JAX inlines counts as
+computed, but under nested `jvp` as one of the program.
 """
 
 import math
@@ -17,6 +20,9 @@ from jax._src.literals import TypedNdArray
 import numpy as np
 
 from jax_cse.compat.primitives import convert_element_type_p
+
+# What JAX makes of constants while it traces, by primitive.
+FOLDING_RULES = pe.const_fold_rules
 
 
 def is_on_host(x) -> bool:
@@ -41,9 +47,3 @@ def saturated(primitive, operands, params):
       min(max(value, int(info.min)), int(info.max)))
   return TypedNdArray(np.asarray(whole).astype(dtype), aval=core.ShapedArray(
       (), dtype, weak_type=params["weak_type"]))
-
-
-def folded(primitive, constants, params, out_avals):
-  """What JAX makes of constants while it traces; None if it stages them."""
-  rule = pe.const_fold_rules.get(primitive)
-  return None if rule is None else rule(constants, params, out_avals)

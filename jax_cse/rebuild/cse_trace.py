@@ -129,12 +129,12 @@ class CseTrace(DeferredTrace):
 
   def _folded(self, primitive, tracers, params, known):
     """What JAX folds literals of the program to, None if it stages them."""
-    if not tracers or any(type(x) is not _LiteralTracer for x in tracers):
+    rule = compat.FOLDING_RULES.get(primitive)
+    if rule is None or not all(type(x) is _LiteralTracer for x in tracers):
       return None
     out_avals, _ = known or compat.abstract_evaluation(
         primitive, [x.aval for x in tracers], params)
-    constants = compat.folded(primitive, [x.value for x in tracers], params,
-                              out_avals)
+    constants = rule([x.value for x in tracers], params, out_avals)
     if constants is None:
       return None
     results = list(map(self.lift, constants))
@@ -277,6 +277,7 @@ class CseTrace(DeferredTrace):
           self._equation)
 
   def _variable(self, x):
+    """A tracer for an operand, which JAX does not fold."""
     tracer = super().lift(x)
     return (CseTracer(self, tracer.aval, tracer.number)
             if type(tracer) is _LiteralTracer else tracer)

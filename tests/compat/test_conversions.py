@@ -1,6 +1,7 @@
 """Floats beyond the range of an integer type are converted as without CSE."""
 
 import contextlib
+import functools
 import itertools
 
 from absl.testing import absltest
@@ -132,7 +133,7 @@ class ConversionsTest(parameterized.TestCase):
     wide = "64" in dtype
     with jax.enable_x64() if wide else contextlib.nullcontext():
       for to in INTEGERS if wide else [t for t in INTEGERS if "64" not in t]:
-        fun = lambda: _computed(dtype, to)
+        fun = functools.partial(_computed, dtype, to)
         checking.assert_same_bits(ROADS[road](mode)(fun)(), jax.jit(fun)())
 
   @parameterized.parameters(*itertools.product(
