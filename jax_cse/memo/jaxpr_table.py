@@ -71,11 +71,9 @@ class JaxprTable:
     reason = self.against
     if compat.watches_tracing():
       reason = self._reason_against(args)
-    if reason is None and primitive is compat.convert_element_type_p:
-      out = self._of_literal(primitive, trace, args, params, lambda: plain(
-          primitive, trace, args, avals, params))
-      if out is not None:
-        return out
+    if reason is None and (out := self._of_literal(
+        plain, primitive, trace, args, avals, params)) is not None:
+      return out
     if reason is None and plan.is_structured:
       if (plan.is_jit and not params["jaxpr"].effects
           and compat.is_inline_call(params)):
@@ -92,9 +90,8 @@ class JaxprTable:
     return gate.answer(self, plan, reason, plain, primitive, trace, args, avals,
                        params)
 
-  def _of_literal(self, primitive, trace, args, params, stage):
-    """A literal float as an integer; None for any other bind. `stage` has JAX
-    fold it."""
+  def _of_literal(self, plain, primitive, trace, args, avals, params):
+    """A literal float as an integer; None for any other bind."""
     found = compat.literal_to_integer(primitive, args, params)
     if found is None:
       return None
@@ -102,8 +99,8 @@ class JaxprTable:
     if id(literal) in self._computed:
       self.memo.stats.hits_of[primitive.name] += 1
       return compat.constant(trace, integer)
-    self.memo.stats.bypass(primitive.name, exclusions.FOLDED)
-    return stage()
+    return self.memo.bypass(plain, exclusions.FOLDED, primitive, trace, args,
+                            avals, params)
 
   def _reason_against(self, args) -> str | None:
     """Why no primitive is looked up now, or None if any may be."""
@@ -384,8 +381,8 @@ class JaxprTable:
       def emit(*_):
         outs = compat.emit(trace, eqn, tracers, source)
         return outs if plan.multiple_results else outs[0]
-      if (out := self._of_literal(eqn.primitive, trace, tracers, eqn.params,
-                                  emit)) is not None:
+      if (out := self._of_literal(emit, eqn.primitive, trace, tracers, avals,
+                                  eqn.params)) is not None:
         return (out,)
       if eqn.ctx != context:   # the same as nothing else
         return compat.emit(trace, eqn, tracers, source)
