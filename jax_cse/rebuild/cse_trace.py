@@ -128,17 +128,17 @@ class CseTrace(DeferredTrace):
     return results if primitive.multiple_results else results[0]
 
   def _folded(self, primitive, tracers, params, known):
-    """What JAX folds literals of the program to, None if it stages them."""
-    rule = compat.FOLDING_RULES.get(primitive)
-    if rule is None or not all(type(x) is _LiteralTracer for x in tracers):
+    """What JAX folds a literal float of the program to, as an integer; None of
+    any other bind."""
+    if primitive is not compat.convert_element_type_p or (
+        type(tracers[0]) is not _LiteralTracer) or compat.saturated(
+            primitive, [tracers[0].value], params) is None:
       return None
     out_avals, _ = known or compat.abstract_evaluation(
         primitive, [x.aval for x in tracers], params)
-    constants = rule([x.value for x in tracers], params, out_avals)
-    if constants is None:
-      return None
-    results = list(map(self.lift, constants))
-    return results if primitive.multiple_results else results[0]
+    constant, = compat.FOLDING_RULES[primitive](
+        [tracers[0].value], params, out_avals)
+    return self.lift(constant)
 
   def _parts(self, plan, tracers, params):
     """The results of a primitive that takes apart what was put together."""
