@@ -12,6 +12,7 @@ computed, but under nested `jvp` as one of the program.
 """
 
 import math
+from typing import Any
 
 from jax._src import core
 from jax._src import dtypes
@@ -22,7 +23,7 @@ import numpy as np
 from jax_cse.compat.primitives import convert_element_type_p
 
 # What JAX makes of constants while it traces, by primitive.
-FOLDING_RULES = pe.const_fold_rules
+FOLDING_RULES: dict[Any, Any] = pe.const_fold_rules
 
 
 def is_on_host(x) -> bool:
