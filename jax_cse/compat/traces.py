@@ -148,12 +148,11 @@ def literal_under(x) -> core.Literal | None:
   return x.val if is_literal else None
 
 
-def literal_to_integer(primitive, operands, params):
-  """The literal that a bind converts from a float to an integer, if it does,
-  and the integer by XLA."""
-  literal = (literal_under(operands[0])
-             if primitive is convert_element_type_p else None)
-  known = literal and saturated(primitive, [literal.val], params)
+def literal_to_integer(operands, params):
+  """The literal float that a conversion makes an integer of, and that integer
+  as XLA makes it; None for any other conversion."""
+  literal = literal_under(operands[0])
+  known = literal and saturated(convert_element_type_p, [literal.val], params)
   return None if known is None else (literal, known)
 
 

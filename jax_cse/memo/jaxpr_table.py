@@ -71,9 +71,10 @@ class JaxprTable:
     reason = self.against
     if compat.watches_tracing():
       reason = self._reason_against(args)
-    if reason is None and (out := self._of_literal(
-        plain, primitive, trace, args, avals, params)) is not None:
-      return out
+    if reason is None and primitive is compat.convert_element_type_p:
+      out = self._of_literal(plain, primitive, trace, args, avals, params)
+      if out is not None:
+        return out
     if reason is None and plan.is_structured:
       if (plan.is_jit and not params["jaxpr"].effects
           and compat.is_inline_call(params)):
@@ -91,8 +92,8 @@ class JaxprTable:
                        params)
 
   def _of_literal(self, plain, primitive, trace, args, avals, params):
-    """A literal float as an integer; None for any other bind."""
-    found = compat.literal_to_integer(primitive, args, params)
+    """A literal float as an integer; None for any other conversion."""
+    found = compat.literal_to_integer(args, params)
     if found is None:
       return None
     literal, integer = found
@@ -381,9 +382,11 @@ class JaxprTable:
       def emit(*_):
         outs = compat.emit(trace, eqn, tracers, source)
         return outs if plan.multiple_results else outs[0]
-      if (out := self._of_literal(emit, eqn.primitive, trace, tracers, avals,
-                                  eqn.params)) is not None:
-        return (out,)
+      if eqn.primitive is compat.convert_element_type_p:
+        out = self._of_literal(emit, eqn.primitive, trace, tracers, avals,
+                               eqn.params)
+        if out is not None:
+          return (out,)
       if eqn.ctx != context:   # the same as nothing else
         return compat.emit(trace, eqn, tracers, source)
       if looks_inside and not self.memo.leaves_whole(self, plan, eqn.params):

@@ -80,7 +80,8 @@ class TransformTable:
       out = self._run(plain, primitive, trace, args, avals, params)
       return self._to_user(plan, out) if memo.shares_arrays else out
     reason = self._reason_against()
-    if compat.literal_to_integer(primitive, args, params):
+    if primitive is compat.convert_element_type_p and (
+        compat.literal_to_integer(args, params)):
       reason = exclusions.FOLDED   # or not: the table of the jaxpr knows
     if (reason is None and self.traced and plan.looks_inside(params)
         and not memo.leaves_whole(self, plan, params)):
