@@ -112,7 +112,8 @@ def is_plain_type(aval: ShapedArray) -> bool:
 
 def rounded(value, dtype):
   """A number of Python with the value that it has in a dtype."""
-  return np.asarray(value, dtype).item()
+  with np.errstate(over="ignore"):   # infinite, as to XLA
+    return np.asarray(value, dtype).item()
 
 
 def weak_scalar(value, dtype):
