@@ -62,19 +62,18 @@ class JaxprTable:
     # and to which of them.
     self._results: dict[int, tuple[tuple, int]] = {}
     self._first: dict[int, int] = {}   # of the multiples of a core
-    # By number those made here, and by id all that the program may compute.
+    # Made here, by number, and all that may be computed, by id.
     self._literals: dict[int, Any] = {}
     self._computed: dict[int, Any] = {}
 
   def bind(self, plain, primitive, trace, args, avals, params):
-    plan = keys.plan_of(primitive)
-    reason = self.against
+    plan, reason = keys.plan_of(primitive), self.against
     if compat.watches_tracing():
       reason = self._reason_against(args)
-    if reason is None and primitive is compat.convert_element_type_p:
-      out = self._of_literal(plain, primitive, trace, args, avals, params)
-      if out is not None:
-        return out
+    if reason is None and primitive is compat.convert_element_type_p and (
+        out := self._of_literal(plain, primitive, trace, args, avals, params)
+        ) is not None:
+      return out
     if reason is None and plan.is_structured:
       if (plan.is_jit and not params["jaxpr"].effects
           and compat.is_inline_call(params)):
@@ -93,8 +92,7 @@ class JaxprTable:
 
   def _of_literal(self, plain, primitive, trace, args, avals, params):
     """A literal float as an integer; None for any other conversion."""
-    found = compat.literal_to_integer(args, params)
-    if found is None:
+    if (found := compat.literal_to_integer(args, params)) is None:
       return None
     literal, integer = found
     if id(literal) in self._computed:
@@ -382,11 +380,10 @@ class JaxprTable:
       def emit(*_):
         outs = compat.emit(trace, eqn, tracers, source)
         return outs if plan.multiple_results else outs[0]
-      if eqn.primitive is compat.convert_element_type_p:
-        out = self._of_literal(emit, eqn.primitive, trace, tracers, avals,
-                               eqn.params)
-        if out is not None:
-          return (out,)
+      if eqn.primitive is compat.convert_element_type_p and (
+          out := self._of_literal(emit, eqn.primitive, trace, tracers, avals,
+                                  eqn.params)) is not None:
+        return (out,)
       if eqn.ctx != context:   # the same as nothing else
         return compat.emit(trace, eqn, tracers, source)
       if looks_inside and not self.memo.leaves_whole(self, plan, eqn.params):
