@@ -4,12 +4,13 @@ XLA counts what it sets aside for a program. It does not count what its kernels
 set aside themselves, and its CPU backend hands products of matrices to such
 kernels, several at once. So each way runs once in a process of its own, on so
 many points that the process grows by hundreds of megabytes; the figure is by
-how much the first run raises the most resident memory.
+how much the first run raises the most resident memory. Only on Linux.
 """
 
 from collections.abc import Iterator
 import os
-import resource
+import pathlib
+import re
 import subprocess
 import sys
 from typing import NamedTuple
@@ -37,9 +38,12 @@ def _program(name, points):
 
 
 def _most() -> int:
-  """The most resident memory of this process so far, in bytes."""
-  most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return most if sys.platform == "darwin" else 1024 * most
+  """The most resident memory of this process so far, in bytes.
+
+  What `getrusage` tells on Linux has that of the process that started it.
+  """
+  status = pathlib.Path("/proc/self/status").read_text()
+  return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
 
 
 def _grown(name: str, way: str, points: int) -> int:
