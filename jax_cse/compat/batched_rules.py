@@ -20,14 +20,12 @@ from jax._src import core
 from jax._src import linear_util as lu
 from jax._src.interpreters import batching
 from jax._src.interpreters.batching import BatchTracer
-import numpy as np
 
+from jax_cse.compat.conversions import is_on_host
 from jax_cse.compat.primitives import KEEP_CONSTANTS
 from jax_cse.compat.programs import Literal
 from jax_cse.compat.settings import VERSION
 from jax_cse.compat.traces import DynamicJaxprTracer
-
-_NUMBERS = (np.ndarray, np.generic, bool, int, float, complex)
 
 
 @lu.transformation2
@@ -81,7 +79,7 @@ def _is_constant(x) -> bool:
     if x.parent is None or x.parent.primitive not in KEEP_CONSTANTS:
       return False
     x = x.parent.in_tracers[0]
-  return isinstance(x, _NUMBERS)
+  return is_on_host(x)
 
 
 def _along(trace, x) -> BatchTracer:

@@ -27,9 +27,8 @@ FOLDING_RULES: dict[Any, Any] = pe.const_fold_rules
 
 
 def is_on_host(x) -> bool:
-  """Whether a constant is one that JAX folds."""
-  return isinstance(x, (TypedNdArray, np.ndarray, np.generic, bool, int, float,
-                        complex))
+  """Whether a value is a number or array on the host, as JAX folds."""
+  return isinstance(x, (np.ndarray, np.generic, bool, int, float, complex))
 
 
 def saturated(primitive, operands, params):

@@ -14,7 +14,7 @@ from jax._src.interpreters import partial_eval as pe
 from jax_cse.compat.conversions import saturated
 from jax_cse.compat.primitives import Primitive, convert_element_type_p
 from jax_cse.compat.settings import VERSION, no_effects, user_context
-from jax_cse.compat.source import at, current_source, source_of
+from jax_cse.compat.source import at, source_of
 from jax_cse.foundation.active import here
 
 Tracer = core.Tracer
@@ -86,12 +86,6 @@ def is_staging() -> bool:
 def literal_tracer(trace, source, literal):
   """A tracer for a literal that stands in a jaxpr."""
   return DynamicJaxprTracer(trace, literal.aval, literal, source)
-
-
-def constant(trace, constant):
-  """A tracer for a constant without axes."""
-  return trace.new_const(constant, source_info=current_source(),
-                         aval=core.typeof(constant))
 
 
 def emit(trace, eqn, tracers, source, narrowed=None):

@@ -97,7 +97,7 @@ class JaxprTable:
     literal, integer = found
     if id(literal) in self._computed:
       self.memo.stats.hits_of[primitive.name] += 1
-      return compat.constant(trace, integer)
+      return trace.to_jaxpr_tracer(integer, compat.current_source())
     return self.memo.bypass(plain, exclusions.FOLDED, primitive, trace, args,
                             avals, params)
 
